@@ -1,0 +1,1 @@
+"""The language of placement: which checkpoint tensor goes where in the engine's parameters."""

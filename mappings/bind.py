@@ -1,0 +1,324 @@
+"""An architecture bound to one config: concrete leaves, concrete rows, and where each row leads on each rank.
+
+All tensors of one row share one placement law per rank and part; a name axis only adds a linear offset. So binding
+costs per row, never per tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import product
+from typing import NamedTuple
+
+from mappings.axes import PART, Axes, Dim, Layout
+from mappings.forms import AtomPart, Form, atom_part, form
+from mappings.names import Domains, Indices, Pattern
+from mappings.params import Cut, Param, Part
+from mappings.rows import Architecture, Fill, Row, Skip, Tie
+from mappings.schemes import Scheme, scheme_of
+from mappings.sizes import Config, axes_of, domains_of
+from mappings.views import Shape, View
+
+
+class Law(NamedTuple):
+    """Where one part of every tensor of a row goes on one rank."""
+
+    rank: int
+    part: str
+    src: View
+    dst: View
+    shift: tuple[int, ...]
+    """Elements that the destination moves on for one step of each hole of the row's name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """One leaf of a parameter: `….qkv_proj.weight`, for every position of the holes of its name."""
+
+    param: Param
+    leaf: str
+    pattern: Pattern
+    domain: tuple[Sequence[int], ...]
+    parts: tuple[AtomPart, ...]
+    layout: Layout
+    dtype: str
+    axes: Axes
+    tp: int
+
+    def instances(self) -> Iterator[Indices]:
+        """Every position of the holes, in order."""
+        return product(*self.domain)
+
+    def rooms(self, rank: int) -> dict[str, dict[str, int]]:
+        """Places that the rank allocates along each atom of each part."""
+        return {p.name: {a: e.room for a, e in p.extents(self.axes, self.tp, rank).items()} for p in self.parts}
+
+    def form(self, rank: int) -> Form:
+        """The rank's shape, and the strides of each part's atoms."""
+        return _form_of(self, rank)
+
+    def whole_shape(self) -> Shape:
+        """The shape before cutting, padding not counted."""
+        return form(self.layout, self.parts, self._full(self.parts)).shape
+
+    def _full(self, parts: Sequence[AtomPart]) -> dict[str, dict[str, int]]:
+        return {p.name: {a: self.axes.size(a) for a in p.atoms} for p in parts}
+
+
+@lru_cache(maxsize=1 << 14)
+def _form_of(leaf: Leaf, rank: int) -> Form:
+    return form(leaf.layout, leaf.parts, leaf.rooms(rank))
+
+
+@dataclass(frozen=True, eq=False)
+class BoundRow:
+    """One leaf of a row: `model.layers.{layer}.self_attn.q_proj.weight`, with its laws."""
+
+    row: Row
+    leaf: Leaf
+    id: str
+    pattern: Pattern
+    domain: tuple[Sequence[int], ...]
+    parts: tuple[AtomPart, ...]
+    layout: Layout
+    """On disk, in atoms, without the axes that are spelled in the name."""
+
+    @cached_property
+    def form(self) -> Form:
+        """Shape and strides on disk."""
+        sizes = {p.name: {a: self.leaf.axes.size(a) for a in p.atoms} for p in self.parts}
+        return form(self.layout, self.parts, sizes)
+
+    @property
+    def shape(self) -> Shape:
+        """What the header must say."""
+        return self.form.shape
+
+    @property
+    def op(self) -> str | None:
+        return self.row.op
+
+    def instances(self) -> Iterator[Indices]:
+        """Every position of the holes, in order."""
+        return product(*self.domain)
+
+    def count(self) -> int:
+        """How many tensors the row claims."""
+        total = 1
+        for axis in self.domain:
+            total *= len(axis)
+        return total
+
+    def ranks(self) -> range:
+        """The ranks that read this row."""
+        only = self.row.rank
+        return range(self.leaf.tp) if only is None else range(only, only + 1)
+
+    def laws(self, rank: int) -> list[Law]:
+        """Where the row's parts go on `rank`; empty where nothing does."""
+        return _laws_of(self, rank) if rank in self.ranks() else []
+
+    def param_indices(self, indices: Indices) -> Indices:
+        """The position of the parameter that a tensor of this row belongs to."""
+        by_axis = dict(zip(self.pattern.axes, indices, strict=True))
+        return tuple(by_axis[axis] for axis in self.leaf.pattern.axes)
+
+    def param_name(self, indices: Indices) -> str:
+        return self.leaf.pattern.name(self.param_indices(indices))
+
+
+@lru_cache(maxsize=1 << 15)
+def _laws_of(bound: BoundRow, rank: int) -> list[Law]:
+    target = bound.leaf.form(rank)
+    by_name = {p.name: p for p in bound.leaf.parts}
+    laws = (_law(bound, target, p, by_name[p.name], rank) for p in bound.parts)
+    return [law for law in laws if 0 not in law.src.sizes]
+
+
+def _law(bound: BoundRow, target: Form, stored: AtomPart, part: AtomPart, rank: int) -> Law:
+    extents = part.extents(bound.leaf.axes, bound.leaf.tp, rank)
+    source, dst = bound.form.strides[part.name], target.strides[part.name]
+    sizes = tuple(extents[a].count for a in stored.atoms)
+    start = sum(extents[a].start * source[a] for a in stored.atoms)
+    return Law(
+        rank, part.name,
+        View(bound.form.offsets[part.name] + start, sizes, tuple(source[a] for a in stored.atoms)),
+        View(target.offsets[part.name], sizes, tuple(dst[a] for a in stored.atoms)),
+        tuple(dst.get(axis, 0) for axis in bound.pattern.axes),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Everything about an architecture that config.json (and which optional tensors exist) decides."""
+
+    arch: Architecture
+    config: Config
+    axes: Axes
+    domains: Domains
+    tp: int
+    leaves: tuple[Leaf, ...]
+    rows: tuple[BoundRow, ...]
+    skips: tuple[tuple[Skip, Pattern], ...]
+    ties: tuple[Tie, ...]
+    """Ties that the config switches on."""
+    fills: tuple[tuple[Fill, Leaf], ...]
+    scheme: Scheme | None
+    by_header: tuple[str, ...] = ()
+    """Optional leaves whose existence the header decided, as config.json does not say."""
+
+    def leaf(self, param: Param, leaf: str = "weight") -> Leaf | None:
+        """A leaf of a parameter, None where it does not exist."""
+        return self._leaves.get((param.name, leaf))
+
+    @cached_property
+    def _leaves(self) -> dict[tuple[str, str], Leaf]:
+        return {(leaf.param.name, leaf.leaf): leaf for leaf in self.leaves}
+
+
+class Binder:
+    """Builds a `Binding`. `templates` are the blanked names of the header, None when there is no header."""
+
+    def __init__(
+        self, arch: Architecture, fields: Mapping[str, object], tp: int,
+        templates: Set[str] | None = None, dtype: str = "BF16",
+    ) -> None:  # fmt: skip
+        self.arch = arch
+        self.config = Config(fields, arch.flags)
+        self.axes = axes_of(arch, self.config)
+        self.domains = domains_of(arch, self.config)
+        self.scheme = scheme_of(self.config)
+        self.tp = tp
+        self.templates = templates
+        self.dtype = dtype
+        self.by_header: list[str] = []
+
+    def bind(self) -> Binding:
+        """Raises `mappings.sizes.ConfigError` when config.json lacks or garbles a field."""
+        rows = [row for row in self.arch.rows if self._on(row.slot.param)]
+        ties = tuple(e for e in self.arch.entries if isinstance(e, Tie) and self.config.flag(e.when))
+        untied = [e.param for e in self.arch.entries if isinstance(e, Tie) and e not in ties]
+        tied = {tie.param.name for tie in ties}
+        rows = [row for row in rows if row.slot.param.name not in tied]
+        params = [p for p in self.arch.params if p.name not in tied and (self._on(p) or p in untied)]
+        feeding = {p.name: [r for r in rows if r.slot.param.name == p.name] for p in params}
+        leaves = {p.name: [self._leaf(p, x) for x in self._leaf_names(p, feeding[p.name])] for p in params}
+        bound = [self._row(row, leaf) for row in rows for leaf in leaves[row.slot.param.name]]
+        return Binding(
+            self.arch, self.config, self.axes, self.domains, self.tp,
+            tuple(leaf for found in leaves.values() for leaf in found), tuple(bound), self._skips(), ties,
+            self._fills(leaves), self.scheme, tuple(self.by_header),
+        )  # fmt: skip
+
+    def _on(self, param: Param) -> bool:
+        return param.when is None or self.config.flag(param.when)
+
+    def _skips(self) -> tuple[tuple[Skip, Pattern], ...]:
+        return tuple((e, Pattern(e.name)) for e in self.arch.entries if isinstance(e, Skip))
+
+    def _fills(self, leaves: Mapping[str, list[Leaf]]) -> tuple[tuple[Fill, Leaf], ...]:
+        fills = [e for e in self.arch.entries if isinstance(e, Fill)]
+        return tuple(
+            (e, leaf) for e in fills for leaf in leaves.get(e.slot.param.name, []) if leaf.leaf == e.leaf
+        )  # fmt: skip
+
+    def _leaf_names(self, param: Param, rows: Sequence[Row]) -> list[str]:
+        names = ["weight"]
+        if self._has_bias(param, rows):
+            names.append("bias")
+        if self.scheme and self.scheme.applies(param):
+            names.append(self.scheme.scale_leaf)
+        return names
+
+    def _has_bias(self, param: Param, rows: Sequence[Row]) -> bool:
+        if isinstance(param.bias, bool):
+            return param.bias
+        if isinstance(param.bias, str):
+            return self.config.flag(param.bias)
+        found = any(self._stored(Pattern(row.leaf_name("bias"))) for row in rows)
+        self.by_header.append(param.leaf_name("bias"))
+        return found
+
+    def _stored(self, pattern: Pattern) -> bool:
+        """Whether the header has a tensor of this pattern under any known prefix."""
+        return any(prefix + pattern.template in (self.templates or ()) for prefix in self.arch.prefixes)
+
+    def _leaf(self, param: Param, leaf: str) -> Leaf:
+        pattern = Pattern(param.leaf_name(leaf))
+        parts = tuple(self._part(part, leaf) for part in param.parts)
+        layout = self.axes.layout(self._leaf_layout(param.layout, param.parts, leaf))
+        return Leaf(
+            param, leaf, pattern, self._domain(pattern), parts, layout, self._dtype(param, leaf), self.axes, self.tp
+        )  # fmt: skip
+
+    def _dtype(self, param: Param, leaf: str) -> str:
+        if leaf in param.dtypes:
+            return param.dtypes[leaf]
+        if self.scheme and self.scheme.applies(param):
+            if leaf == self.scheme.scale_leaf:
+                return self.scheme.scale_dtype
+            if leaf == "weight":
+                return self.scheme.weight_dtype
+        return self.dtype
+
+    def _part(self, part: Part, leaf: str) -> AtomPart:
+        if leaf == "bias":
+            return atom_part(self.axes, Part(part.name, bias_dims(part.dims), _kept(part, bias_dims(part.dims))))
+        if leaf == "weight" or self.scheme is None:
+            return atom_part(self.axes, part)
+        return atom_part(self.axes, self.scheme.scale_part(part), self.scheme.blocked(part))
+
+    def _leaf_layout(self, layout: Layout, parts: Sequence[Part], leaf: str) -> Layout:
+        if leaf == "weight" or self.scheme is None and leaf != "bias":
+            return layout
+        if leaf == "bias":
+            return bias_layout(layout, parts[0].dims)
+        return self.scheme.scale_layout(layout, parts[0]) if self.scheme else layout
+
+    def _domain(self, pattern: Pattern) -> tuple[Sequence[int], ...]:
+        return tuple(self.domains[h] if h in self.domains else range(self.axes.size(h)) for h in pattern.holes)
+
+    def _row(self, row: Row, leaf: Leaf) -> BoundRow:
+        pattern = Pattern(row.leaf_name(leaf.leaf))
+        spelled = set(pattern.axes)
+        wanted = [part.name for part in row.slot.parts]
+        parts = tuple(
+            AtomPart(p.name, tuple(a for a in p.atoms if a not in spelled), p.cut, p.cut_dim, p.block_axis)
+            for p in leaf.parts if p.name in wanted
+        )  # fmt: skip
+        stated = self._leaf_layout(row.layout, row.slot.parts, leaf.leaf)
+        layout = self.axes.layout(tuple(dim for dim in stated if not (dim and set(dim) <= spelled)))
+        return BoundRow(
+            row, leaf, f"{self.arch.id}:{pattern.text}", pattern, self._domain(pattern), parts, layout
+        )  # fmt: skip
+
+
+def bias_dims(dims: Layout) -> Layout:
+    """A bias has its weight's dimensions but the last; a vector's bias is like the vector. Literal 1s vanish."""
+    return dims if len(dims) == 1 else tuple(dim for dim in dims[:-1] if dim)
+
+
+def bias_layout(layout: Layout, dims: Layout) -> Layout:
+    """A weight's layout without the axes that its bias lacks."""
+    if len(dims) == 1:
+        return layout
+    gone = set(dims[-1])
+    kept = (tuple(axis for axis in dim if axis not in gone) for dim in layout)
+    return tuple(dim for dim in kept if dim)
+
+
+def _kept(part: Part, dims: Layout) -> Cut | None:
+    """The part's cut if its axis is still there."""
+    return part.cut if part.cut and any(part.cut.axis in dim for dim in dims) else None
+
+
+def is_fused(leaf: Leaf) -> bool:
+    """Whether several parts lie side by side in the parameter."""
+    return len(leaf.parts) > 1 or any(PART in dim for dim in leaf.layout)
+
+
+def dims_text(parts: Sequence[Dim]) -> str:
+    """Dimensions in the layout grammar, for messages."""
+    return ", ".join(".".join(dim) or "1" for dim in parts)

@@ -1,0 +1,271 @@
+"""Architecture x config x header x tp -> what each rank has to do: the load plan.
+
+The plan is columnar: one verdict a tensor, one list of laws a row. Moves are spelled out only when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from mappings.bind import Binding, BoundRow, Law, Leaf, is_fused
+from mappings.names import ANYTHING, Indices, Pattern, blank
+from mappings.rows import Skip, Tie
+from mappings.views import Box, Ranges, Shape, View, boxes, contiguous
+
+Owner: TypeAlias = BoundRow | Skip | Tie
+Disposition: TypeAlias = Literal["loaded", "skipped", "unmapped"]
+
+
+class Stored(Protocol):
+    """What the plan needs to know of a tensor in a header."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shape(self) -> Shape: ...
+
+
+class Claim(NamedTuple):
+    """The verdict on one tensor: who claims it, at which positions of its holes, or why nobody does."""
+
+    owner: Owner | None
+    indices: Indices
+    reason: str | None = None
+
+    @property
+    def disposition(self) -> Disposition:
+        if self.owner is None:
+            return "unmapped"
+        return "loaded" if isinstance(self.owner, BoundRow) else "skipped"
+
+
+class Step(NamedTuple):
+    """One copy that a rank makes: part of a tensor to part of a parameter."""
+
+    tensor: int
+    """Position in the header."""
+    row: BoundRow
+    indices: Indices
+    law: Law
+    param: str
+
+    @property
+    def src(self) -> View:
+        return self.law.src
+
+    @property
+    def dst(self) -> View:
+        """The destination at this tensor's positions of the name axes."""
+        return self.law.dst.shifted(sum(i * s for i, s in zip(self.indices, self.law.shift, strict=True)))
+
+    @property
+    def shard(self) -> str | int | None:
+        """The shard's name in the trace: q, gate, an expert's number ..., None for a parameter that is not fused."""
+        expert = next((i for i, s in zip(self.indices, self.law.shift, strict=True) if s), None)
+        if expert is not None and not self.law.part:
+            return expert
+        return f"{expert}.{self.law.part}" if expert is not None else self.law.part or None
+
+
+class Pad(NamedTuple):
+    """A region that no tensor fills, by rule."""
+
+    rank: int
+    leaf: Leaf
+    dst: View
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """What every rank does with every tensor."""
+
+    binding: Binding
+    tensors: Sequence[Stored]
+    claims: Sequence[Claim]
+
+    @property
+    def tp(self) -> int:
+        return self.binding.tp
+
+    def steps(self, rank: int) -> Iterator[Step]:
+        """The copies of one rank, in file order."""
+        for position, claim in enumerate(self.claims):
+            if isinstance(claim.owner, BoundRow):
+                name = claim.owner.param_name(claim.indices)
+                for law in claim.owner.laws(rank):
+                    yield Step(position, claim.owner, claim.indices, law, name)
+
+    def boxes(self, step: Step) -> tuple[Box, ...]:
+        """The moves that a step is written down as."""
+        return boxes(step.row.shape, step.src, step.row.leaf.form(step.law.rank).shape, step.dst)
+
+    def pads(self, rank: int) -> Iterator[tuple[Pad, str]]:
+        """The fills of one rank, with the parameter's name."""
+        for pad in self._pads[rank]:
+            for indices in pad.leaf.instances():
+                yield pad, pad.leaf.pattern.name(indices)
+
+    @cached_property
+    def _pads(self) -> list[list[Pad]]:
+        return [[*self._padding(rank), *self._constants(rank)] for rank in range(self.tp)]
+
+    def _padding(self, rank: int) -> Iterator[Pad]:
+        for leaf in self.binding.leaves:
+            for part in leaf.parts:
+                if part.cut and part.cut.kind == "pad":
+                    view = padding(leaf, rank, part.name)
+                    if view:
+                        yield Pad(rank, leaf, view, 0.0, f"{part.cut.axis} padded to a multiple of 64")
+
+    def _constants(self, rank: int) -> Iterator[Pad]:
+        for fill, leaf in self.binding.fills:
+            if rank != fill.except_rank:
+                for part in fill.slot.parts:
+                    yield Pad(rank, leaf, whole_part(leaf, rank, part.name), fill.value, fill.why)
+
+    def params(self) -> Iterator[tuple[str, Leaf]]:
+        """Every parameter by name, in table order."""
+        for leaf in self.binding.leaves:
+            for indices in leaf.instances():
+                yield leaf.pattern.name(indices), leaf
+
+    def shapes(self, rank: int) -> dict[str, Shape]:
+        """The shape of every parameter on a rank."""
+        return {name: leaf.form(rank).shape for name, leaf in self.params()}
+
+    def tied(self) -> dict[str, str]:
+        """Parameters that are another parameter's storage."""
+        return {tie.param.leaf_name("weight"): tie.to.leaf_name("weight") for tie in self.binding.ties}
+
+    def ranges(self, pad: Pad) -> tuple[Ranges, ...]:
+        """The boxes of a fill."""
+        return view_ranges(pad.leaf.form(pad.rank).shape, pad.dst)
+
+    @property
+    def fused(self) -> frozenset[str]:
+        """Names of the fused parameters."""
+        return frozenset(name for name, leaf in self.params() if is_fused(leaf))
+
+
+def padding(leaf: Leaf, rank: int, part: str) -> View | None:
+    """The places of a padded part beyond what the rank holds."""
+    own = next(p for p in leaf.parts if p.name == part)
+    extents = own.extents(leaf.axes, leaf.tp, rank)
+    assert own.cut is not None
+    cut = extents[own.cut.axis]
+    if cut.room == cut.count:
+        return None
+    form = leaf.form(rank)
+    strides = form.strides[part]
+    sizes = tuple(e.room - e.count if a == own.cut.axis else e.count for a, e in extents.items())
+    return View(
+        form.offsets[part] + cut.count * strides[own.cut.axis], sizes, tuple(strides[a] for a in extents)
+    )  # fmt: skip
+
+
+def whole_part(leaf: Leaf, rank: int, part: str) -> View:
+    """All places of one part."""
+    rooms = leaf.rooms(rank)[part]
+    form = leaf.form(rank)
+    return View(form.offsets[part], tuple(rooms.values()), tuple(form.strides[part][a] for a in rooms))
+
+
+def view_ranges(shape: Shape, view: View) -> tuple[Ranges, ...]:
+    """The boxes of one view: those of a copy onto itself, laid out in its own order."""
+    own = View(0, view.sizes, contiguous(view.sizes))
+    return tuple(box.dst for box in boxes(view.sizes, own, shape, view))
+
+
+class Claims:
+    """Finds the owner of a name: rows, ties and skips by blanked name, under the known prefixes."""
+
+    def __init__(self, binding: Binding) -> None:
+        self.binding = binding
+        self._by_template: dict[str, list[tuple[Owner, Pattern, tuple[Sequence[int], ...]]]] = {}
+        self._below: list[tuple[Skip, tuple[str, ...], Pattern]] = []
+        for row in binding.rows:
+            self._add(row, row.pattern, row.domain)
+        for tie in binding.ties:
+            self._add(tie, Pattern(f"{tie.name}.weight"), ())
+        for skip, pattern in binding.skips:
+            self._add_skip(skip, pattern)
+
+    def _add(self, owner: Owner, pattern: Pattern, domain: tuple[Sequence[int], ...]) -> None:
+        for prefix in self.binding.arch.prefixes:
+            self._by_template.setdefault(prefix + pattern.template, []).append((owner, pattern, domain))
+
+    def _add_skip(self, skip: Skip, pattern: Pattern) -> None:
+        if pattern.text.endswith(ANYTHING):
+            for prefix in self.binding.arch.prefixes:
+                head = (prefix + pattern.template).split(".")[:-1]
+                self._below.append((skip, tuple(head), pattern))
+        else:
+            self._add(skip, pattern, self._domain(pattern))
+
+    def _domain(self, pattern: Pattern) -> tuple[Sequence[int], ...]:
+        known = self.binding.domains
+        return tuple(known[h] if h in known else range(self.binding.axes.size(h)) for h in pattern.holes)
+
+    def owners(self, template: str) -> list[tuple[Owner, Pattern, tuple[Sequence[int], ...]]]:
+        """All candidates for a blanked name."""
+        return self._by_template.get(template, []) + self._under(template)
+
+    def _under(self, template: str) -> list[tuple[Owner, Pattern, tuple[Sequence[int], ...]]]:
+        segments = tuple(template.split("."))
+        return [
+            (skip, pattern, self._domain(pattern))
+            for skip, head, pattern in self._below
+            if len(segments) > len(head) and segments[: len(head)] == head
+        ]  # fmt: skip
+
+    def claim(self, names: Sequence[str]) -> list[Claim]:
+        """The verdict on each name."""
+        candidates: dict[str, list[tuple[Owner, Pattern, tuple[Sequence[int], ...]]]] = {}
+        claims = []
+        for name in names:
+            template, indices = blank(name)
+            if template not in candidates:
+                candidates[template] = self.owners(template)
+            claims.append(_decide(candidates[template], indices))
+        return claims
+
+    def templates(self) -> list[str]:
+        """Every blanked name that somebody would claim; used to name the nearest."""
+        return list(self._by_template)
+
+
+def _decide(found: Sequence[tuple[Owner, Pattern, tuple[Sequence[int], ...]]], indices: Indices) -> Claim:
+    outside = None
+    for owner, pattern, domain in found:
+        own = indices[: len(domain)]
+        wrong = next((k for k, (i, d) in enumerate(zip(own, domain, strict=False)) if i not in d), None)
+        if wrong is None:
+            return Claim(owner, own)
+        outside = f"{pattern.axes[wrong]} {own[wrong]} is outside {span(domain[wrong])} of {{{pattern.holes[wrong]}}}"
+    return Claim(None, indices, outside or "no row claims it")
+
+
+def span(domain: Sequence[int]) -> str:
+    """A domain in words: `0..31`, `none`."""
+    return f"{domain[0]}..{domain[-1]}" if len(domain) else "none"
+
+
+def plan(binding: Binding, tensors: Sequence[Stored]) -> LoadPlan:
+    """Give every tensor of a header its verdict."""
+    return LoadPlan(binding, tensors, Claims(binding).claim([tensor.name for tensor in tensors]))
+
+
+def reasons(claims: Sequence[Claim]) -> Mapping[str, int]:
+    """How many tensors were left out for each reason."""
+    counts: dict[str, int] = {}
+    for claim in claims:
+        if isinstance(claim.owner, Skip):
+            counts[claim.owner.why] = counts.get(claim.owner.why, 0) + 1
+    return counts

@@ -1,0 +1,70 @@
+"""Quantisation schemes: sets of leaves whose layouts derive from the axes of the weight.
+
+A scheme knows nothing of architectures, and rows know nothing of schemes: a scale of a fused, cut, stacked parameter
+is placed because its axes are blocks of the weight's axes. Formats: the FP8 checkpoints of DeepSeek-V3 (E4M3 weights,
+one F32 scale for each 128 x 128 block, `weight_scale_inv`; model card and `quantization_config`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mappings.axes import Dim, Layout, blocks
+from mappings.findings import Finding
+from mappings.params import Param, Part
+from mappings.sizes import Config, ConfigError, invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """Weights stored in blocks, each with one scale."""
+
+    name: str
+    scale_leaf: str
+    weight_dtype: str
+    scale_dtype: str
+    block: tuple[int, int]
+    """Extents of a block along (out, in), in elements."""
+
+    def blocked(self, part: Part) -> dict[Dim, str]:
+        """The canonical dimensions of a weight that are counted in blocks, with the axis that counts them."""
+        (out, inner) = part.dims[-2:]
+        return {out: blocks(out, self.block[0]), inner: blocks(inner, self.block[1])}
+
+    def scale_part(self, part: Part) -> Part:
+        """The scale that belongs to a part of a weight."""
+        names = self.blocked(part)
+        return Part(part.name, tuple((names[dim],) if dim in names else dim for dim in part.dims), part.cut)
+
+    def scale_layout(self, layout: Layout, part: Part) -> Layout:
+        """A weight's layout, told in blocks."""
+        names = self.blocked(part)
+        return tuple((names[dim],) if dim in names else dim for dim in layout)
+
+    def applies(self, param: Param) -> bool:
+        return param.quantised
+
+
+def scheme_of(config: Config) -> Scheme | None:
+    """The scheme that config.json declares. Raises ConfigError for one that is not known."""
+    declared = config.get("quantization_config")
+    if declared is None:
+        return None
+    if not isinstance(declared, dict):
+        raise ConfigError(invalid("quantization_config", declared, "an object"))
+    method, block = declared.get("quant_method"), declared.get("weight_block_size")
+    if method == "fp8" and _is_block(block):
+        return Scheme("fp8-block", "weight_scale_inv", "F8_E4M3", "F32", (block[0], block[1]))
+    raise ConfigError(_unsupported(method, block))
+
+
+def _is_block(block: object) -> bool:
+    return isinstance(block, list) and len(block) == 2 and all(isinstance(n, int) and n > 0 for n in block)
+
+
+def _unsupported(method: object, block: object) -> Finding:
+    return Finding(
+        "quant.unsupported", "error", "quantization_config",
+        f"config.json declares quant_method {method!r}, for which there are no leaf layouts; known: fp8 with weight_block_size",
+        {"quant_method": str(method), "weight_block_size": str(block)},
+    )  # fmt: skip

@@ -1,0 +1,173 @@
+"""config.json -> axis sizes, flags and domains. Nothing is invented: a value comes from a field that is there, from
+an alternative that the architecture states, or it is reported as missing.
+
+A size expression lists alternatives separated by `|`; each is a product or quotient of config fields, integers and
+`@axis` references: `"head_dim | hidden_size / num_attention_heads"`, `"n_inner | 4 * n_embd"`,
+`"time_step_rank | ceil hidden_size / 16"`. The first alternative whose fields are all present counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mappings.axes import Axes
+from mappings.findings import Finding
+from mappings.names import Domains
+from mappings.rows import Architecture
+
+MAX_SIZE = 1 << 40
+"""No axis of any model is this long; a config that says so is damaged."""
+
+
+class ConfigError(Exception):
+    """A config field is missing or wrong; carries the finding."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+class Config:
+    """Read access to config.json that says which field is at fault.
+
+    `used` collects every field that decided something, for reports.
+    """
+
+    def __init__(self, fields: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> None:
+        self.fields = fields
+        self.defaults = defaults or {}
+        self.used: dict[str, Any] = {}
+
+    def get(self, name: str) -> Any:
+        """The value of a field or its documented default; None when absent or null.
+
+        A default `"@other"` is the value of another field.
+        """
+        value = self.fields.get(name)
+        if value is None:
+            value = self.defaults.get(name)
+            if isinstance(value, str) and value.startswith("@"):
+                return self.get(value[1:])
+        if value is not None:
+            self.used[name] = value
+        return value
+
+    def size(self, name: str) -> int | None:
+        """A field that must be a positive integer, None when absent (or "auto"). Raises ConfigError."""
+        value = self.get(name)
+        if value is None or value == "auto":
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < MAX_SIZE:
+            raise ConfigError(invalid(name, value, "a positive integer"))
+        return value
+
+    def require(self, name: str) -> int:
+        """Like `size`, but absence is an error too."""
+        value = self.size(name)
+        if value is None:
+            raise ConfigError(missing(name))
+        return value
+
+    def count(self, name: str) -> int:
+        """A field that may be zero or absent (0)."""
+        value = self.get(name)
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MAX_SIZE:
+            raise ConfigError(invalid(name, value, "a non-negative integer"))
+        return value
+
+    def flag(self, expression: str) -> bool:
+        """`"attention_bias"` or `"not q_lora_rank"`: whether the field is set to something true."""
+        negated, name = expression.startswith("not "), expression.removeprefix("not ")
+        return bool(self.get(name)) is not negated
+
+
+def invalid(name: str, value: object, expected: str) -> Finding:
+    """A field of the wrong type or range."""
+    shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
+    return Finding(
+        "config.invalid", "error", name, f"config.json: {name} is {shown}, expected {expected}",
+        {"field": name, "found": shown, "expected": expected},
+    )  # fmt: skip
+
+
+def missing(name: str) -> Finding:
+    """A field that placement needs and config.json lacks."""
+    return Finding(
+        "config.missing-field", "error", name, f"config.json lacks {name}, which the placement depends on",
+        {"field": name}, fix=f"add {name} to config.json",
+    )  # fmt: skip
+
+
+class Sizes(Mapping[str, int]):
+    """Axis sizes, evaluated when first asked for, so that an axis no row uses needs no field."""
+
+    def __init__(self, arch: Architecture, config: Config) -> None:
+        self._expressions = arch.axes
+        self._config = config
+        self._known: dict[str, int] = {}
+
+    def __getitem__(self, axis: str) -> int:
+        if axis not in self._known:
+            self._known[axis] = self._evaluate(axis, self._expressions[axis])
+        return self._known[axis]
+
+    def __iter__(self) -> Iterable[str]:  # type: ignore[override]
+        return iter(self._expressions)
+
+    def __len__(self) -> int:
+        return len(self._expressions)
+
+    def _evaluate(self, axis: str, expression: str) -> int:
+        alternatives = [part.strip() for part in expression.split("|")]
+        for alternative in alternatives:
+            value = self._term(alternative)
+            if value is not None:
+                return value
+        raise ConfigError(missing(alternatives[0].split()[0]))
+
+    def _term(self, text: str) -> int | None:
+        words = text.split()
+        ceil = words[0] == "ceil"
+        words = words[ceil:]
+        value = self._factor(words[0])
+        for operator, word in zip(words[1::2], words[2::2], strict=True):
+            other = self._factor(word)
+            if value is None or other is None:
+                return None
+            value = self._apply(value, operator, other, text, ceil)
+        return value
+
+    def _factor(self, word: str) -> int | None:
+        if word.isdigit():
+            return int(word)
+        return self[word[1:]] if word.startswith("@") else self._config.size(word)
+
+    def _apply(self, left: int, operator: str, right: int, text: str, ceil: bool) -> int:
+        if operator == "*":
+            return left * right
+        if operator == "+":
+            return left + right
+        if left % right and not ceil:
+            raise ConfigError(_indivisible(text, left, right))
+        return -(-left // right)
+
+
+def _indivisible(text: str, left: int, right: int) -> Finding:
+    return Finding(
+        "config.conflict", "error", text.split()[0].lstrip("@"),
+        f"config.json: {text} = {left} / {right} is not an integer", {"expression": text, "left": left, "right": right},
+    )  # fmt: skip
+
+
+def axes_of(arch: Architecture, config: Config) -> Axes:
+    """The axes of one checkpoint."""
+    return Axes(Sizes(arch, config), arch.factors)
+
+
+def domains_of(arch: Architecture, config: Config) -> Domains:
+    """Every domain a hole of this architecture can name. Axes of the layout, like `expert`, are domains too."""
+    layers = range(config.require(arch.layers))
+    return {"layer": layers, **(arch.domains(config) if arch.domains else {})}
