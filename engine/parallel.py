@@ -6,6 +6,7 @@ Layers ask it for their parameters, so their shapes come from the same `Param` o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 import torch
@@ -13,6 +14,7 @@ import torch
 from engine.dtypes import TORCH
 from mappings.bind import Binding
 from mappings.params import Param
+from mappings.shards import shard
 
 
 class Group(Protocol):
@@ -40,13 +42,16 @@ class Alone:
         return x
 
 
+ALONE = Alone()
+
+
 @dataclass(frozen=True)
 class TensorParallel:
     """What a layer needs to know to be one rank's share of itself."""
 
     binding: Binding
     rank: int = 0
-    group: Group = Alone()
+    group: Group = ALONE
     device: str = "cpu"
 
     @property
@@ -56,6 +61,22 @@ class TensorParallel:
     def local(self, axis: str) -> int:
         """This rank's positions of an axis that divides evenly, e.g. query heads."""
         return self.binding.axes.size(axis) // self.size
+
+    def outputs(self, param: Param) -> dict[str, int]:
+        """This rank's outputs of each part of a linear layer; shared heads count wherever they are held."""
+        leaf = self.binding.leaf(param)
+        if leaf is None:
+            raise LookupError(f"{self.binding.arch.id} has no parameter {param.leaf_name('weight')}")
+        rooms = leaf.rooms(self.rank)
+        atoms = {part.name: self.binding.axes.atoms(sum(part.dims[:-1], ())) for part in param.parts}
+        return {part: prod(rooms[part][atom] for atom in atoms[part]) for part in atoms}
+
+    def held(self, param: Param, axis: str) -> tuple[int, int]:
+        """Start and stop, in the whole, of this rank's positions of an axis of a parameter's first part."""
+        cut = param.parts[0].cut
+        own = cut if cut is not None and cut.axis == axis else None
+        held = shard(own, self.binding.axes.size(axis), self.size, self.rank)
+        return held.start, held.stop
 
     def parameter(self, param: Param, leaf: str = "weight") -> torch.nn.Parameter | None:
         """An uninitialised parameter for one leaf, in this rank's shape; None where the leaf does not exist."""

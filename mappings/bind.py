@@ -12,13 +12,14 @@ from functools import cached_property, lru_cache
 from itertools import product
 from typing import NamedTuple
 
-from mappings.axes import PART, Axes, Dim, Layout
+from mappings.axes import PART, Axes, Layout
+from mappings.findings import Finding
 from mappings.forms import AtomPart, Form, atom_part, form
 from mappings.names import Domains, Indices, Pattern
 from mappings.params import Cut, Param, Part
 from mappings.rows import Architecture, Fill, Row, Skip, Tie
 from mappings.schemes import Scheme, scheme_of
-from mappings.sizes import Config, axes_of, domains_of
+from mappings.sizes import Config, ConfigError, axes_of, domains_of
 from mappings.views import Shape, View
 
 
@@ -84,6 +85,8 @@ class BoundRow:
     parts: tuple[AtomPart, ...]
     layout: Layout
     """On disk, in atoms, without the axes that are spelled in the name."""
+    told: Layout
+    """The same as the row tells it: `head.dim`, not `kv.group.dim`."""
 
     @cached_property
     def form(self) -> Form:
@@ -140,7 +143,7 @@ def _laws_of(bound: BoundRow, rank: int) -> list[Law]:
 def _law(bound: BoundRow, target: Form, stored: AtomPart, part: AtomPart, rank: int) -> Law:
     extents = part.extents(bound.leaf.axes, bound.leaf.tp, rank)
     source, dst = bound.form.strides[part.name], target.strides[part.name]
-    sizes = tuple(extents[a].count for a in stored.atoms)
+    sizes = tuple(extents[a].held for a in stored.atoms)
     start = sum(extents[a].start * source[a] for a in stored.atoms)
     return Law(
         rank, part.name,
@@ -168,6 +171,8 @@ class Binding:
     scheme: Scheme | None
     by_header: tuple[str, ...] = ()
     """Optional leaves whose existence the header decided, as config.json does not say."""
+    findings: tuple[Finding, ...] = ()
+    """What binding itself found."""
 
     def leaf(self, param: Param, leaf: str = "weight") -> Leaf | None:
         """A leaf of a parameter, None where it does not exist."""
@@ -189,7 +194,8 @@ class Binder:
         self.config = Config(fields, arch.flags)
         self.axes = axes_of(arch, self.config)
         self.domains = domains_of(arch, self.config)
-        self.scheme = scheme_of(self.config)
+        self.findings: list[Finding] = []
+        self.scheme = self._scheme()
         self.tp = tp
         self.templates = templates
         self.dtype = dtype
@@ -209,8 +215,16 @@ class Binder:
         return Binding(
             self.arch, self.config, self.axes, self.domains, self.tp,
             tuple(leaf for found in leaves.values() for leaf in found), tuple(bound), self._skips(), ties,
-            self._fills(leaves), self.scheme, tuple(self.by_header),
+            self._fills(leaves), self.scheme, tuple(self.by_header), tuple(self.findings),
         )  # fmt: skip
+
+    def _scheme(self) -> Scheme | None:
+        """The declared scheme; an unknown one is said and the weights are treated as unquantised."""
+        try:
+            return scheme_of(self.config)
+        except ConfigError as error:
+            self.findings.append(error.finding)
+            return None
 
     def _on(self, param: Param) -> bool:
         return param.when is None or self.config.flag(param.when)
@@ -271,7 +285,7 @@ class Binder:
         return atom_part(self.axes, self.scheme.scale_part(part), self.scheme.blocked(part))
 
     def _leaf_layout(self, layout: Layout, parts: Sequence[Part], leaf: str) -> Layout:
-        if leaf == "weight" or self.scheme is None and leaf != "bias":
+        if leaf == "weight" or (self.scheme is None and leaf != "bias"):
             return layout
         if leaf == "bias":
             return bias_layout(layout, parts[0].dims)
@@ -289,9 +303,10 @@ class Binder:
             for p in leaf.parts if p.name in wanted
         )  # fmt: skip
         stated = self._leaf_layout(row.layout, row.slot.parts, leaf.leaf)
-        layout = self.axes.layout(tuple(dim for dim in stated if not (dim and set(dim) <= spelled)))
+        told = tuple(dim for dim in stated if not (dim and set(dim) <= spelled))
         return BoundRow(
-            row, leaf, f"{self.arch.id}:{pattern.text}", pattern, self._domain(pattern), parts, layout
+            row, leaf, f"{self.arch.id}:{pattern.text}", pattern, self._domain(pattern), parts,
+            self.axes.layout(told), told,
         )  # fmt: skip
 
 
@@ -317,8 +332,3 @@ def _kept(part: Part, dims: Layout) -> Cut | None:
 def is_fused(leaf: Leaf) -> bool:
     """Whether several parts lie side by side in the parameter."""
     return len(leaf.parts) > 1 or any(PART in dim for dim in leaf.layout)
-
-
-def dims_text(parts: Sequence[Dim]) -> str:
-    """Dimensions in the layout grammar, for messages."""
-    return ", ".join(".".join(dim) or "1" for dim in parts)

@@ -14,10 +14,10 @@ from mappings.views import Shape, contiguous
 
 
 class Extent(NamedTuple):
-    """What one rank holds of one atom: positions `start .. start + count` of the whole, in `room` places."""
+    """What one rank holds of one atom: positions `start .. start + held` of the whole, in `room` places."""
 
     start: int
-    count: int
+    held: int
     room: int
 
 

@@ -110,11 +110,14 @@ def _cuts(split: str, share: str, share_one: str, pad: str) -> tuple[Cut, ...]:
 
 
 def fused(
-    name: str, *, layout: str | None = None, bias: Exists = False, when: str | None = None,
+    name: str, parts: Mapping[str, str], *, layout: str | None = None, bias: Exists = False, when: str | None = None,
     style: LeafStyle = "module", quantised: bool = False, dtypes: Mapping[str, str] | None = None,
-    split: str = "", share: str = "", share_one: str = "", pad: str = "", **parts: str,
+    split: str = "", share: str = "", share_one: str = "", pad: str = "",
 ) -> Param:  # fmt: skip
-    """A parameter of named parts. The cut of a part is the first of the given cut axes that its layout mentions."""
+    """A parameter of named parts, each with its layout.
+
+    `split`, `share`, `share_one` and `pad` name the axes to cut; a part is cut along the first that it mentions.
+    """
     cuts = _cuts(split, share, share_one, pad)
     built = tuple(Part(part, dims := parse(text), _cut_of(dims, cuts)) for part, text in parts.items())
     own = parse(layout) if layout else built[0].dims if len(built) == 1 else _side_by_side(built)
@@ -127,19 +130,19 @@ def linear(
 ) -> Param:  # fmt: skip
     """The weight of a linear layer, `"out, in"`, or several fused along `out`."""
     return fused(
-        name, bias=bias, when=when, split=split, share=share, share_one=share_one, layout=layout,
-        quantised=quantised, **({"": dims} if dims else parts),
+        name, {"": dims} if dims else parts, bias=bias, when=when, split=split, share=share, share_one=share_one,
+        layout=layout, quantised=quantised,
     )  # fmt: skip
 
 
 def norm(name: str, dims: str = "hidden", *, bias: Exists = False, when: str | None = None, split: str = "") -> Param:
     """The scale (and shift) of a normalisation, whole on every rank unless split."""
-    return fused(name, bias=bias, when=when, split=split, **{"": dims})
+    return fused(name, {"": dims}, bias=bias, when=when, split=split)
 
 
 def embedding(name: str, dims: str = "vocab, hidden", *, pad: str = "vocab", when: str | None = None) -> Param:
     """A table of vectors; vocabulary-parallel unless `pad` is empty."""
-    return fused(name, pad=pad, when=when, **{"": dims})
+    return fused(name, {"": dims}, pad=pad, when=when)
 
 
 def experts(name: str, dims: str = "", *, layout: str | None = None, bias: Exists = False, **parts: str) -> Param:
@@ -147,7 +150,7 @@ def experts(name: str, dims: str = "", *, layout: str | None = None, bias: Exist
     own = {"": dims} if dims else parts
     default = layout or ("expert, part, hidden" if len(own) > 1 else None)
     axis = "moe_ffn" if any("moe_ffn" in text for text in own.values()) else "ffn"
-    return fused(name, layout=default, bias=bias, style="stacked", quantised=True, split=axis, **own)
+    return fused(name, own, layout=default, bias=bias, style="stacked", quantised=True, split=axis)
 
 
 def plain(
@@ -155,4 +158,4 @@ def plain(
 ) -> Param:
     """A tensor without leaves (`A`, `sinks`, a correction bias), optionally in a data type of its own."""
     dtypes = {"weight": dtype} if dtype else {}
-    return fused(name, style="plain", when=when, split=split, share=share, dtypes=dtypes, **{"": dims})
+    return fused(name, {"": dims}, style="plain", when=when, split=split, share=share, dtypes=dtypes)

@@ -160,13 +160,13 @@ def padding(leaf: Leaf, rank: int, part: str) -> View | None:
     extents = own.extents(leaf.axes, leaf.tp, rank)
     assert own.cut is not None
     cut = extents[own.cut.axis]
-    if cut.room == cut.count:
+    if cut.room == cut.held:
         return None
     form = leaf.form(rank)
     strides = form.strides[part]
-    sizes = tuple(e.room - e.count if a == own.cut.axis else e.count for a, e in extents.items())
+    sizes = tuple(e.room - e.held if a == own.cut.axis else e.held for a, e in extents.items())
     return View(
-        form.offsets[part] + cut.count * strides[own.cut.axis], sizes, tuple(strides[a] for a in extents)
+        form.offsets[part] + cut.held * strides[own.cut.axis], sizes, tuple(strides[a] for a in extents)
     )  # fmt: skip
 
 

@@ -52,14 +52,16 @@ def scheme_of(config: Config) -> Scheme | None:
         return None
     if not isinstance(declared, dict):
         raise ConfigError(invalid("quantization_config", declared, "an object"))
-    method, block = declared.get("quant_method"), declared.get("weight_block_size")
-    if method == "fp8" and _is_block(block):
-        return Scheme("fp8-block", "weight_scale_inv", "F8_E4M3", "F32", (block[0], block[1]))
+    method, block = declared.get("quant_method"), _block(declared.get("weight_block_size"))
+    if method == "fp8" and block:
+        return Scheme("fp8-block", "weight_scale_inv", "F8_E4M3", "F32", block)
     raise ConfigError(_unsupported(method, block))
 
 
-def _is_block(block: object) -> bool:
-    return isinstance(block, list) and len(block) == 2 and all(isinstance(n, int) and n > 0 for n in block)
+def _block(value: object) -> tuple[int, int] | None:
+    sizes = value if isinstance(value, list) else []
+    good = [n for n in sizes if isinstance(n, int) and n > 0]
+    return (good[0], good[1]) if len(sizes) == len(good) == 2 else None
 
 
 def _unsupported(method: object, block: object) -> Finding:

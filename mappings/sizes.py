@@ -157,7 +157,7 @@ class Sizes(Mapping[str, int]):
 
 def _indivisible(text: str, left: int, right: int) -> Finding:
     return Finding(
-        "config.conflict", "error", text.split()[0].lstrip("@"),
+        "config.conflict", "error", text.split(maxsplit=1)[0].lstrip("@"),
         f"config.json: {text} = {left} / {right} is not an integer", {"expression": text, "left": left, "right": right},
     )  # fmt: skip
 

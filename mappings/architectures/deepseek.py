@@ -5,7 +5,7 @@ Sources: DeepSeek-V2 (arXiv 2405.04434), DeepSeek-V3 (arXiv 2412.19437), the mod
 
 from __future__ import annotations
 
-from mappings.architectures.llama import EMBEDDINGS, NORMS, ROTARY
+from mappings.architectures.llama import INPUT, NORMS, OUTPUT, ROTARY
 from mappings.names import Domains
 from mappings.params import experts, linear, norm, plain
 from mappings.rows import Architecture, Entry, Row, Skip
@@ -104,7 +104,7 @@ def layers(config: Config) -> Domains:
 
 
 def _deepseek(name: str, flags: dict[str, object]) -> Architecture:
-    entries = (*EMBEDDINGS, *NORMS, *ATTENTION, *DENSE, *MOE, *NEXT_TOKEN, *ROTARY)
+    entries = (*INPUT, *NORMS, *ATTENTION, *DENSE, *MOE, *OUTPUT, *NEXT_TOKEN, *ROTARY)
     return Architecture(name, AXES, entries, flags={"tie_word_embeddings": False} | flags, domains=layers)
 
 

@@ -24,9 +24,6 @@ W2_BIAS = plain("model.layers.{layer}.mlp.experts.routed_experts.w2_bias", "expe
 
 ROWS: list[Entry] = [
     Row("model.embed_tokens", EMBED),
-    Row("model.norm", FINAL_NORM),
-    Row("lm_head", HEAD),
-    Tie("lm_head", to=EMBED, param=HEAD),
     *NORMS,
     Row("model.layers.{layer}.self_attn.sinks", SINKS),
     Row("model.layers.{layer}.self_attn.q_proj", QKV["q"]),
@@ -38,6 +35,9 @@ ROWS: list[Entry] = [
     Row("model.layers.{layer}.mlp.experts.down_proj", W2, "expert, ffn, hidden", style="bare"),
     Row("model.layers.{layer}.mlp.experts.down_proj_bias", W2_BIAS, rank=0),
     Fill(W2_BIAS.whole, "weight", 0.0, "the experts' output bias is added once, by rank 0", except_rank=0),
+    Row("model.norm", FINAL_NORM),
+    Row("lm_head", HEAD),
+    Tie("lm_head", to=EMBED, param=HEAD),
 ]
 
 GPT_OSS = Architecture(

@@ -33,9 +33,6 @@ W2 = experts("model.layers.{layer:moe}.feed_forward.experts.routed_experts.w2", 
 
 ROWS: list[Entry] = [
     Row("model.embed_tokens", EMBED),
-    Row("model.final_layernorm", FINAL_NORM),
-    Row("lm_head", HEAD),
-    Tie("lm_head", to=EMBED, param=HEAD),
     Row("model.layers.{layer}.input_layernorm", INPUT_NORM),
     Row("model.layers.{layer}.pre_ff_layernorm", FF_NORM),
     *mixer("model.layers.{layer:mamba}.mamba", "model.layers.{layer:mamba}.mamba"),
@@ -53,6 +50,9 @@ ROWS: list[Entry] = [
     Row("model.layers.{layer:moe}.feed_forward.experts.{expert}.gate_proj", W13["gate"]),
     Row("model.layers.{layer:moe}.feed_forward.experts.{expert}.up_proj", W13["up"]),
     Row("model.layers.{layer:moe}.feed_forward.experts.{expert}.down_proj", W2),
+    Row("model.final_layernorm", FINAL_NORM),
+    Row("lm_head", HEAD),
+    Tie("lm_head", to=EMBED, param=HEAD),
 ]
 
 

@@ -26,8 +26,8 @@ POST_NORM = norm("model.layers.{layer}.post_attention_layernorm")
 Q_NORM = norm("model.layers.{layer}.self_attn.q_norm", "dim")
 K_NORM = norm("model.layers.{layer}.self_attn.k_norm", "dim")
 
-EMBEDDINGS: list[Entry] = [
-    Row("model.embed_tokens", EMBED),
+INPUT: list[Entry] = [Row("model.embed_tokens", EMBED)]
+OUTPUT: list[Entry] = [
     Row("model.norm", FINAL_NORM),
     Row("lm_head", HEAD),
     Tie("lm_head", to=EMBED, param=HEAD),
@@ -81,7 +81,7 @@ BIAS_BY_FIELD = NO_BIAS | {"qkv_bias": "@attention_bias", "out_bias": "@attentio
 
 
 def _decoder(name: str, body: list[Entry], flags: dict[str, object]) -> Architecture:
-    return Architecture(name, AXES, (*EMBEDDINGS, *NORMS, *body, *ROTARY), FACTORS, flags)
+    return Architecture(name, AXES, (*INPUT, *NORMS, *body, *OUTPUT, *ROTARY), FACTORS, flags)
 
 
 LLAMA = _decoder("LlamaForCausalLM", ATTENTION + MLP, BIAS_BY_FIELD)

@@ -13,10 +13,12 @@ HEAD = embedding("lm_head")
 FINAL_NORM = norm("backbone.norm_f")
 NORM = norm("backbone.layers.{layer}.norm")
 
-OUTER: list[Entry] = [
+INPUT: list[Entry] = [
     Row("backbone.embeddings", EMBED),
-    Row("backbone.norm_f", FINAL_NORM),
     Row("backbone.layers.{layer}.norm", NORM),
+]
+OUTPUT: list[Entry] = [
+    Row("backbone.norm_f", FINAL_NORM),
     Row("lm_head", HEAD),
     Tie("lm_head", to=EMBED, param=HEAD),
 ]
@@ -47,25 +49,24 @@ MAMBA = Architecture(
         "hidden": "hidden_size", "inner": "intermediate_size | expand * hidden_size", "state": "state_size",
         "conv": "conv_kernel", "dt": "time_step_rank | ceil hidden_size / 16", "vocab": "vocab_size",
     },
-    entries=(*OUTER, *mixer("backbone.layers.{layer}.mixer", "backbone.layers.{layer}.mixer")),
+    entries=(*INPUT, *mixer("backbone.layers.{layer}.mixer", "backbone.layers.{layer}.mixer"), *OUTPUT),
     flags={
         "tie_word_embeddings": True, "mamba_proj_bias": "@use_bias", "mamba_conv_bias": "@use_conv_bias",
         "use_bias": False, "use_conv_bias": True,
     },
 )  # fmt: skip
 
-GROUPED = {"x": "mhead.mdim", "b": "mgroup.state", "c": "mgroup.state"}
 MIXER = "backbone.layers.{layer}.mixer"
 A = plain(f"{MIXER}.A", "mhead", split="mhead", dtype="F32")
 D = plain(f"{MIXER}.D", "mhead", split="mhead")
 DT_BIAS = plain(f"{MIXER}.dt_bias", "mhead", split="mhead")
 CONV = linear(
-    f"{MIXER}.conv1d", **{part: f"{dim}, 1, conv" for part, dim in GROUPED.items()},
+    f"{MIXER}.conv1d", x="mhead.mdim, 1, conv", b="mgroup.state, 1, conv", c="mgroup.state, 1, conv",
     split="mhead", share_one="mgroup", bias="use_conv_bias", quantised=False,
 )  # fmt: skip
 IN_PROJ = linear(
-    f"{MIXER}.in_proj", z="mhead.mdim, hidden", **{part: f"{dim}, hidden" for part, dim in GROUPED.items()},
-    dt="mhead, hidden", split="mhead", share_one="mgroup", bias="use_bias",
+    f"{MIXER}.in_proj", z="mhead.mdim, hidden", x="mhead.mdim, hidden", b="mgroup.state, hidden",
+    c="mgroup.state, hidden", dt="mhead, hidden", split="mhead", share_one="mgroup", bias="use_bias",
 )  # fmt: skip
 MIXER_NORM = norm(f"{MIXER}.norm", "mhead.mdim", split="mhead")
 OUT_PROJ = linear(f"{MIXER}.out_proj", "hidden, mhead.mdim", split="mhead", bias="use_bias")
@@ -86,6 +87,6 @@ MAMBA2 = Architecture(
         "hidden": "hidden_size", "mhead": "num_heads", "mdim": "head_dim", "mgroup": "n_groups",
         "state": "state_size", "conv": "conv_kernel", "vocab": "vocab_size",
     },
-    entries=(*OUTER, *MAMBA2_MIXER),
+    entries=(*INPUT, *MAMBA2_MIXER, *OUTPUT),
     flags={"tie_word_embeddings": False, "use_bias": False, "use_conv_bias": True},
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mappings.architectures.llama import ATTENTION, AXES, EMBEDDINGS, FACTORS, NO_BIAS, NORMS, ROTARY
+from mappings.architectures.llama import ATTENTION, AXES, FACTORS, INPUT, NO_BIAS, NORMS, OUTPUT, ROTARY
 from mappings.params import experts, linear
 from mappings.rows import Architecture, Entry, Row
 
@@ -29,7 +29,7 @@ MOE_AXES = AXES | {"expert": "num_local_experts"}
 
 
 def _mixtral(moe: list[Entry], dialect: str | None) -> Architecture:
-    entries = (*EMBEDDINGS, *NORMS, *ATTENTION, *moe, *ROTARY)
+    entries = (*INPUT, *NORMS, *ATTENTION, *moe, *OUTPUT, *ROTARY)
     return Architecture("MixtralForCausalLM", MOE_AXES, entries, FACTORS, NO_BIAS, dialect=dialect)
 
 

@@ -1,0 +1,125 @@
+"""Proof 1: every checkpoint name is claimed by exactly one Row, Skip or Tie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import combinations
+
+from mappings.bind import Binding, BoundRow
+from mappings.findings import Finding, Unchecked
+from mappings.names import blank, collapse
+from mappings.plan import Claims, LoadPlan
+from mappings.proof.verdict import Proof
+from mappings.rows import Skip, Tie
+
+
+def prove_names(plan: LoadPlan, without_header: str | None = None) -> Proof:
+    """Findings: `mapping.overlap`, `tensor.unmapped`, `layers.extra`, `shards.second-copy`, `tie.conflict`,
+    and, for information, `tensor.derived` and `tensor.ignored`.
+    """  # fmt: skip
+    found = _overlaps(plan.binding)
+    if without_header:
+        return Proof("names", found, unchecked=Unchecked("names", without_header))
+    found += [*_unmapped(plan), *_twice(plan), *_stored_ties(plan), *_skipped(plan)]
+    return Proof("names", found, checked=f"{len(plan.tensors)} names, {len(plan.binding.rows)} rows")
+
+
+def _overlaps(binding: Binding) -> list[Finding]:
+    """Two rows whose names blank to the same template must have disjoint domains."""
+    groups: dict[str, list[BoundRow]] = {}
+    for row in binding.rows:
+        groups.setdefault(row.pattern.template, []).append(row)
+    return [
+        _overlap(a, b) for rows in groups.values() for a, b in combinations(rows, 2) if _share(a.domain, b.domain)
+    ]  # fmt: skip
+
+
+def _share(a: tuple[Sequence[int], ...], b: tuple[Sequence[int], ...]) -> bool:
+    return all(set(x) & set(y) for x, y in zip(a, b, strict=True))
+
+
+def _overlap(a: BoundRow, b: BoundRow) -> Finding:
+    return Finding(
+        "mapping.overlap", "error", a.pattern.text,
+        f"rows {a.row.source} and {b.row.source} both claim {a.pattern.text}",
+        {"rows": [a.row.source, b.row.source], "params": [a.leaf.pattern.text, b.leaf.pattern.text]},
+        fix="restrict one of the rows to a domain, or remove it",
+    )  # fmt: skip
+
+
+def _unmapped(plan: LoadPlan) -> list[Finding]:
+    names: dict[str, list[str]] = {}
+    for tensor, claim in zip(plan.tensors, plan.claims, strict=True):
+        if claim.owner is None:
+            names.setdefault(claim.reason or "", []).append(tensor.name)
+    known = Claims(plan.binding).templates()
+    found = []
+    for reason, unmapped in _by_cause(names).items():
+        for subject, count in collapse(unmapped):
+            template = blank(unmapped[0])[0] if count == len(unmapped) else subject
+            found.append(_no_row(subject, count, reason, get_close_matches(template, known, n=3, cutoff=0.6)))
+    return found
+
+
+def _by_cause(names: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Names outside a domain, whatever their number, have one cause."""
+    merged: dict[str, list[str]] = {}
+    for reason, found in names.items():
+        merged.setdefault((reason.partition(" of {")[2] and "outside " + reason.split(" is outside ")[1]) or reason, []).extend(found)
+    return merged
+
+
+def _no_row(subject: str, count: int, reason: str, near: list[str]) -> Finding:
+    outside = reason.startswith("outside")
+    tensors = f"{count} tensors" if count > 1 else "1 tensor"
+    return Finding(
+        "layers.extra" if outside and "{layer" in reason else "tensor.unmapped", "error", subject,
+        f"{subject}: {tensors}, {reason if not outside else f'{reason}, which config.json allows'}",
+        {"tensors": count, "reason": reason, "nearest": near},
+        fix=None if near or outside else "add a row with --mapping FILE, or a Skip that says why",
+    )  # fmt: skip
+
+
+def _twice(plan: LoadPlan) -> list[Finding]:
+    """Two names of one header that are the same row at the same position: the model is there twice."""
+    seen: dict[tuple[str, tuple[int, ...]], str] = {}
+    clashes: list[tuple[str, str]] = []
+    for tensor, claim in zip(plan.tensors, plan.claims, strict=True):
+        if isinstance(claim.owner, BoundRow):
+            first = seen.setdefault((claim.owner.id, claim.indices), tensor.name)
+            if first != tensor.name:
+                clashes.append((first, tensor.name))
+    return [
+        Finding(
+            "shards.second-copy", "error", clashes[0][1],
+            f"{len(clashes)} tensors are stored twice: {clashes[0][0]} and {clashes[0][1]} are the same weight",
+            {"pairs": clashes[:8], "count": len(clashes)}, fix="remove one of the two spellings",
+        )
+    ] if clashes else []  # fmt: skip
+
+
+def _stored_ties(plan: LoadPlan) -> list[Finding]:
+    return [
+        Finding(
+            "tie.conflict", "warning", tensor.name,
+            f"{tensor.name} is stored although {claim.owner.when} says it is {claim.owner.to.leaf_name('weight')}: not read",
+            {"to": claim.owner.to.leaf_name("weight"), "flag": claim.owner.when},
+            fix=f"set {claim.owner.when} to false if the stored head differs",
+        )
+        for tensor, claim in zip(plan.tensors, plan.claims, strict=True) if isinstance(claim.owner, Tie)
+    ]  # fmt: skip
+
+
+def _skipped(plan: LoadPlan) -> list[Finding]:
+    names: dict[tuple[str, bool], list[str]] = {}
+    for tensor, claim in zip(plan.tensors, plan.claims, strict=True):
+        if isinstance(claim.owner, Skip):
+            names.setdefault((claim.owner.why, claim.owner.derived), []).append(tensor.name)
+    return [
+        Finding(
+            "tensor.derived" if derived else "tensor.ignored", "info", collapse(own)[0][0],
+            f"{len(own)} tensors not loaded: {why}", {"tensors": len(own), "templates": [t for t, _ in collapse(own)]},
+        )
+        for (why, derived), own in names.items()
+    ]  # fmt: skip

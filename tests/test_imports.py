@@ -1,0 +1,39 @@
+"""Cheap commands must stay cheap: what is imported when a package is, seen from a fresh process."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "transformers", "textual")
+
+
+DRIVES_THE_ENGINE = "tracer.session"
+
+
+def loaded_by(statements: str) -> str:
+    """What of the heavy modules a fresh process has loaded after these statements."""
+    program = f"import sys; {statements}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["mappings", "engine", "tracer", "tui", "fixtures", "tracer.checkpoint.folder", "fixtures.geometries"],
+)
+def test_importing_stays_light(module: str) -> None:
+    assert loaded_by(f"import {module}") == "[]"
+
+
+@pytest.mark.parametrize("root", ["mappings", "fixtures", "tracer"])
+def test_no_module_loads_torch(root: str) -> None:
+    """All of a package but the session, which imports the engine when it drives a load."""
+    package = importlib.import_module(root)
+    modules = [found.name for found in pkgutil.walk_packages(package.__path__, f"{root}.")]
+    light = [name for name in modules if not name.startswith(DRIVES_THE_ENGINE)]
+    assert loaded_by(f"import {', '.join(light)}") == "[]"

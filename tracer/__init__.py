@@ -1,0 +1,1 @@
+"""Reads checkpoints, drives a load, audits the trace and says what is wrong."""

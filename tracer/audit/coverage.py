@@ -1,0 +1,104 @@
+"""How often each element of a tensor was touched: a count over the cells that the blocks' edges cut out.
+
+Coverage is by element range, never by name. The cost is in blocks, not in elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from mappings.views import Ranges, Shape
+
+Counts: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.int32]]"
+MOST_REGIONS = 16
+"""Regions named in one finding; the number of elements is always exact."""
+
+
+class Region(NamedTuple):
+    """A block of elements that were touched equally often."""
+
+    ranges: Ranges
+    touched: int
+
+
+class Coverage:
+    """Counts over a compressed grid: a dimension is cut where a block begins or ends."""
+
+    def __init__(self, shape: Shape, blocks: Iterable[tuple[Ranges, int]]) -> None:
+        self.shape = shape
+        weighted = list(blocks)
+        self.edges = [_edges(size, [ranges[dim] for ranges, _ in weighted]) for dim, size in enumerate(shape)]
+        self.counts: Counts = np.zeros(tuple(len(edges) - 1 for edges in self.edges), dtype=np.int32)
+        for ranges, weight in weighted:
+            self.counts[tuple(_cells(edges, r) for edges, r in zip(self.edges, ranges, strict=True))] += weight
+
+    def elements(self, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
+        """How many elements the marked cells hold."""
+        sizes = np.ones((), dtype=np.int64)
+        for edges in self.edges:
+            sizes = np.multiply.outer(sizes, np.diff(edges))
+        return int((sizes * mask).sum())
+
+    def regions(self, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> list[Region]:
+        """The marked cells as blocks, at most `MOST_REGIONS` of them."""
+        found: list[Region] = []
+        left = mask.copy()
+        while left.any() and len(found) < MOST_REGIONS:
+            block = _grow(left, self.counts, tuple(int(axis[0]) for axis in np.nonzero(left)))
+            found.append(Region(self._ranges(block), int(self.counts[block].flat[0])))
+            left[block] = False
+        return found
+
+    def _ranges(self, block: tuple[slice, ...]) -> Ranges:
+        return tuple(
+            (int(edges[s.start]), int(edges[s.stop]), 1) for edges, s in zip(self.edges, block, strict=True)
+        )  # fmt: skip
+
+
+def _edges(size: int, ranges: Sequence[tuple[int, int, int]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Where a dimension is cut; at every element if any block is strided in it."""
+    if any(step > 1 for _, _, step in ranges):
+        return np.arange(size + 1)
+    points = {0, size, *(r[0] for r in ranges), *(r[1] for r in ranges)}
+    return np.array(sorted(p for p in points if 0 <= p <= size))
+
+
+def _cells(edges: np.ndarray[tuple[int], np.dtype[np.int64]], r: tuple[int, int, int]) -> slice:
+    start, stop = np.searchsorted(edges, r[:2])
+    return slice(int(start), int(stop), r[2])
+
+
+def _grow(left: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], counts: Counts, at: tuple[int, ...]) -> tuple[slice, ...]:
+    """The largest block of equal counts from one cell, grown along the last dimension first."""
+    value = counts[at]
+    block = [slice(i, i + 1) for i in at]
+    for dim in reversed(range(len(at))):
+        while block[dim].stop < left.shape[dim]:
+            layer = tuple(slice(s.stop, s.stop + 1) if d == dim else s for d, s in enumerate(block))
+            if not (left[layer].all() and (counts[layer] == value).all()):
+                break
+            block[dim] = slice(block[dim].start, block[dim].stop + 1)
+    return tuple(block)
+
+
+def show(ranges: Ranges, shape: Shape | None = None) -> str:
+    """Ranges as in numpy: `[0:2048]`, `[:, 0:64]`, `[0:512:2]`; whole trailing dimensions are left out."""
+    texts = [_show(r, shape[i] if shape else None) for i, r in enumerate(ranges)]
+    while len(texts) > 1 and texts[-1] == ":":
+        texts.pop()
+    return f"[{', '.join(texts)}]"
+
+
+def _show(r: tuple[int, int, int], size: int | None) -> str:
+    if size is not None and r == (0, size, 1):
+        return ":"
+    return f"{r[0]}:{r[1]}" + (f":{r[2]}" if r[2] > 1 else "")
+
+
+def show_all(regions: Sequence[Region], shape: Shape) -> str:
+    """Several regions, the first few spelled out."""
+    texts = [show(r.ranges, shape) for r in regions[:3]]
+    return ", ".join(texts) + (f" and {len(regions) - 3} more" if len(regions) > 3 else "")

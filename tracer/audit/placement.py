@@ -1,0 +1,130 @@
+"""Observed moves equal the planned ones as multisets, per rank; where not, what went where instead."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from mappings.plan import LoadPlan
+from mappings.views import Box, Ranges
+from tracer.audit.coverage import show
+from tracer.audit.drafts import Draft
+from tracer.events import Move, ranges_to_json
+from tracer.store import Store
+
+
+class Placed(NamedTuple):
+    """One block from a tensor to a parameter, on one rank."""
+
+    tensor: str
+    param: str
+    src: Ranges
+    dst: Ranges
+    perm: tuple[int, ...] | None
+    op: str | None
+
+
+def audit_placement(store: Store, plan: LoadPlan, ranks: Sequence[int]) -> tuple[list[Draft], int]:
+    """Drafts `audit.rank-duplicate` and `audit.wrong-slice`, and how many moves were compared."""
+    wrong: dict[int, list[tuple[Placed, Placed | None]]] = {}
+    compared = 0
+    for rank in ranks:
+        observed = Counter(_observed(store.moves(rank)))
+        intended = Counter(planned(plan, rank))
+        compared += observed.total()
+        strays = observed - intended
+        missing = intended - observed
+        wrong[rank] = [(stray, _instead(stray, missing)) for stray in strays if stray not in intended]
+    duplicated = _duplicates(plan, wrong, ranks)
+    drafts = [_duplicate(name, ranks) for name in duplicated]
+    for rank, pairs in wrong.items():
+        drafts += [_stray(rank, stray, want) for stray, want in pairs if stray.tensor not in duplicated]
+    return drafts, compared
+
+
+def _observed(moves: Iterable[Move]) -> Iterator[Placed]:
+    for m in moves:
+        yield Placed(m.tensor, m.param, m.src, m.dst, m.perm, m.op)
+
+
+def planned(plan: LoadPlan, rank: int) -> Iterator[Placed]:
+    """Every block that the plan wants on a rank."""
+    for step in plan.steps(rank):
+        tensor = plan.tensors[step.tensor].name
+        for box in plan.boxes(step):
+            yield Placed(tensor, step.param, *box, step.row.op)
+
+
+def _instead(stray: Placed, missing: Counter[Placed]) -> Placed | None:
+    """The planned block at the stray's destination, or else of its tensor."""
+    same = [p for p in missing if p.param == stray.param and p.dst == stray.dst]
+    return next(iter(same), None) or next((p for p in missing if p.tensor == stray.tensor), None)
+
+
+def _duplicates(
+    plan: LoadPlan, wrong: dict[int, list[tuple[Placed, Placed | None]]], ranks: Sequence[int]
+) -> list[str]:  # fmt: skip
+    """Tensors that should be cut, of which every rank read the same wrong blocks, or those of one right rank."""
+    if len(ranks) < 2:
+        return []
+    sources = {rank: _by_tensor(pairs) for rank, pairs in wrong.items()}
+    suspects = {name for found in sources.values() for name in found}
+    intended = {rank: _intended(plan, rank, suspects) for rank in ranks}
+    return [
+        name for name in sorted(suspects)
+        if any(intended[rank].get(name) != intended[ranks[0]].get(name) for rank in ranks)
+        and len({frozenset(sources[rank].get(name) or intended[rank].get(name, set())) for rank in ranks}) == 1
+    ]  # fmt: skip
+
+
+def _by_tensor(pairs: Iterable[tuple[Placed, Placed | None]]) -> dict[str, set[Ranges]]:
+    found: dict[str, set[Ranges]] = {}
+    for stray, _ in pairs:
+        found.setdefault(stray.tensor, set()).add(stray.src)
+    return found
+
+
+def _intended(plan: LoadPlan, rank: int, names: set[str]) -> dict[str, set[Ranges]]:
+    found: dict[str, set[Ranges]] = {}
+    for step in plan.steps(rank):
+        name = plan.tensors[step.tensor].name
+        if name in names:
+            found.setdefault(name, set()).update(box.src for box in plan.boxes(step))
+    return found
+
+
+def _duplicate(name: str, ranks: Sequence[int]) -> Draft:
+    return Draft(
+        "audit.rank-duplicate", name, f"all {len(ranks)} ranks hold the same slice of {{}}, which should be cut",
+        None, {"ranks": list(ranks)},
+    )  # fmt: skip
+
+
+def _stray(rank: int, stray: Placed, want: Placed | None) -> Draft:
+    got = f"{_short(stray.tensor, stray.param)}{show(stray.src)}{_how(stray)}"
+    plan = f"; planned: {_short(want.tensor, stray.param)}{show(want.src)}{_how(want)}" if want else "; nothing was planned there"
+    return Draft(
+        "audit.wrong-slice", stray.param, f"{{}} {show(stray.dst)} was written from {got}{plan}", rank,
+        {"tensor": stray.tensor, "src": ranges_to_json(stray.src), "dst": ranges_to_json(stray.dst),
+         "planned_src": ranges_to_json(want.src) if want else None,
+         "planned_tensor": want.tensor if want else None},
+    )  # fmt: skip
+
+
+def _how(placed: Placed) -> str:
+    return f" transposed {placed.perm}" if placed.perm else ""
+
+
+def _short(tensor: str, param: str) -> str:
+    """A tensor's name without the segments it shares with the parameter, so that layers fold into one finding."""
+    own, other = tensor.split("."), param.split(".")
+    shared = 0
+    while shared < min(len(own), len(other)) - 1 and own[shared] == other[shared]:
+        shared += 1
+    return ".".join(own[shared:])
+
+
+def box_of(placed: Placed) -> Box:
+    """The block alone."""
+    return Box(placed.src, placed.dst, placed.perm)

@@ -1,0 +1,68 @@
+"""Each source element is read exactly as often as its declared consumers say, over all ranks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from mappings.bind import BoundRow
+from mappings.plan import LoadPlan, view_ranges
+from mappings.shards import replicas
+from mappings.views import Ranges, Shape, View
+from tracer.audit.coverage import Coverage, Region, show_all
+from tracer.audit.drafts import Draft
+from tracer.events import ranges_to_json
+from tracer.store import Store
+
+
+def audit_reads(store: Store, plan: LoadPlan) -> tuple[list[Draft], int]:
+    """Drafts `audit.unread` and `audit.overread`, and how many elements were looked at."""
+    read = store.blocks("tensor", "src")
+    drafts, total = [], 0
+    for tensor, claim in zip(plan.tensors, plan.claims, strict=True):
+        if not isinstance(claim.owner, BoundRow):
+            continue
+        shape = tuple(tensor.shape)
+        less, more, size = _read(shape, read.get(tensor.name, ()), declared(claim.owner))
+        total += size
+        for code, regions, elements in (("audit.unread", *less), ("audit.overread", *more)):
+            if elements:
+                drafts.append(_draft(code, tensor.name, shape, regions, elements))
+    return drafts, total
+
+
+@lru_cache(maxsize=1 << 12)
+def declared(row: BoundRow) -> tuple[tuple[Ranges, int], ...]:
+    """How often each block of a row's tensors is read over all ranks: once, or once a replica."""
+    found = []
+    for part in row.parts:
+        sizes = tuple(row.leaf.axes.size(a) for a in part.atoms)
+        strides = tuple(row.form.strides[part.name][a] for a in part.atoms)
+        times = 1 if row.row.rank is not None else _replicas(row, part.name)
+        whole = view_ranges(row.shape, View(row.form.offsets[part.name], sizes, strides))
+        found += [(ranges, times) for ranges in whole]
+    return tuple(found)
+
+
+def _replicas(row: BoundRow, part: str) -> int:
+    cut = next(p.cut for p in row.leaf.parts if p.name == part)
+    return replicas(cut, row.leaf.axes.size(cut.axis) if cut else 1, row.leaf.tp)
+
+
+@lru_cache(maxsize=1 << 12)
+def _read(
+    shape: Shape, blocks: tuple[Ranges, ...], wanted: tuple[tuple[Ranges, int], ...]
+) -> tuple[tuple[list[Region], int], tuple[list[Region], int], int]:
+    """Reads count up and declared reads count down, so what is left over is wrong."""
+    cover = Coverage(shape, [*((block, 1) for block in blocks), *((block, -times) for block, times in wanted)])
+    less, more = cover.counts < 0, cover.counts > 0
+    size = cover.elements(less | ~less)
+    return (cover.regions(less), cover.elements(less)), (cover.regions(more), cover.elements(more)), size
+
+
+def _draft(code: str, name: str, shape: Shape, regions: list[Region], elements: int) -> Draft:
+    where, by = show_all(regions, shape), abs(regions[0].touched)
+    times = f"{by} time{'s' if by > 1 else ''} {'less' if code == 'audit.unread' else 'more'} often than declared"
+    return Draft(
+        code, name, f"{{}} {shape} {where} ({elements} elements) read {times}", None,
+        {"ranges": [ranges_to_json(r.ranges) for r in regions], "elements": elements, "difference": regions[0].touched},
+    )  # fmt: skip

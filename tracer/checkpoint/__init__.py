@@ -1,0 +1,1 @@
+"""Reads what checkpoint files say about themselves, without trusting it and without torch."""

@@ -1,0 +1,54 @@
+"""What a file really is, when it is not what its name says: judged by its first bytes alone."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+LFS_MAGIC = b"version https://git-lfs"
+HEAD_BYTES = 512
+"""As much of a file's beginning as these tests look at."""
+
+
+class Kind(NamedTuple):
+    """A recognised format: the finding's code, what it is, what to do."""
+
+    code: str
+    what: str
+    advice: str
+
+
+_SAVE_AS = "convert it to safetensors"
+_POINTER = Kind("file.lfs-pointer", "a Git-LFS pointer, not the file it stands for", "run git lfs pull")
+_STARTS: list[tuple[tuple[bytes, ...], Kind]] = [
+    ((LFS_MAGIC,), _POINTER),
+    ((b"GGUF",), Kind("file.wrong-format", "a GGUF file", "this version reads safetensors only")),
+    ((b"PK\x03\x04",), Kind("file.wrong-format", "a zip archive (PyTorch .bin or .pt)", _SAVE_AS)),
+    (
+        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+        Kind("file.wrong-format", "a Python pickle (old PyTorch .bin or .pt)", _SAVE_AS),
+    ),
+    ((b"\x89HDF\r\n",), Kind("file.wrong-format", "an HDF5 file", _SAVE_AS)),
+    ((b"\x1f\x8b",), Kind("file.wrong-format", "a gzip archive", "unpack it first")),
+]
+_PAGE_STARTS = (b"<!doctype", b"<html", b"<?xml")
+_JSON_ERROR_STARTS = (b'{"error"', b'{"message"')
+_TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80}?)\s*</title", re.IGNORECASE)
+
+
+def kind_of(head: bytes) -> Kind | None:
+    """The format that `head` begins, or None if it is none that we know."""
+    for starts, kind in _STARTS:
+        if head.startswith(starts):
+            return kind
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(_PAGE_STARTS):
+        return Kind("file.html", f"a web page{_title(head)}", "download it again, logged in if gated")
+    if text.startswith(_JSON_ERROR_STARTS):
+        return Kind("file.html", "an error message of a server", "download it again")
+    return None
+
+
+def _title(head: bytes) -> str:
+    found = _TITLE.search(head)
+    return f" (title: {found[1].decode(errors='replace')!r})" if found else ""

@@ -1,0 +1,108 @@
+"""`tracer audit`: the audits again, on a saved trace."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from mappings.findings import Unchecked
+from tracer import session
+from tracer.audit import Audit
+from tracer.audit import audit as run_audit
+from tracer.commands.output import Printer, output_options
+from tracer.errors import InputError
+from tracer.events import End, Move, Padding, Parameter, Run, Tensor, from_json, to_json
+from tracer.report import jsonl, verdict
+from tracer.store import Store, add_events, is_store
+
+DESCRIPTION = """Audit a saved trace again: a store (--save) or JSON Lines (--json), of this tool or another.
+
+The plan is made anew from the config and the names in the trace; every parameter element must have been written once
+on each rank, every tensor element read as often as declared, every move as planned."""
+EPILOG = "Exit status: 0 nothing wrong, 1 at least one error, 2 not a trace."
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """The options of `tracer audit`."""
+    parser.add_argument("trace", metavar="TRACE", type=Path, help="a trace store or a JSON Lines trace")
+    output_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Audit, print, and return the exit status."""
+    printer = Printer(args)
+    store = open_trace(args.trace)
+    try:
+        plan = session.replan(store)
+    except session.Refused as refused:
+        printer.lines(verdict.findings([refused.finding]))
+        return 1
+    if not store.run.observed:
+        checked = Audit(unchecked=[Unchecked("audit", "the trace is a plan: nothing in it was observed")])
+    else:
+        checked = run_audit(store, plan)
+    if store.end is None:
+        checked.unchecked.append(Unchecked("end", "the trace was cut short: it has no end record"))
+    if args.json:
+        jsonl.write(iter(_records(checked)), args.json)
+    printer.lines([_summary(checked, store), *verdict.findings(checked.findings)])
+    return 1 if checked.findings else 0
+
+
+def _summary(checked: Audit, store: Store) -> str:
+    run = store.run
+    what = f"{run.model}: {run.architecture}, tp {run.tp}, ranks {list(run.ranks)}, loaded by {run.loader}"
+    if not store.run.observed:
+        return f"{what}\naudit: not checked ({checked.unchecked[0].reason})"
+    return f"{what}\n{verdict.audit_summary(checked)}"
+
+
+def _records(checked: Audit) -> list[str]:
+    found = [to_json(finding) for finding in checked.findings]
+    return found + [
+        json.dumps({"kind": "check", "name": u.name, "state": "not-checked", "reason": u.reason})
+        for u in checked.unchecked
+    ]  # fmt: skip
+
+
+def open_trace(path: Path) -> Store:
+    """A store, or JSON Lines read into one. Raises InputError with the line that is wrong."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such trace", subject=str(path))
+    return Store.open(path) if is_store(path) else _read_lines(path)
+
+
+def _read_lines(path: Path) -> Store:
+    store = Store.new()
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    _add(store, line, number, path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as JSON Lines: {error}", subject=str(path)) from error
+    store.index()
+    return store
+
+
+def _add(store: Store, line: str, number: int, path: Path) -> None:
+    try:
+        event = from_json(line)
+    except ValueError as error:
+        raise InputError(f"{path}: line {number}: {error}", subject=str(path)) from error
+    if number == 1 and not isinstance(event, Run):
+        raise InputError(f"{path}: line 1: expected the run record of a trace", subject=str(path))
+    match event:
+        case Run():
+            store.set_run(event)
+        case Tensor():
+            store.add_tensors([event])
+        case Parameter():
+            store.add_params([event])
+        case Move():
+            add_events(store, [event])
+        case Padding():
+            store.add_pads([event])
+        case End():
+            store.set_end(event)

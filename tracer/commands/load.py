@@ -1,0 +1,88 @@
+"""`trace-load`: the main job."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from fixtures.geometries import DEFAULT, names
+from tracer import session
+from tracer.commands.output import Printer, output_options
+from tracer.events import to_json
+from tracer.report import jsonl, verdict
+from tracer.report.table import PathTable
+
+DESCRIPTION = """Trace a load: where every tensor of a checkpoint goes on each tensor-parallel rank, proved and observed.
+
+The checkpoint's headers and config.json make a plan, six proofs examine it, the loader executes it on every rank,
+and what its copies really did is compared with the plan, element by element."""
+EPILOG = """MODEL is a folder with config.json and safetensors files, or one safetensors file. Without MODEL the
+embedded Llama-3-8B geometry is traced. Exit status: 0 nothing wrong, 1 at least one error, 2 bad usage or input."""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """The options of `trace-load`."""
+    add = parser.add_argument
+    add("model", nargs="?", metavar="MODEL", help="a checkpoint folder or a .safetensors file")
+    add("--tp", type=int, default=1, metavar="N", help="tensor-parallel size (default 1)")
+    add("--load-format", choices=["auto", "safetensors", "dummy"], default="auto",
+        help="dummy: run the loader on the meta device, no tensor bytes are read")  # fmt: skip
+    add("--plan", action="store_true", help="stop after headers, plan and proofs; nothing is executed, no torch")
+    add("--rank", type=int, metavar="R", help="trace one rank only")
+    add("--tensor", metavar="GLOB", help="show the full paths of these checkpoint tensors only")
+    add("--param", metavar="GLOB", help="show the full paths into these parameters only")
+    add("--all", action="store_true", help="one line a tensor: do not collapse layers and experts")
+    add("--save", metavar="FILE", type=Path, help="save the trace store (SQLite)")
+    add("--mapping", metavar="FILE", help="extra mapping rows (TOML; see `tracer mappings --help`)")
+    add("--fixture", choices=names(), metavar="NAME", help="without MODEL: the embedded geometry to trace; one of "
+        + ", ".join(names()))  # fmt: skip
+    add("--hf-config-path", metavar="DIR", help="take config.json from here")
+    add("--hf-overrides", metavar="JSON", help="an object laid over config.json")
+    add("--dtype", metavar="TYPE", help="data type of the parameters (default: as config.json says)")
+    add("--device", metavar="DEVICE", help="cpu or cuda (default: cuda where there are enough GPUs)")
+    output_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, print, and return the exit status."""
+    printer = Printer(args)
+    request = session.Request(
+        args.model, args.tp, args.load_format, args.rank, args.plan, args.fixture or DEFAULT, args.mapping,
+        args.hf_config_path, args.hf_overrides, args.dtype, args.device,
+    )  # fmt: skip
+    try:
+        result = session.run(request, args.save)
+    except session.Refused as refused:
+        return _refused(args, printer, refused)
+    text = [] if printer.silent else list(report(result, args))
+    if args.json:
+        jsonl.write(jsonl.records(result.store), args.json)
+    printer.lines(text)
+    if result.failure:
+        print(f"trace-load: {result.failure}", file=sys.stderr)
+    return 1 if result.failed else 0
+
+
+def _refused(args: argparse.Namespace, printer: Printer, refused: session.Refused) -> int:
+    if args.json:
+        jsonl.write(iter([to_json(refused.finding)]), args.json)
+    printer.lines(verdict.findings([refused.finding]))
+    return 1
+
+
+def report(result: session.Result, args: argparse.Namespace) -> Iterator[str]:
+    """Everything that is printed, line by line."""
+    if args.tensor or args.param:
+        yield from PathTable(result, tensor=args.tensor, param=args.param, whole=True).lines()
+        return
+    yield from verdict.heading(result)
+    yield ""
+    if result.store.count("param"):
+        yield from PathTable(result, whole=args.all).lines()
+        yield ""
+    yield verdict.proofs(result)
+    yield verdict.audit_line(result)
+    yield from verdict.unchecked(result.prepared.unchecked)
+    yield from verdict.findings(result.findings)

@@ -1,0 +1,82 @@
+"""`tracer mappings`: the tables, as they are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from mappings.axes import spell
+from mappings.registry import installed
+from mappings.rows import Architecture, Entry, Fill, Row, Skip
+from tracer.commands.output import Printer, output_options
+from tracer.errors import UsageError
+from tracer.report import jsonl
+
+DESCRIPTION = """List the architectures, or the mapping rows of one.
+
+A row says where the axes of a tensor lie on disk and which part of which engine parameter it fills. Own rows are
+given to trace-load with --mapping FILE, a TOML file: `architecture`, `like`, [axes], [[param]], [[row]], [[skip]]."""
+EPILOG = "Exit status: 0, or 2 for an unknown architecture."
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """The options of `tracer mappings`."""
+    parser.add_argument("arch", nargs="?", metavar="ARCH", help="an architecture, as in config.json")
+    output_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a list or a table."""
+    known = installed()
+    found = [arch for arch in known if args.arch in (None, arch.name, arch.id)]
+    if not found:
+        near = get_close_matches(args.arch, [arch.name for arch in known], n=3)
+        raise UsageError(f"no rows for {args.arch}" + (f"; nearest: {', '.join(near)}" if near else ""))
+    if args.json:
+        jsonl.write((json.dumps(record) for arch in found for record in records(arch)), args.json)
+    lines = table(found) if args.arch else (f"{arch.id}  {len(arch.rows)} rows" for arch in found)
+    Printer(args).lines(lines)
+    return 0
+
+
+def table(found: list[Architecture]) -> Iterator[str]:
+    """Every entry of the given architectures."""
+    for arch in found:
+        yield f"{arch.id}" + (f"  prefixes {', '.join(repr(p) for p in arch.prefixes)}" if arch.prefixes != ("",) else "")
+        width = max(len(entry.name) for entry in arch.entries if not isinstance(entry, Fill))
+        for entry in arch.entries:
+            yield f"  {_describe(entry, width)}"
+        for axis, expression in arch.axes.items():
+            yield f"  axis {axis} = {expression}"
+        for axis, atoms in arch.factors.items():
+            yield f"  axis {axis} = {'.'.join(atoms)}"
+
+
+def _describe(entry: Entry, width: int) -> str:
+    if isinstance(entry, Row):
+        parts = ", ".join(part.name for part in entry.slot.parts if part.name)
+        target = entry.slot.param.name + (f"[{parts}]" if parts else "")
+        return f'{entry.name:<{width}}  "{spell(entry.layout)}"  -> {target}  {entry.source}' + (f"  {entry.op}" if entry.op else "")
+    if isinstance(entry, Skip):
+        return f"{entry.name:<{width}}  skipped: {entry.why}  {entry.source}"
+    if isinstance(entry, Fill):
+        return f"{'(no tensor)':<{width}}  fill {entry.value:g} -> {entry.slot.param.name}: {entry.why}  {entry.source}"
+    return f"{entry.name:<{width}}  tied to {entry.to.name} when {entry.when}  {entry.source}"
+
+
+def records(arch: Architecture) -> Iterator[dict[str, object]]:
+    """One record an entry."""
+    for entry in arch.entries:
+        kind = type(entry).__name__.lower()
+        name = None if isinstance(entry, Fill) else entry.name
+        record: dict[str, object] = {"kind": kind, "architecture": arch.id, "name": name, "source": entry.source}
+        if isinstance(entry, Row):
+            record |= {
+                "param": entry.slot.param.name, "parts": [p.name for p in entry.slot.parts if p.name],
+                "layout": spell(entry.layout), "op": entry.op,
+            }  # fmt: skip
+        elif isinstance(entry, Skip):
+            record |= {"why": entry.why}
+        yield record

@@ -1,0 +1,43 @@
+"""Options and behaviour that all commands share: where data goes, how it looks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+
+COLOURS = {"ERROR": "31;1", "warning": "33", "info": "2", "audit ok": "32"}
+
+
+def output_options(parser: argparse.ArgumentParser) -> None:
+    """--json, --quiet, --no-color, --debug."""
+    add = parser.add_argument
+    add("--json", metavar="FILE", help="write the records as JSON Lines; - for stdout instead of the report")
+    add("--quiet", action="store_true", help="print findings of severity error only")
+    add("--no-color", action="store_true", help="no colours (also with NO_COLOR set)")
+    add("--debug", action="store_true", help="tracebacks instead of one-line errors")
+
+
+class Printer:
+    """Lines to stdout, the first word coloured on a terminal."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.silent = args.json == "-"
+        self.quiet = args.quiet
+        self.colour = sys.stdout.isatty() and not args.no_color and not os.environ.get("NO_COLOR")
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Print what is wanted."""
+        if self.silent:
+            return
+        for line in lines:
+            if not self.quiet or line.startswith("ERROR"):
+                print(self._coloured(line))
+
+    def _coloured(self, line: str) -> str:
+        if self.colour:
+            for word, code in COLOURS.items():
+                if line.startswith(word):
+                    return f"\033[{code}m{word}\033[0m{line[len(word) :]}"
+        return line

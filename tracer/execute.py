@@ -1,0 +1,149 @@
+"""Runs a plan on the engine and writes what it did to a store. The only module that imports the engine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tracer.checkpoint.weights import map_file
+from tracer.errors import InputError, TraceLoadError, UsageError
+from tracer.observe import Observer
+from tracer.recorder import Note, Spool, ViewRecorder, read_spool
+
+if TYPE_CHECKING:
+    from engine.loader import Loader, WeightSource
+    from engine.recorder import Recorder
+    from tracer.session import Prepared, Request
+    from tracer.store import Store
+
+CHUNK = 20_000
+"""Notes that are held in memory before they go to the store."""
+
+LoaderFactory = Callable[..., "Loader"]
+
+
+class Executed(NamedTuple):
+    """What there is to say of a load beside its trace."""
+
+    where: str
+    """`the meta device`, `2 processes (gloo, cpu)` ..."""
+    modules: bool
+    """Whether the architecture has modules with a forward pass."""
+    failure: str | None = None
+    """The message of the rank that failed; the trace then ends there."""
+    peak_rss: int = 0
+
+
+def torch_missing() -> bool:
+    """Whether the engine cannot run because torch is not installed."""
+    from importlib.util import find_spec
+
+    return find_spec("torch") is None
+
+
+def on_meta(prepared: Prepared, store: Store, ranks: Sequence[int], loader: LoaderFactory | None = None) -> Executed:
+    """Every rank in this process, on the meta device: the same loader, no bytes."""
+    from engine.sources import MetaWeights
+
+    modules = True
+    for rank in ranks:
+        observer = _observer(prepared, store, rank)
+        notes: list[Note] = []
+
+        def emit(note: Note, notes: list[Note] = notes, observer: Observer = observer) -> None:
+            notes.append(note)
+            if len(notes) >= CHUNK:
+                observer.add(notes)
+                notes.clear()
+
+        modules = load_rank(prepared, rank, MetaWeights(prepared.plan.tensors), ViewRecorder(emit), "meta", loader)
+        observer.add(notes)
+    return Executed("the meta device, all ranks in one process", modules)
+
+
+def load_rank(
+    prepared: Prepared, rank: int, source: WeightSource, recorder: Recorder, device: str,
+    loader: LoaderFactory | None = None,
+) -> bool:  # fmt: skip
+    """Build and fill one rank. Says whether the architecture has modules."""
+    from engine.build import build
+    from engine.loader import Loader
+
+    built = build(prepared.plan, rank, device)
+    (loader or Loader)(prepared.plan, rank, source, recorder).load(built.params)
+    return built.model is not None
+
+
+def in_processes(
+    prepared: Prepared, store: Store, ranks: Sequence[int], device: str, loader: LoaderFactory | None = None
+) -> Executed:
+    """One process a rank, each reading its own slices; what they noted until a failure is kept."""
+    from engine.distributed import RankFailed, launch
+
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    where = f"{len(ranks)} process{'es' if len(ranks) > 1 else ''} ({backend}, {device})"
+    failure, results = None, []
+    with tempfile.TemporaryDirectory(prefix="trace-load-") as spools:
+        try:
+            results = launch(len(ranks), _rank_process, prepared.request, list(ranks), spools, loader, device=device)
+        except RankFailed as failed:
+            failure = str(failed)
+        for rank in ranks:
+            _observer(prepared, store, rank).add(read_spool(_spool(Path(spools), rank)))
+    peak = max((peak for _, peak in results), default=0)
+    return Executed(where, all(modules for modules, _ in results), failure, peak)
+
+
+def _rank_process(
+    group: Any, request: Request, ranks: Sequence[int], spools: str, loader: LoaderFactory | None
+) -> tuple[bool, int]:  # fmt: skip
+    """The work of one rank: headers again, the same plan, its own slices."""
+    from engine.sources import MappedWeights
+    from tracer.resources import peak_rss
+    from tracer.session import prepare
+
+    rank = ranks[group.rank]
+    prepared = prepare(request)
+    with Spool(_spool(Path(spools), rank)) as spool:
+        source = MappedWeights(prepared.folder, prepared.infos, map_file)
+        modules = load_rank(prepared, rank, source, ViewRecorder(spool), group.device, loader)
+    return modules, peak_rss()
+
+
+def _spool(folder: Path, rank: int) -> Path:
+    return folder / f"rank{rank}.jsonl"
+
+
+def _observer(prepared: Prepared, store: Store, rank: int) -> Observer:
+    tensors = {t.name: tuple(t.shape) for t in prepared.plan.tensors}
+    return Observer(store, rank, tensors, prepared.plan.shapes(rank))
+
+
+def pick_device(wanted: str | None, tp: int) -> str:
+    """`cpu` or `cuda`. Raises UsageError for one that is not there."""
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    device = wanted or ("cuda" if gpus >= tp else "cpu")
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"--device {device}: expected cpu or cuda")
+    if device == "cuda" and gpus < tp:
+        raise UsageError(f"--device cuda with --tp {tp} needs {tp} GPUs, found {gpus}")
+    return device
+
+
+def refuse_unloadable(prepared: Prepared) -> None:
+    """Raise InputError for a data type that is listed but cannot be computed with."""
+    from engine.dtypes import TORCH
+
+    for tensor, claim in zip(prepared.infos, prepared.plan.claims, strict=True):
+        if claim.disposition == "loaded" and tensor.dtype not in TORCH:
+            raise InputError(
+                f"{tensor.file}: {tensor.name} has data type {tensor.dtype}, which torch cannot hold; use --plan",
+                subject=tensor.name,
+            )
+
+
+__all__ = ["Executed", "TraceLoadError", "in_processes", "on_meta", "pick_device", "refuse_unloadable", "torch_missing"]

@@ -1,0 +1,1 @@
+"""Writes a trace and its findings for people: terminal, JSON Lines, HTML."""

@@ -1,0 +1,131 @@
+"""The path table and the verdict, as text for a terminal or a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from mappings.axes import spell
+from mappings.bind import Leaf
+from mappings.names import blank, collapse
+from mappings.rows import Skip
+from mappings.views import Shape
+from tracer.errors import UsageError
+from tracer.events import Move
+from tracer.report import words
+from tracer.report.paths import Group, Line, by_param, fold_moves
+from tracer.session import Prepared, Result
+from tracer.store import Store
+
+SHOWN_RANKS = 2
+"""Ranks beside each other in the table; the others follow the same laws and are in the trace."""
+
+
+class PathTable:
+    """Lines of text for the moves of some ranks."""
+
+    def __init__(self, result: Result, *, tensor: str | None = None, param: str | None = None, whole: bool = False) -> None:
+        self.store: Store = result.store
+        self.prepared: Prepared = result.prepared
+        ranks = result.prepared.request.ranks
+        self.ranks = ranks if tensor or param else ranks[:SHOWN_RANKS]
+        self.hidden = len(ranks) - len(self.ranks)
+        self.filter = (tensor, param)
+        self.whole = whole
+        self.rows = {row.id: row for row in self.prepared.plan.binding.rows}
+        self.leaves: dict[str, Leaf] = {leaf.pattern.template: leaf for leaf in self.prepared.plan.binding.leaves}
+        self.shapes: dict[str, Shape] = {blank(t.name)[0]: tuple(t.shape) for t in self.prepared.plan.tensors}
+
+    def lines(self) -> Iterator[str]:
+        """The whole table. Raises UsageError for a glob that matches nothing."""
+        folded = fold_moves(self.store, self.ranks, self._selected(), self.whole)
+        groups = list(by_param(folded, self.store, self.ranks[0]))
+        cells = {id(line): self._cells(line, group) for group in groups for line in group.lines}
+        widths = [max((len(row[k]) for row in cells.values() if k < len(row)), default=0) for k in range(3 + len(self.ranks))]
+        yield "  ".join(f"{t:<{w}}" for t, w in zip(self._titles(), widths, strict=True)).rstrip()
+        for group in groups:
+            yield self._heading(group)
+            for line in group.lines:
+                yield "  ".join(f"{t:<{w}}" for t, w in zip(cells[id(line)], widths, strict=False)).rstrip()
+            yield from self._pads(group)
+        if not any(self.filter):
+            yield from self._rest()
+
+    def _titles(self) -> list[str]:
+        return ["  shard", "checkpoint name", "mapping row", *(f"rank {rank}: source -> destination" for rank in self.ranks)]
+
+    def _cells(self, line: Line, group: Group) -> list[str]:
+        source = self.shapes.get(_template_of(line.tensor), ())
+        hops = [words.hop(line.hops[r], source, group.shape) if r in line.hops else "-" for r in self.ranks]
+        return [f"  {line.shard}", line.tensor, self._row(line), *hops]
+
+    def _selected(self) -> list[Move] | None:
+        tensor, param = self.filter
+        if not tensor and not param:
+            return None
+        found = [
+            move for rank in self.ranks for move in self.store.moves(rank)
+            if (not tensor or fnmatchcase(move.tensor, tensor)) and (not param or fnmatchcase(move.param, param))
+        ]  # fmt: skip
+        if not found:
+            given = " and ".join(f"--{k} {v}" for k, v in (("tensor", tensor), ("param", param)) if v)
+            raise UsageError(f"{given} matches no loaded tensor; names are those of the table, globs match all of a name")
+        return found
+
+    def _heading(self, group: Group) -> str:
+        leaf = self.leaves.get(_template_of(group.param))
+        times = f"  x{group.times}" if group.times > 1 else ""
+        if leaf is None:
+            return f"{group.param}  {group.shape}{times}"
+        whole = leaf.whole_shape()
+        made_of = words.composition(leaf)
+        text = f"{group.param}  {_shape(whole)}" + (f" = {made_of}" if made_of else "")
+        return text + (f", {_shape(group.shape)} per rank" if self.prepared.request.tp > 1 else "") + times
+
+    def _row(self, line: Line) -> str:
+        row = self.rows.get(line.row)
+        if row is None:
+            return line.row
+        return f'{row.row.source} "{spell(row.told)}"' + (f" {line.op}" if line.op else "")
+
+    def _pads(self, group: Group) -> Iterator[str]:
+        template = _template_of(group.param)
+        seen: dict[tuple[int, str, str], int] = {}
+        for rank in self.ranks:
+            for pad in self.store.pads(rank):
+                if blank(pad.param)[0] == template:
+                    text = f"{words.side((pad.dst,), group.shape)} = {pad.value:g}"
+                    seen[rank, text, pad.reason] = seen.get((rank, text, pad.reason), 0) + 1
+        for rank, text, reason in seen:
+            yield f"  fill  {reason}  rank {rank} {text}"
+
+    def _rest(self) -> Iterator[str]:
+        for name, to in self.prepared.plan.tied().items():
+            yield f"{name}  = {to} (tied, same storage)"
+        skipped: dict[str, list[str]] = {}
+        for tensor, claim in zip(self.prepared.plan.tensors, self.prepared.plan.claims, strict=True):
+            if isinstance(claim.owner, Skip):
+                skipped.setdefault(claim.owner.why, []).append(tensor.name)
+        for why, names in skipped.items():
+            yield f"not loaded: {why}  ({len(names)} tensors: {', '.join(t for t, _ in collapse(names)[:3])})"
+        if self.hidden:
+            yield f"({self.hidden} more ranks follow the same laws; --rank R shows one)"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return f"({', '.join(map(str, shape))})"
+
+
+def _template_of(folded: str) -> str:
+    """A folded name's template: holes for positions and for `{0..31}`."""
+    segments, depth, current = [], 0, ""
+    for char in folded:
+        depth += (char == "{") - (char == "}")
+        if char == "." and not depth:
+            segments.append(current)
+            current = ""
+        else:
+            current += char
+    segments.append(current)
+    return blank(".".join("{}" if s.startswith("{") else s for s in segments))[0]
+

@@ -1,0 +1,98 @@
+"""What is said around the path table: what was loaded, the proofs, the audit, the findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mappings.findings import Finding, Unchecked
+from tracer.audit import Audit
+from tracer.report import words
+from tracer.session import Prepared, Result
+
+MARKS = {"error": "ERROR", "warning": "warning", "info": "info"}
+
+
+def heading(result: Result) -> Iterator[str]:
+    """Two or three lines: the model, its size, and what was fake."""
+    prepared = result.prepared
+    request, run = prepared.request, prepared.run
+    dialect = f" ({run.dialect} dialect)" if run.dialect else ""
+    embedded = "" if request.model else " (embedded geometry)"
+    yield f"{prepared.title}{embedded}: {run.architecture}{dialect}, tp {request.tp}, load-format {request.load_format}"
+    yield f"{len(prepared.infos)} tensors, {_elements(prepared)} elements, {_bytes(prepared)}"
+    if prepared.fake or request.load_format == "dummy":
+        yield f"fake: {'; '.join(prepared.fake or ['the bytes'])}"
+    if result.modules is False:
+        yield f"{run.architecture} has rows and no modules: a skeleton of its parameters was loaded; it cannot generate"
+    for name in prepared.plan.binding.by_header:
+        exists = any(leaf.pattern.text == name for leaf in prepared.plan.binding.leaves)
+        yield f"{name}: config.json does not say, the header {'has it' if exists else 'has none'}"
+
+
+def _elements(prepared: Prepared) -> str:
+    total = 0
+    for info in prepared.infos:
+        elements = 1
+        for extent in info.shape:
+            elements *= extent
+        total += elements
+    return words.count(total)
+
+
+def _bytes(prepared: Prepared) -> str:
+    dtypes = sorted({info.dtype for info in prepared.infos})
+    return f"{words.size(sum(info.nbytes for info in prepared.infos))} as {', '.join(dtypes)}"
+
+
+def proofs(result: Result) -> str:
+    """One line: each proof's state; what did not run is said with its reason and not counted as ok."""
+    texts, skipped = [], []
+    for proof in result.proofs:
+        errors = sum(f.severity == "error" for f in proof.findings)
+        if errors:
+            texts.append(f"{proof.name} {errors} error{'s' if errors > 1 else ''}")
+        elif proof.unchecked:
+            skipped.append(proof.unchecked)
+        else:
+            texts.append(f"{proof.name} ok")
+    not_run = [f"{', '.join(u.name for u in skipped if u.reason == r)} not checked ({r})" for r in _reasons(skipped)]
+    return "proofs: " + ", ".join([*texts, *not_run])
+
+
+def _reasons(skipped: Sequence[Unchecked]) -> list[str]:
+    return list(dict.fromkeys(u.reason for u in skipped))
+
+
+def audit_line(result: Result) -> str:
+    """One line: what the audit saw, or why there was none."""
+    if result.failure:
+        return f"audit: the load failed ({result.failure}); what follows is about what was written until then"
+    if result.audit is None:
+        return f"audit: not run ({result.where}); placements above are the plan's, not observed"
+    return f"{audit_summary(result.audit)}; ran on {result.where}"
+
+
+def audit_summary(audit: Audit) -> str:
+    """The counts behind an audit's verdict."""
+    if audit.findings:
+        return f"audit: {len(audit.findings)} findings in {audit.moves} moves"
+    told = [f"{words.count(audit.written)} parameter elements written exactly once"]
+    if audit.read:
+        told.append(f"{words.count(audit.read)} tensor elements read as declared")
+    if audit.moves:
+        told.append(f"{audit.moves:,} observed moves equal the plan")
+    told += [f"{u.name} not checked ({u.reason})" for u in audit.unchecked]
+    return "audit ok: " + ", ".join(told)
+
+
+def findings(found: Sequence[Finding]) -> Iterator[str]:
+    """Each finding on a line, its fix below; errors first."""
+    for finding in found:
+        yield f"{MARKS[finding.severity]}  {finding.code}  {finding.message}"
+        if finding.fix and finding.severity != "info":
+            yield f"      fix: {finding.fix}"
+
+
+def unchecked(items: Sequence[Unchecked]) -> Iterator[str]:
+    for item in items:
+        yield f"not checked: {item.name} ({item.reason})"

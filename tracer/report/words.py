@@ -1,0 +1,81 @@
+"""Numbers and shapes in the words of the field."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from mappings.axes import PART
+from mappings.bind import Leaf
+from mappings.forms import AtomPart
+from mappings.views import Ranges, Shape
+from tracer.report.paths import EXPERT, Hop, Side
+
+HEADS = {"head": "query heads", "kv": "KV heads"}
+
+
+def count(number: int) -> str:
+    """`8.03 B`, `291`."""
+    for limit, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M")):
+        if number >= limit:
+            return f"{number / limit:.2f} {unit}"
+    return f"{number:,}"
+
+
+def size(nbytes: int) -> str:
+    """`16.06 GB` (decimal)."""
+    for limit, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if nbytes >= limit:
+            return f"{nbytes / limit:.2f} {unit}"
+    return f"{nbytes} bytes"
+
+
+def composition(leaf: Leaf) -> str:
+    """What lies side by side in a fused parameter: `32 query heads + 2 x 8 KV heads`; empty where nothing does."""
+    if len(leaf.parts) < 2:
+        return ""
+    described = [_part(leaf, part) for part in leaf.parts]
+    return " + ".join(f"{n} x {text}" if (n := len(list(same))) > 1 else text for text, same in groupby(described))
+
+
+def _part(leaf: Leaf, part: AtomPart) -> str:
+    cut = part.cut.axis if part.cut else ""
+    if leaf.leaf in ("weight", "bias") and cut in ("head", "kv") and "kv" in leaf.axes.sizes:
+        return f"{leaf.axes.size(cut)} {HEADS[cut]}"
+    if cut == "head":
+        return f"{leaf.axes.size('head')} heads"
+    mentioned = {axis for dim in leaf.layout for axis in dim}
+    own = [atom for atom in part.atoms if atom not in mentioned or (PART in mentioned and atom == cut)]
+    elements = 1
+    for atom in own:
+        elements *= leaf.axes.size(atom)
+    return f"{elements}"
+
+
+def hop(found: Hop, src_shape: Shape, dst_shape: Shape) -> str:
+    """`[2048:4096] -> [0:2048]`; `all` where both sides are whole."""
+    turned = " transposed" if found.perm else ""
+    source, target = side(found.src, src_shape), side(found.dst, dst_shape)
+    return f"{source}{turned} -> {target}"
+
+
+def side(ranges: Side, shape: Shape) -> str:
+    """The blocks of one side: one spelled out, several as the first and their number, whole dimensions as `:`."""
+    first = _box(ranges[0], shape)
+    if len(ranges) == 1:
+        return first
+    return f"{first} .. {_box(ranges[-1], shape)} ({len(ranges)} blocks)"
+
+
+def _box(ranges: Ranges, shape: Shape) -> str:
+    texts = [_range(r, shape[i] if i < len(shape) else None) for i, r in enumerate(ranges)]
+    while len(texts) > 1 and texts[-1] == ":":
+        texts.pop()
+    return "all" if texts in ([":"], []) else f"[{', '.join(texts)}]"
+
+
+def _range(r: tuple[int, int, int], extent: int | None) -> str:
+    if r[0] == EXPERT:
+        return "expert"
+    if extent is not None and r == (0, extent, 1):
+        return ":"
+    return f"{r[0]}:{r[1]}" + (f":{r[2]}" if r[2] > 1 else "")

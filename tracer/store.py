@@ -1,0 +1,273 @@
+"""The trace store: one SQLite file with interned names and integer columns, one row a move.
+
+Anyone with SQL can read it: the views `moves`, `params` and `pads` spell the names out. In memory it serves a run
+that is not saved. A file is written beside its final name and renamed when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mappings.findings import Finding
+from mappings.views import Box, Ranges
+from tracer.errors import InputError, UsageError
+from tracer.events import (
+    End,
+    Move,
+    Padding,
+    Parameter,
+    Run,
+    Tensor,
+    finding_to_dict,
+    ranges_from_json,
+    ranges_to_json,
+)
+
+SCHEMA = """
+CREATE TABLE run (value TEXT NOT NULL);
+CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE TABLE tensor (id INTEGER PRIMARY KEY, name INTEGER NOT NULL UNIQUE, dtype TEXT, shape TEXT, file INTEGER,
+                     offset INTEGER, nbytes INTEGER, disposition TEXT, row INTEGER, reason TEXT);
+CREATE TABLE param (id INTEGER PRIMARY KEY, rank INTEGER NOT NULL, name INTEGER NOT NULL, shape TEXT, dtype TEXT,
+                    fused INTEGER, tied_to INTEGER, UNIQUE (rank, name));
+CREATE TABLE box (id INTEGER PRIMARY KEY, src TEXT NOT NULL, dst TEXT NOT NULL, perm TEXT);
+CREATE TABLE move (id INTEGER PRIMARY KEY, rank INTEGER NOT NULL, tensor INTEGER NOT NULL, row INTEGER NOT NULL,
+                   shard TEXT, param INTEGER NOT NULL, box INTEGER NOT NULL, op TEXT);
+CREATE TABLE pad (id INTEGER PRIMARY KEY, rank INTEGER NOT NULL, param INTEGER NOT NULL, dst TEXT, value REAL,
+                  reason TEXT);
+CREATE TABLE finding (id INTEGER PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE finish (value TEXT NOT NULL);
+CREATE VIEW moves AS SELECT m.id, m.rank, t.text AS tensor, r.text AS row, m.shard, p.text AS param, b.src, b.dst,
+    b.perm, m.op FROM move m JOIN name t ON t.id = m.tensor JOIN name r ON r.id = m.row
+    JOIN name p ON p.id = m.param JOIN box b ON b.id = m.box;
+CREATE VIEW tensors AS SELECT t.id, n.text AS name, t.dtype, t.shape, f.text AS file, t.offset, t.nbytes,
+    t.disposition, r.text AS row, t.reason FROM tensor t JOIN name n ON n.id = t.name
+    LEFT JOIN name f ON f.id = t.file LEFT JOIN name r ON r.id = t.row;
+CREATE VIEW params AS SELECT p.id, p.rank, n.text AS name, p.shape, p.dtype, p.fused, o.text AS tied_to FROM param p
+    JOIN name n ON n.id = p.name LEFT JOIN name o ON o.id = p.tied_to;
+CREATE VIEW pads AS SELECT d.id, d.rank, n.text AS param, d.dst, d.value, d.reason FROM pad d
+    JOIN name n ON n.id = d.param;
+"""
+INDEXES = """
+CREATE INDEX IF NOT EXISTS move_param ON move (param, rank);
+CREATE INDEX IF NOT EXISTS move_tensor ON move (tensor, rank);
+"""
+
+
+class Store:
+    """One trace. Create with `Store.new`, read with `Store.open`."""
+
+    def __init__(self, db: sqlite3.Connection, final: Path | None = None, partial: Path | None = None) -> None:
+        self.db = db
+        self._final = final
+        self._partial = partial
+        self._names: dict[str, int] = {}
+        self._boxes: dict[tuple[Ranges, Ranges, tuple[int, ...] | None], int] = {}
+
+    @classmethod
+    def new(cls, path: Path | None = None) -> Store:
+        """An empty store, in memory or in a file beside `path`. Raises UsageError when that cannot be written."""
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial") if path else None
+        try:
+            db = sqlite3.connect(partial or ":memory:", isolation_level=None)
+            db.execute("PRAGMA journal_mode = OFF")
+            db.execute("PRAGMA synchronous = OFF")
+            db.executescript(SCHEMA)
+        except sqlite3.Error as error:
+            raise UsageError(f"cannot write {path}: {error}") from error
+        db.execute("BEGIN")
+        return cls(db, path, partial)
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """A saved store. Raises InputError when the file is none."""
+        try:
+            db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            found = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        except sqlite3.Error as error:
+            raise InputError(f"{path}: expected a trace store (SQLite), found: {error}", subject=str(path)) from error
+        if not {"run", "move", "tensor"} <= found:
+            raise InputError(f"{path}: an SQLite file, but no trace: tables are {sorted(found)}", subject=str(path))
+        return cls(db)
+
+    def name(self, text: str) -> int:
+        """The number of a name, given out when first seen."""
+        if text not in self._names:
+            number = len(self._names) + 1
+            self.db.execute("INSERT INTO name VALUES (?, ?)", (number, text))
+            self._names[text] = number
+        return self._names[text]
+
+    def _optional(self, text: str | None) -> int | None:
+        return None if text is None else self.name(text)
+
+    def box(self, src: Ranges, dst: Ranges, perm: tuple[int, ...] | None) -> int:
+        """The number of a block, given out when first seen."""
+        key = (src, dst, perm)
+        number = self._boxes.get(key)
+        if number is None:
+            number = self._boxes[key] = len(self._boxes) + 1
+            texts = (number, _text(src), _text(dst), json.dumps(perm) if perm else None)
+            self.db.execute("INSERT INTO box VALUES (?, ?, ?, ?)", texts)
+        return number
+
+    def set_run(self, run: Run) -> None:
+        self.db.execute("DELETE FROM run")
+        self.db.execute("INSERT INTO run VALUES (?)", (json.dumps(asdict(run)),))
+
+    def add_tensors(self, tensors: Iterable[Tensor]) -> None:
+        rows = (
+            (self.name(t.name), t.dtype, json.dumps(t.shape), self._optional(t.file), t.offset, t.nbytes,
+             t.disposition, self._optional(t.row), t.reason)
+            for t in tensors
+        )  # fmt: skip
+        self.db.executemany("INSERT INTO tensor VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", list(rows))
+
+    def add_params(self, params: Iterable[Parameter]) -> None:
+        rows = (
+            (p.rank, self.name(p.name), json.dumps(p.shape), p.dtype, p.fused, self._optional(p.tied_to))
+            for p in params
+        )  # fmt: skip
+        self.db.executemany("INSERT INTO param VALUES (NULL, ?, ?, ?, ?, ?, ?)", list(rows))
+
+    def add_moves(self, rows: Iterable[tuple[int, str, str, str | int | None, str, str | None, Iterable[Box]]]) -> None:
+        """Rows of (rank, tensor, row, shard, param, op, boxes); a row makes one move a box."""
+        name, box = self.name, self.box
+        flat = [
+            (rank, name(tensor), name(row), json.dumps(shard), name(param), box(*block), op)
+            for rank, tensor, row, shard, param, op, blocks in rows for block in blocks
+        ]  # fmt: skip
+        self.db.executemany("INSERT INTO move VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", flat)
+
+    def add_pads(self, pads: Iterable[Padding]) -> None:
+        rows = [(p.rank, self.name(p.param), _text(p.dst), p.value, p.reason) for p in pads]
+        self.db.executemany("INSERT INTO pad VALUES (NULL, ?, ?, ?, ?, ?)", rows)
+
+    def set_findings(self, findings: Iterable[Finding]) -> None:
+        """Replace the findings."""
+        self.db.execute("DELETE FROM finding")
+        rows = [(json.dumps(finding_to_dict(f)),) for f in findings]
+        self.db.executemany("INSERT INTO finding VALUES (NULL, ?)", rows)
+
+    def set_end(self, end: End) -> None:
+        self.db.execute("DELETE FROM finish")
+        self.db.execute("INSERT INTO finish VALUES (?)", (json.dumps(asdict(end)),))
+
+    def index(self) -> None:
+        """Make look-ups by parameter and by tensor fast; call it once everything is in."""
+        self.db.executescript(INDEXES)
+
+    def commit(self) -> None:
+        """Give a file store its final name. Until then nothing is at that name."""
+        if self.db.in_transaction:
+            self.db.execute("COMMIT")
+        if self._partial and self._final:
+            self.db.close()
+            os.replace(self._partial, self._final)
+            self.db = sqlite3.connect(f"file:{self._final}?mode=ro", uri=True)
+            self._partial = None
+
+    def discard(self) -> None:
+        """Close; a file store that was not committed is removed."""
+        self.db.close()
+        if self._partial:
+            self._partial.unlink(missing_ok=True)
+
+    @property
+    def run(self) -> Run:
+        data = json.loads(self._one("SELECT value FROM run"))
+        return Run(**data | {"ranks": tuple(data["ranks"])})
+
+    @property
+    def end(self) -> End | None:
+        """The totals, None for a trace that was cut short."""
+        rows = self.db.execute("SELECT value FROM finish").fetchall()
+        return End(**json.loads(rows[0][0])) if rows else None
+
+    def _one(self, query: str) -> str:
+        rows = self.db.execute(query).fetchall()
+        if not rows:
+            raise InputError("the trace store is empty: it has no run record")
+        return str(rows[0][0])
+
+    def count(self, table: str) -> int:
+        """Rows of one table."""
+        return int(self.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def tensors(self) -> Iterator[Tensor]:
+        """In file order."""
+        for row in self.db.execute("SELECT name, dtype, shape, file, offset, nbytes, disposition, row, reason"
+                                   " FROM tensors ORDER BY id"):  # fmt: skip
+            yield Tensor(row[0], row[1], tuple(json.loads(row[2])), *row[3:])
+
+    def params(self, rank: int) -> Iterator[Parameter]:
+        query = "SELECT rank, name, shape, dtype, fused, tied_to FROM params WHERE rank = ? ORDER BY id"
+        for row in self.db.execute(query, (rank,)):
+            yield Parameter(row[0], row[1], tuple(json.loads(row[2])), row[3], bool(row[4]), row[5])
+
+    def moves(
+        self, rank: int | None = None, tensor: str | None = None, param: str | None = None
+    ) -> Iterator[Move]:  # fmt: skip
+        """In the order in which they happened, optionally of one rank, tensor or parameter."""
+        wanted = {"rank": rank, "tensor": tensor, "param": param}
+        given = {k: v for k, v in wanted.items() if v is not None}
+        where = " AND ".join(f"{key} = :{key}" for key in given)
+        query = "SELECT rank, tensor, row, shard, param, src, dst, perm, op FROM moves"
+        for row in self.db.execute(f"{query}{' WHERE ' + where if where else ''} ORDER BY id", given):
+            perm = tuple(json.loads(row[7])) if row[7] else None
+            shard = json.loads(row[3])
+            yield Move(row[0], row[1], row[2], shard, row[4], _ranges(row[5]), _ranges(row[6]), perm, row[8])
+
+    def blocks(self, by: str, side: str, rank: int | None = None) -> dict[str, tuple[Ranges, ...]]:
+        """The blocks on one side ("src", "dst") of all moves, in a fixed order, by "tensor" or "param"."""
+        where = "WHERE m.rank = ?" if rank is not None else ""
+        query = f"SELECT n.text, group_concat(m.box) FROM move m JOIN name n ON n.id = m.{by} {where} GROUP BY m.{by}"
+        text = {row[0]: row[1] for row in self.db.execute(f"SELECT id, {side} FROM box")}
+        return {
+            name: tuple(_ranges(text[b]) for b in sorted(map(int, boxes.split(","))))
+            for name, boxes in self.db.execute(query, () if rank is None else (rank,))
+        }  # fmt: skip
+
+    def pads(self, rank: int) -> Iterator[Padding]:
+        query = "SELECT rank, param, dst, value, reason FROM pads WHERE rank = ? ORDER BY id"
+        for row in self.db.execute(query, (rank,)):
+            yield Padding(row[0], row[1], _ranges(row[2]), row[3], row[4])
+
+    def findings(self) -> list[Finding]:
+        return [Finding(**json.loads(row[0])) for row in self.db.execute("SELECT value FROM finding ORDER BY id")]
+
+
+def _text(ranges: Ranges) -> str:
+    return json.dumps(ranges_to_json(ranges), separators=(",", ":"))
+
+
+@lru_cache(maxsize=1 << 16)
+def _ranges(text: str) -> Ranges:
+    return ranges_from_json(json.loads(text))
+
+
+def is_store(path: Path) -> bool:
+    """Whether a file begins like an SQLite file."""
+    try:
+        with closing(path.open("rb")) as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
+
+
+def add_events(store: Store, moves: Sequence[Move]) -> None:
+    """Moves that come as records, from a JSON Lines trace."""
+    store.add_moves((m.rank, m.tensor, m.row, m.shard, m.param, m.op, [Box(m.src, m.dst, m.perm)]) for m in moves)
+
+
+def as_dict(run: Run) -> dict[str, Any]:
+    """The run record as plain values."""
+    return asdict(run)
