@@ -67,6 +67,7 @@ def _block(value: object) -> tuple[int, int] | None:
 def _unsupported(method: object, block: object) -> Finding:
     return Finding(
         "quant.unsupported", "error", "quantization_config",
-        f"config.json declares quant_method {method!r}, for which there are no leaf layouts; known: fp8 with weight_block_size",
+        f"config.json declares quant_method {method!r}, for which there are no leaf layouts;"
+        " known: fp8 with weight_block_size",
         {"quant_method": str(method), "weight_block_size": str(block)},
     )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -173,7 +173,7 @@ def _clash(loops: list[Loop], src_shape: Shape, dst_shape: Shape) -> list[Loop]:
 def _flattened(same: list[Loop], side: int, loops: list[Loop]) -> bool:
     """Whether loops of one dimension are a run of the other side's axes, flattened in row-major order."""
     same = sorted(same, key=lambda loop: -loop[side])
-    uniform = all(a[side] == b[side] * b.size for a, b in zip(same, same[1:], strict=False))
+    uniform = all(a[side] == b[side] * b.size for a, b in pairwise(same))
     other = sorted(loops, key=lambda loop: -loop[3 - side])
     first = other.index(same[0])
     return uniform and other[first : first + len(same)] == same
@@ -214,4 +214,4 @@ def _permutation(shape: Shape, strides: list[int]) -> tuple[int, ...] | None:
     if order == sorted(order, key=lambda dim: -1 if dim is None else dim):
         return None
     idle = [dim for dim in range(len(shape)) if dim not in order]
-    return tuple([*idle, *(dim for dim in order if dim is not None)])
+    return (*idle, *(dim for dim in order if dim is not None))

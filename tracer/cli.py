@@ -15,6 +15,7 @@ from typing import NoReturn
 from tracer.commands import audit, load, mappings
 from tracer.errors import InputError, TraceLoadError
 
+DESCRIPTION = "Forensics for LLM checkpoints: where every tensor goes, proved and observed."
 COMMANDS = {"load": load, "audit": audit, "mappings": mappings}
 
 
@@ -35,7 +36,7 @@ def trace_load(argv: Sequence[str] | None = None) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script `tracer`."""
-    parser = Parser("tracer", description="Forensics for LLM checkpoints: where every tensor goes, proved and observed.")
+    parser = Parser("tracer", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for name, module in COMMANDS.items():
         sub = commands.add_parser(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fixtures.geometries import DEFAULT, geometry
 from mappings.architectures import BUILT_IN
@@ -31,6 +31,9 @@ from tracer.errors import InputError, UsageError
 from tracer.events import End, Padding, Parameter, Run, Tensor
 from tracer.resources import peak_rss
 from tracer.store import Store
+
+if TYPE_CHECKING:
+    from tracer.execute import LoaderFactory
 
 LoadFormat = Literal["auto", "safetensors", "dummy"]
 
@@ -108,15 +111,18 @@ class Refused(Exception):
         self.finding = finding
 
 
-def run(request: Request, save: Path | None = None) -> Result:
-    """Do what was asked. Raises UsageError, InputError, and Refused for a checkpoint without a plan."""
+def run(request: Request, save: Path | None = None, loader: LoaderFactory | None = None) -> Result:
+    """Do what was asked, with another loader than the engine's if one is given.
+
+    Raises UsageError, InputError, and Refused for a checkpoint without a plan.
+    """
     started = time.monotonic()
     _check(request)
     prepared = prepare(request)
     proofs = prove(prepared.plan, _spans(prepared), _shapes_known(prepared), _names_known(prepared))
     store = Store.new(save)
     try:
-        result = _trace(prepared, proofs, store)
+        result = _trace(prepared, proofs, store, loader)
         _finish(result, started)
     except BaseException:
         store.discard()
@@ -288,13 +294,13 @@ def _spans(prepared: Prepared) -> list[Span] | None:
     return spans + [Span(file, 0, start, "") for file, start in first.items()]
 
 
-def _trace(prepared: Prepared, proofs: list[Proof], store: Store) -> Result:
+def _trace(prepared: Prepared, proofs: list[Proof], store: Store, loader: LoaderFactory | None) -> Result:
     """Execute the plan if nothing forbids it; else the trace holds the plan's own moves and says so."""
     hindrance = _hindrance(prepared, proofs)
     store.set_run(prepared.run)
     store.add_tensors(_tensor_records(prepared))
     if hindrance is None:
-        return _observe(prepared, proofs, store)
+        return _observe(prepared, proofs, store, loader)
     _set_observed(prepared, store, False)
     if all(proof.name != "ranks" or proof.holds for proof in proofs):
         _add_params(prepared, store)
@@ -317,17 +323,17 @@ def _hindrance(prepared: Prepared, proofs: list[Proof]) -> str | None:
     return None
 
 
-def _observe(prepared: Prepared, proofs: list[Proof], store: Store) -> Result:
+def _observe(prepared: Prepared, proofs: list[Proof], store: Store, loader: LoaderFactory | None) -> Result:
     from tracer import execute
 
     request = prepared.request
     _add_params(prepared, store)
     if request.load_format == "dummy" or not _shapes_known(prepared):
-        done = execute.on_meta(prepared, store, request.ranks)
+        done = execute.on_meta(prepared, store, request.ranks, loader)
     else:
         execute.refuse_unloadable(prepared)
         device = execute.pick_device(request.device, request.tp)
-        done = execute.in_processes(prepared, store, request.ranks, device)
+        done = execute.in_processes(prepared, store, request.ranks, device, loader)
     store.index()
     checked = audit(store, prepared.plan)
     return Result(prepared, proofs, store, checked, done.where, done.modules, done.failure)

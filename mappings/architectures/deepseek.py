@@ -74,7 +74,7 @@ MOE: list[Entry] = [
     Row("model.layers.{layer:moe}.mlp.experts.{expert}.down_proj", W2),
 ]
 NEXT_TOKEN: list[Entry] = [
-    Skip("model.layers.{layer:mtp}.**", "multi-token prediction layer past num_hidden_layers: the draft model loads it"),
+    Skip("model.layers.{layer:mtp}.**", "next-token layer past num_hidden_layers: the draft model loads it"),
 ]
 
 AXES = {

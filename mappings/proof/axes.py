@@ -53,9 +53,8 @@ def _row_atoms(
 
 def _finding(row: Row, part: str, slot: Counter[str], stated: Counter[str]) -> Finding:
     lacks, extra = sorted((slot - stated).elements()), sorted((stated - slot).elements())
-    said = "; ".join(
-        text for text in (f"lacks {', '.join(lacks)}" if lacks else "", f"has {', '.join(extra)} too many" if extra else "") if text
-    )  # fmt: skip
+    told = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(extra)} too many"] * bool(extra)
+    said = "; ".join(told)
     return Finding(
         "mapping.axes", "error", row.name,
         f'row {row.name} ({row.source}): layout "{spell(row.layout)}" {said} against {row.slot.param.name}'
@@ -68,6 +67,7 @@ def _finding(row: Row, part: str, slot: Counter[str], stated: Counter[str]) -> F
 def _no_part(row: Row) -> Finding:
     return Finding(
         "mapping.axes", "error", row.name,
-        f'row {row.name} ({row.source}) feeds {len(row.slot.parts)} parts, but "{spell(row.layout)}" does not say once where they lie',
+        f"row {row.name} ({row.source}) feeds {len(row.slot.parts)} parts,"
+        f' but "{spell(row.layout)}" does not say once where they lie',
         {"layout": spell(row.layout), "parts": [p.name for p in row.slot.parts], "row": row.source},
     )  # fmt: skip

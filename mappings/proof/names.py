@@ -66,7 +66,8 @@ def _by_cause(names: dict[str, list[str]]) -> dict[str, list[str]]:
     """Names outside a domain, whatever their number, have one cause."""
     merged: dict[str, list[str]] = {}
     for reason, found in names.items():
-        merged.setdefault((reason.partition(" of {")[2] and "outside " + reason.split(" is outside ")[1]) or reason, []).extend(found)
+        outside = reason.partition(" is outside ")[2]
+        merged.setdefault(f"outside {outside}" if outside else reason, []).extend(found)
     return merged
 
 
@@ -103,7 +104,8 @@ def _stored_ties(plan: LoadPlan) -> list[Finding]:
     return [
         Finding(
             "tie.conflict", "warning", tensor.name,
-            f"{tensor.name} is stored although {claim.owner.when} says it is {claim.owner.to.leaf_name('weight')}: not read",
+            f"{tensor.name} is stored although {claim.owner.when} says it is"
+            f" {claim.owner.to.leaf_name('weight')}: not read",
             {"to": claim.owner.to.leaf_name("weight"), "flag": claim.owner.when},
             fix=f"set {claim.owner.when} to false if the stored head differs",
         )

@@ -1,9 +1,10 @@
-"""Proof 5: each cut axis is cut into intervals that tile it; replication only where declared; and which `--tp` are legal."""
+"""Proof 5: each cut axis is tiled by its ranks, replicated only where declared; and which `--tp` is legal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from mappings.bind import Binding, Leaf
@@ -32,7 +33,7 @@ def prove_ranks(binding: Binding) -> Proof:
     wrong = violations(binding, binding.tp)
     if wrong:
         legal = legal_sizes(binding)
-        return Proof("ranks", [_violated(binding, v, legal) for v in wrong], checked=f"tp {binding.tp}")
+        return Proof("ranks", [_violated(binding, v, legal, v is wrong[0]) for v in wrong], checked=f"tp {binding.tp}")
     untiled = [finding for leaf in binding.leaves for finding in _tiling(leaf)]
     cuts = {p.cut for leaf in binding.leaves for p in leaf.parts if p.cut}
     return Proof("ranks", [*untiled, *_shared(binding)], checked=f"{len(cuts)} cuts at tp {binding.tp}")
@@ -82,14 +83,21 @@ def legal_sizes(binding: Binding) -> list[int]:
     return [tp for tp in range(1, LARGEST_TP + 1) if not violations(binding, tp)]
 
 
-def _violated(binding: Binding, wrong: Violation, legal: list[int]) -> Finding:
-    sizes = ", ".join(map(str, legal))
-    field = binding.arch.axes.get(wrong.axis, "").split(" | ")[0]
-    named = f"{wrong.axis} ({field})" if field.isidentifier() and field != wrong.axis else wrong.axis
+def _violated(binding: Binding, wrong: Violation, legal: list[int], first: bool) -> Finding:
+    field = _field(binding, wrong.axis)
+    named = f"{wrong.axis} ({field})" if field not in ("", wrong.axis) else wrong.axis
     return Finding(
         wrong.code, "error", wrong.param, f"--tp {binding.tp} cannot cut {named}: {wrong.reason} ({wrong.param})",
-        {"axis": wrong.axis, "size": wrong.size, "tp": binding.tp, "legal": legal}, fix=f"use --tp {sizes}",
+        {"axis": wrong.axis, "size": wrong.size, "tp": binding.tp, "legal": legal},
+        fix=f"legal sizes up to {LARGEST_TP}: {', '.join(map(str, legal))}" if first else None,
     )  # fmt: skip
+
+
+def _field(binding: Binding, axis: str) -> str:
+    """The config field behind an axis; of a product, the field that its last atom divides."""
+    atom = binding.arch.factors.get(axis, (axis,))[-1]
+    first = binding.arch.axes.get(atom, "").split(" ")[0]
+    return first if first.isidentifier() else ""
 
 
 def _tiling(leaf: Leaf) -> Iterator[Finding]:
@@ -100,7 +108,7 @@ def _tiling(leaf: Leaf) -> Iterator[Finding]:
         size = leaf.axes.size(part.cut.axis)
         shards = [shard(part.cut, size, leaf.tp, rank) for rank in range(leaf.tp)]
         copies = replicas(part.cut, size, leaf.tp)
-        end, wrong = 0, any(a[:2] != b[:2] for a, b in zip(shards, shards[1:], strict=False) if copies == leaf.tp)
+        end, wrong = 0, any(a[:2] != b[:2] for a, b in pairwise(shards) if copies == leaf.tp)
         for held in shards[::copies]:
             wrong |= held.start != end
             end = held.stop

@@ -61,7 +61,8 @@ def _solved(binding: Binding, row: BoundRow, shape: Shape) -> str | None:
         return None
     dim = row.layout[differing[0]]
     if len(dim) != 1 or dim[0] not in binding.arch.axes:
-        return f"dimension {differing[0]} ({'.'.join(dim)}) is {shape[differing[0]]}, expected {row.shape[differing[0]]}"
+        said = f"{shape[differing[0]]}, expected {row.shape[differing[0]]}"
+        return f"dimension {differing[0]} ({'.'.join(row.told[differing[0]])}) is {said}"
     field = binding.arch.axes[dim[0]].split(" | ")[0]
     if " " in field or field.startswith("@"):
         return f"axis {dim[0]} is {shape[differing[0]]}, expected {row.shape[differing[0]]}"
@@ -80,7 +81,8 @@ def _ambiguous(row: BoundRow) -> Finding | None:
         return None
     return Finding(
         "layout.ambiguous", "info", row.pattern.text,
-        f'{row.pattern.text} fits "{spell(row.told)}", and {_either(rivals)} just as well: shapes cannot tell them apart',
+        f'{row.pattern.text} fits "{spell(row.told)}", and {_either(rivals)} just as well:'
+        " shapes cannot tell them apart",
         {"layout": spell(row.told), "rivals": rivals, "row": row.id},
     )  # fmt: skip
 

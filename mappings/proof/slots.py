@@ -51,7 +51,8 @@ def _claimed_once(leaf: Leaf, rows: list[BoundRow], fills: int) -> str | None:
 def _positions(row: BoundRow) -> set[Indices]:
     """Positions of the parameter that the row reaches; a name axis must run over its whole size to count."""
     for axis, domain in zip(row.pattern.axes, row.domain, strict=True):
-        if axis in row.leaf.axes.sizes and axis not in row.leaf.pattern.axes and len(domain) != row.leaf.axes.size(axis):
+        shifted = axis in row.leaf.axes.sizes and axis not in row.leaf.pattern.axes
+        if shifted and len(domain) != row.leaf.axes.size(axis):
             return set()
     return {row.param_indices(i) for i in row.instances()} if row.pattern.axes else {()}
 
@@ -96,7 +97,8 @@ def _whole_layers(plan: LoadPlan, present: dict[str, set[Indices]]) -> set[int]:
 def _layers(plan: LoadPlan, gone: set[int]) -> Finding:
     return Finding(
         "layers.missing", "error", f"layers {runs(gone)}",
-        f"the checkpoint has nothing of layers {runs(gone)}, config.json says {plan.binding.arch.layers} = {len(plan.binding.domains['layer'])}",
+        f"the checkpoint has nothing of layers {runs(gone)}, config.json says"
+        f" {plan.binding.arch.layers} = {len(plan.binding.domains['layer'])}",
         {"layers": sorted(gone)}, fix=f"fetch the missing shards, or correct {plan.binding.arch.layers}",
     )  # fmt: skip
 
@@ -105,12 +107,13 @@ def _gap(plan: LoadPlan, row: BoundRow, gap: set[Indices]) -> Finding:
     ordered = sorted(gap)
     names = fold(row.pattern.template, ordered) if row.pattern.axes else row.pattern.text
     param = collapse(row.param_name(i) for i in ordered)[0][0]
-    parts = ", ".join(p.name for p in row.parts if p.name)
+    parts = f"[{', '.join(p.name for p in row.parts)}]" if row.parts[0].name else ""
     some = len(gap) < row.count() and "expert" in row.pattern.axes
     untied = row.leaf.param.name == "lm_head"
     return Finding(
         "experts.missing" if some else "param.unfilled", "error", param,
-        f"{param}{f'[{parts}]' if parts else ''} has no source: {names} {'is' if len(gap) == 1 else 'are'} not in the checkpoint ({len(gap)} of {row.count()})",
+        f"{param}{parts} has no source: {names} {'is' if len(gap) == 1 else 'are'} not in the checkpoint"
+        f" ({len(gap)} of {row.count()})",
         {"tensors": names, "missing": len(gap), "of": row.count(), "row": row.id},
         fix="set tie_word_embeddings to true if the head is tied" if untied else None,
     )  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 from mappings.views import Ranges, Shape
 
 Counts: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.int32]]"
+Mask: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"
 MOST_REGIONS = 16
 """Regions named in one finding; the number of elements is always exact."""
 
@@ -35,14 +36,14 @@ class Coverage:
         for ranges, weight in weighted:
             self.counts[tuple(_cells(edges, r) for edges, r in zip(self.edges, ranges, strict=True))] += weight
 
-    def elements(self, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> int:
+    def elements(self, mask: Mask) -> int:
         """How many elements the marked cells hold."""
         sizes = np.ones((), dtype=np.int64)
         for edges in self.edges:
             sizes = np.multiply.outer(sizes, np.diff(edges))
         return int((sizes * mask).sum())
 
-    def regions(self, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> list[Region]:
+    def regions(self, mask: Mask) -> list[Region]:
         """The marked cells as blocks, at most `MOST_REGIONS` of them."""
         found: list[Region] = []
         left = mask.copy()
@@ -71,7 +72,7 @@ def _cells(edges: np.ndarray[tuple[int], np.dtype[np.int64]], r: tuple[int, int,
     return slice(int(start), int(stop), r[2])
 
 
-def _grow(left: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], counts: Counts, at: tuple[int, ...]) -> tuple[slice, ...]:
+def _grow(left: Mask, counts: Counts, at: tuple[int, ...]) -> tuple[slice, ...]:
     """The largest block of equal counts from one cell, grown along the last dimension first."""
     value = counts[at]
     block = [slice(i, i + 1) for i in at]

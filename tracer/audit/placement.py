@@ -103,7 +103,9 @@ def _duplicate(name: str, ranks: Sequence[int]) -> Draft:
 
 def _stray(rank: int, stray: Placed, want: Placed | None) -> Draft:
     got = f"{_short(stray.tensor, stray.param)}{show(stray.src)}{_how(stray)}"
-    plan = f"; planned: {_short(want.tensor, stray.param)}{show(want.src)}{_how(want)}" if want else "; nothing was planned there"
+    plan = "; nothing was planned there"
+    if want:
+        plan = f"; planned: {_short(want.tensor, stray.param)}{show(want.src)}{_how(want)}"
     return Draft(
         "audit.wrong-slice", stray.param, f"{{}} {show(stray.dst)} was written from {got}{plan}", rank,
         {"tensor": stray.tensor, "src": ranges_to_json(stray.src), "dst": ranges_to_json(stray.dst),

@@ -14,7 +14,7 @@ from tracer.events import to_json
 from tracer.report import jsonl, verdict
 from tracer.report.table import PathTable
 
-DESCRIPTION = """Trace a load: where every tensor of a checkpoint goes on each tensor-parallel rank, proved and observed.
+DESCRIPTION = """Trace a load: where every tensor goes on each tensor-parallel rank, proved and observed.
 
 The checkpoint's headers and config.json make a plan, six proofs examine it, the loader executes it on every rank,
 and what its copies really did is compared with the plan, element by element."""

@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
 def table(found: list[Architecture]) -> Iterator[str]:
     """Every entry of the given architectures."""
     for arch in found:
-        yield f"{arch.id}" + (f"  prefixes {', '.join(repr(p) for p in arch.prefixes)}" if arch.prefixes != ("",) else "")
+        prefixes = f"  prefixes {', '.join(map(repr, arch.prefixes))}" if arch.prefixes != ("",) else ""
+        yield arch.id + prefixes
         width = max(len(entry.name) for entry in arch.entries if not isinstance(entry, Fill))
         for entry in arch.entries:
             yield f"  {_describe(entry, width)}"
@@ -58,7 +59,8 @@ def _describe(entry: Entry, width: int) -> str:
     if isinstance(entry, Row):
         parts = ", ".join(part.name for part in entry.slot.parts if part.name)
         target = entry.slot.param.name + (f"[{parts}]" if parts else "")
-        return f'{entry.name:<{width}}  "{spell(entry.layout)}"  -> {target}  {entry.source}' + (f"  {entry.op}" if entry.op else "")
+        op = f"  {entry.op}" if entry.op else ""
+        return f'{entry.name:<{width}}  "{spell(entry.layout)}"  -> {target}  {entry.source}{op}'
     if isinstance(entry, Skip):
         return f"{entry.name:<{width}}  skipped: {entry.why}  {entry.source}"
     if isinstance(entry, Fill):

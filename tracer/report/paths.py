@@ -48,7 +48,9 @@ class _Key:
     hops: tuple[tuple[int, Hop], ...]
 
 
-def fold_moves(store: Store, ranks: Sequence[int], wanted: Iterable[Move] | None = None, whole: bool = False) -> list[Line]:
+def fold_moves(
+    store: Store, ranks: Sequence[int], wanted: Iterable[Move] | None = None, whole: bool = False
+) -> list[Line]:  # fmt: skip
     """Lines in the order of the moves. With `whole`, one line a tensor."""
     groups: dict[_Key, list[tuple[Indices, Indices]]] = {}
     for (tensor, param, shard, row, op), hops in _by_tensor(store, ranks, wanted).items():
@@ -120,7 +122,12 @@ def by_param(lines: Sequence[Line], store: Store, rank: int) -> Iterator[Group]:
         members = [name for name in shapes if blank(name)[0] == template]
         shape = shapes[members[0]] if members else ()
         name = fold(template, [blank(m)[1] for m in members]) if members else own[0].param
-        yield Group(name, shape, len(members), own)
+        yield Group(name, shape, len(members), sorted(own, key=_place))
+
+
+def _place(line: Line) -> tuple[Ranges, ...]:
+    """Where a line lands in its parameter: parts in their order, whatever the order of the file."""
+    return next(iter(line.hops.values())).dst
 
 
 def _template(param: str) -> str:

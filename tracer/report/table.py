@@ -24,7 +24,9 @@ SHOWN_RANKS = 2
 class PathTable:
     """Lines of text for the moves of some ranks."""
 
-    def __init__(self, result: Result, *, tensor: str | None = None, param: str | None = None, whole: bool = False) -> None:
+    def __init__(
+        self, result: Result, *, tensor: str | None = None, param: str | None = None, whole: bool = False
+    ) -> None:  # fmt: skip
         self.store: Store = result.store
         self.prepared: Prepared = result.prepared
         ranks = result.prepared.request.ranks
@@ -41,7 +43,8 @@ class PathTable:
         folded = fold_moves(self.store, self.ranks, self._selected(), self.whole)
         groups = list(by_param(folded, self.store, self.ranks[0]))
         cells = {id(line): self._cells(line, group) for group in groups for line in group.lines}
-        widths = [max((len(row[k]) for row in cells.values() if k < len(row)), default=0) for k in range(3 + len(self.ranks))]
+        rows = [self._titles(), *cells.values()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         yield "  ".join(f"{t:<{w}}" for t, w in zip(self._titles(), widths, strict=True)).rstrip()
         for group in groups:
             yield self._heading(group)
@@ -52,7 +55,8 @@ class PathTable:
             yield from self._rest()
 
     def _titles(self) -> list[str]:
-        return ["  shard", "checkpoint name", "mapping row", *(f"rank {rank}: source -> destination" for rank in self.ranks)]
+        ranks = [f"rank {rank}: source -> destination" for rank in self.ranks]
+        return ["  shard", "checkpoint name", "mapping row", *ranks]
 
     def _cells(self, line: Line, group: Group) -> list[str]:
         source = self.shapes.get(_template_of(line.tensor), ())
@@ -69,7 +73,7 @@ class PathTable:
         ]  # fmt: skip
         if not found:
             given = " and ".join(f"--{k} {v}" for k, v in (("tensor", tensor), ("param", param)) if v)
-            raise UsageError(f"{given} matches no loaded tensor; names are those of the table, globs match all of a name")
+            raise UsageError(f"{given} matches no loaded tensor; a glob must match the whole name")
         return found
 
     def _heading(self, group: Group) -> str:

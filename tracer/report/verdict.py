@@ -68,7 +68,7 @@ def audit_line(result: Result) -> str:
     if result.failure:
         return f"audit: the load failed ({result.failure}); what follows is about what was written until then"
     if result.audit is None:
-        return f"audit: not run ({result.where}); placements above are the plan's, not observed"
+        return f"audit: not run ({result.where}); nothing was observed, placements are the plan's"
     return f"{audit_summary(result.audit)}; ran on {result.where}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from mappings.axes import PART
 from mappings.bind import Leaf
@@ -60,10 +60,37 @@ def hop(found: Hop, src_shape: Shape, dst_shape: Shape) -> str:
 
 def side(ranges: Side, shape: Shape) -> str:
     """The blocks of one side: one spelled out, several as the first and their number, whole dimensions as `:`."""
+    merged = _merged(ranges)
+    if merged is not None:
+        return _box(merged, shape)
     first = _box(ranges[0], shape)
+    step = _step(ranges)
+    return f"{first} x{len(ranges)} every {step}" if step else f"{first} .. {_box(ranges[-1], shape)} x{len(ranges)}"
+
+
+def _moving(ranges: Side) -> int | None:
+    """The one dimension in which the blocks differ."""
+    dims = [dim for dim, column in enumerate(zip(*ranges, strict=True)) if len(set(column)) > 1]
+    return dims[0] if len(dims) == 1 else None
+
+
+def _merged(ranges: Side) -> Ranges | None:
+    """The one block that all of them are together, if they follow each other."""
     if len(ranges) == 1:
-        return first
-    return f"{first} .. {_box(ranges[-1], shape)} ({len(ranges)} blocks)"
+        return ranges[0]
+    dim = _moving(ranges)
+    if dim is None or any(r[dim][2] != 1 for r in ranges) or any(a[dim][1] != b[dim][0] for a, b in pairwise(ranges)):
+        return None
+    return (*ranges[0][:dim], (ranges[0][dim][0], ranges[-1][dim][1], 1), *ranges[0][dim + 1 :])
+
+
+def _step(ranges: Side) -> int | None:
+    """The distance from each block to the next, if it is always the same."""
+    dim = _moving(ranges)
+    if dim is None:
+        return None
+    steps = {b[dim][0] - a[dim][0] for a, b in pairwise(ranges)}
+    return steps.pop() if len(steps) == 1 else None
 
 
 def _box(ranges: Ranges, shape: Shape) -> str:

@@ -1,0 +1,124 @@
+"""Planted faults, most of which pass all checks of names and shapes: each is caught by its code, rank and range."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mappings.findings import Finding
+from tests import placements, sabotage
+from tracer.session import Request, Result, run
+
+PROCESSES = pytest.param("auto", id="real processes")
+META = pytest.param("dummy", id="meta device")
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4,
+    "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 128, "torch_dtype": "float32",
+}  # fmt: skip
+QKV = "model.layers.1.self_attn.qkv_proj.weight"
+OUT = "model.layers.1.self_attn.o_proj.weight"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("llama")
+    (path / "config.json").write_text(json.dumps(CONFIG))
+    planned = run(Request(str(path), plan_only=True))
+    shapes = {t.name: t.shape for t in planned.store.tensors()}
+    return placements.write_checkpoint(path, CONFIG, placements.number(shapes))
+
+
+def load(folder: Path, loader: type, load_format: str = "dummy") -> Result:
+    return run(Request(str(folder), 2, load_format=load_format, device="cpu"), loader=loader)  # type: ignore[arg-type]
+
+
+def errors(result: Result) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for finding in result.findings:
+        if finding.severity == "error":
+            found.setdefault(finding.code, []).append(finding)
+    return found
+
+
+def test_the_same_checkpoint_is_clean_without_a_fault(folder: Path) -> None:
+    from engine.loader import Loader
+
+    assert not errors(load(folder, Loader))
+
+
+@pytest.mark.parametrize("load_format", [META, PROCESSES])
+def test_a_skipped_row_is_unwritten_and_unread(folder: Path, load_format: str) -> None:
+    found = errors(load(folder, sabotage.SkipsARow, load_format))
+    assert set(found) == {"audit.unwritten", "audit.unread"}
+    assert [(f.rank, f.subject, f.evidence["ranges"]) for f in found["audit.unwritten"]] == [
+        (rank, QKV, [[[32, 64], [0, 64]]]) for rank in (0, 1)
+    ]
+    assert found["audit.unread"][0].subject == "model.layers.1.self_attn.k_proj.weight"
+    assert found["audit.unread"][0].evidence["ranges"] == [[[0, 64], [0, 64]]]
+
+
+def test_a_row_loaded_twice_is_overwritten_and_overread(folder: Path) -> None:
+    found = errors(load(folder, sabotage.LoadsARowTwice))
+    assert set(found) == {"audit.overwritten", "audit.overread"}
+    assert [(f.rank, f.subject, f.evidence["ranges"]) for f in found["audit.overwritten"]] == [
+        (rank, QKV, [[[32, 64], [0, 64]]]) for rank in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize("load_format", [META, PROCESSES])
+def test_rank_zeros_slice_on_every_rank_is_a_rank_duplicate(folder: Path, load_format: str) -> None:
+    found = errors(load(folder, sabotage.EveryRankIsRankZero, load_format))
+    assert set(found) == {"audit.rank-duplicate", "audit.unread", "audit.overread"}
+    (duplicate,) = found["audit.rank-duplicate"]
+    assert (duplicate.subject, duplicate.evidence["ranks"]) == (OUT, [0, 1])
+    assert found["audit.unread"][0].evidence["ranges"] == [[[0, 64], [32, 64]]]
+    assert found["audit.overread"][0].evidence["ranges"] == [[[0, 64], [0, 32]]]
+
+
+def test_q_and_k_exchanged_are_wrong_slices_although_every_count_is_right(folder: Path) -> None:
+    found = errors(load(folder, sabotage.ExchangesQAndK))
+    assert set(found) == {"audit.wrong-slice"}
+    wrong = found["audit.wrong-slice"]
+    exchanged = {(f.rank, f.evidence["tensor"].split(".")[-2], str(f.evidence["dst"])) for f in wrong}
+    assert exchanged == {
+        (rank, tensor, f"[[{start}, {start + 32}], [0, 64]]")
+        for rank in (0, 1) for tensor, start in (("q_proj", 32), ("k_proj", 0))
+    }  # fmt: skip
+    assert {f.subject for f in wrong} == {QKV}
+
+
+def test_a_transposed_source_is_a_wrong_slice_although_every_count_is_right(folder: Path) -> None:
+    found = errors(load(folder, sabotage.TransposesTheSource))
+    assert set(found) == {"audit.wrong-slice"}
+    assert [(f.rank, f.subject) for f in found["audit.wrong-slice"]] == [(0, OUT), (1, OUT)]
+    assert "transposed" in found["audit.wrong-slice"][0].message
+
+
+def test_an_off_by_one_head_is_a_wrong_slice_on_that_rank_alone(folder: Path) -> None:
+    found = errors(load(folder, sabotage.OffByOneHead))
+    assert set(found) == {"audit.wrong-slice", "audit.unread", "audit.overread"}
+    (wrong,) = found["audit.wrong-slice"]
+    assert (wrong.rank, wrong.subject) == (0, QKV)
+    assert wrong.evidence["src"] == [[16, 48], [0, 64]]
+    assert wrong.evidence["planned_src"] == [[0, 32], [0, 64]]
+    assert found["audit.unread"][0].evidence["ranges"] == [[[0, 16], [0, 64]]]
+    assert found["audit.overread"][0].evidence["ranges"] == [[[32, 48], [0, 64]]]
+
+
+def test_a_rank_that_dies_leaves_a_readable_trace_of_what_happened_until_then(folder: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "t.db"
+    request = Request(str(folder), 2, device="cpu")
+    result = run(request, save=saved, loader=sabotage.DiesHalfWay)
+    assert result.failed
+    assert result.failure is not None
+    assert "rank 1" in result.failure
+    assert "planted failure" in result.failure
+    from tracer.store import Store
+
+    store = Store.open(saved)
+    assert store.end is None
+    written = {move.param for move in store.moves(1)}
+    assert any(name.startswith("model.layers.0.") for name in written)
+    assert not any(name.startswith("model.layers.1.self_attn") for name in written)
