@@ -47,9 +47,11 @@ class Axes:
 
     sizes: Mapping[str, int]
     factors: Mapping[str, Dim]
+    padded: frozenset[str] = frozenset()
+    """Atoms that are padded before they are cut: a size of 1 is then not all that there is to them."""
 
     def atoms(self, dim: Iterable[str]) -> Dim:
-        """The atoms of a dimension in order. Atoms of size 1 vanish; `part` stays."""
+        """The atoms of a dimension in order. Atoms of size 1 vanish unless padded; `part` stays."""
         return tuple(atom for axis in dim for atom in self._expand(axis))
 
     def _expand(self, axis: str) -> Dim:
@@ -57,7 +59,7 @@ class Axes:
             return (PART,)
         if axis in self.factors:
             return self.atoms(self.factors[axis])
-        return () if self.size(axis) == 1 else (axis,)
+        return () if self.size(axis) == 1 and axis not in self.padded else (axis,)
 
     def layout(self, layout: Layout) -> Layout:
         """The same layout, spelled in atoms."""

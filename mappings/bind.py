@@ -62,15 +62,21 @@ class Leaf:
 
     def whole_shape(self) -> Shape:
         """The shape before cutting, padding not counted."""
-        return form(self.layout, self.parts, self._full(self.parts)).shape
+        return form(self.layout, self.parts, whole_rooms(self.axes, self.layout, self.parts)).shape
 
-    def _full(self, parts: Sequence[AtomPart]) -> dict[str, dict[str, int]]:
-        return {p.name: {a: self.axes.size(a) for a in p.atoms} for p in parts}
+
+def whole_rooms(axes: Axes, layout: Layout, parts: Sequence[AtomPart]) -> dict[str, dict[str, int]]:
+    """The full sizes of each part's atoms. Those of the layout are among them, so that an axis too many does not
+    stop the proof that names it.
+    """  # fmt: skip
+    told = [axis for dim in layout for axis in dim if axis != PART]
+    return {p.name: {axis: axes.size(axis) for axis in (*p.atoms, *told)} for p in parts}
 
 
 @lru_cache(maxsize=1 << 14)
 def _form_of(leaf: Leaf, rank: int) -> Form:
-    return form(leaf.layout, leaf.parts, leaf.rooms(rank))
+    whole, rooms = whole_rooms(leaf.axes, leaf.layout, leaf.parts), leaf.rooms(rank)
+    return form(leaf.layout, leaf.parts, {name: whole[name] | own for name, own in rooms.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +97,7 @@ class BoundRow:
     @cached_property
     def form(self) -> Form:
         """Shape and strides on disk."""
-        sizes = {p.name: {a: self.leaf.axes.size(a) for a in p.atoms} for p in self.parts}
-        return form(self.layout, self.parts, sizes)
+        return form(self.layout, self.parts, whole_rooms(self.leaf.axes, self.layout, self.parts))
 
     @property
     def shape(self) -> Shape:

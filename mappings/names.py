@@ -2,13 +2,15 @@
 
 A hole is a whole dot-segment and names an axis, `{layer}`, or an axis restricted to a domain, `{layer:moe}`.
 There are no regular expressions and no substring tests, so every checkpoint name can be grepped to its row.
+A name whose own segments have braces is nobody's: no row can spell it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import TypeAlias
 
 Indices: TypeAlias = tuple[int, ...]
@@ -36,12 +38,40 @@ class Pattern:
 
     @cached_property
     def template(self) -> str:
-        """The name with every hole blank."""
+        """What `blank` makes of the names: holes and integers blank."""
+        return ".".join(HOLE if s.startswith("{") or is_index(s) else s for s in self.text.split("."))
+
+    @cached_property
+    def literals(self) -> tuple[int | None, ...]:
+        """For every blank of the template the integer that the text has there, or None for a hole."""
+        segments = self.text.split(".")
+        return tuple(int(s) if is_index(s) else None for s in segments if s.startswith("{") or is_index(s))
+
+    @cached_property
+    def _format(self) -> str:
         return ".".join(HOLE if s.startswith("{") else s for s in self.text.split("."))
 
     def name(self, indices: Indices) -> str:
         """The name at these positions of the holes."""
-        return self.template.format(*indices)
+        return self._format.format(*indices)
+
+    def positions(self, blanks: Indices) -> Indices | None:
+        """The positions of the holes when the template's blanks are these; None where the text has another integer.
+
+        There may be more blanks than the pattern has, below a Skip that ends in `**`.
+        """
+        own: list[int] = []
+        for index, literal in zip(blanks, self.literals, strict=False):
+            if literal is None:
+                own.append(index)
+            elif literal != index:
+                return None
+        return tuple(own)
+
+    def spread(self, domain: Sequence[Sequence[int]]) -> tuple[Sequence[int], ...]:
+        """The domains of the holes as domains of all blanks."""
+        own = iter(domain)
+        return tuple(next(own) if literal is None else (literal,) for literal in self.literals)
 
 
 def blank(name: str) -> tuple[str, Indices]:
@@ -94,22 +124,45 @@ def _span(piece: Sequence[int]) -> str:
 def collapse(names: Iterable[str]) -> list[tuple[str, int]]:
     """Names folded to templates with the positions they cover, and how many each stands for, in first-seen order.
 
+    Nothing is lost: positions that are no product of ranges make several lines.
+
     >>> collapse(["h.0.ln.weight", "h.1.ln.weight", "wte.weight"])
     [('h.{0, 1}.ln.weight', 2), ('wte.weight', 1)]
+    >>> collapse(["e.0.w.0", "e.1.w.1"])
+    [('e.0.w.0', 1), ('e.1.w.1', 1)]
     """
     groups: dict[str, list[Indices]] = {}
     for name in names:
-        template, indices = blank(name)
+        template, indices = (name, ()) if "{" in name else blank(name)
         groups.setdefault(template, []).append(indices)
-    return [(fold(template, indices), len(indices)) for template, indices in groups.items()]
+    return [
+        (_fill(template, columns), prod(map(len, columns)))
+        for template, indices in groups.items()
+        for columns in _products(indices)
+    ]
 
 
 def fold(template: str, found: Sequence[Indices]) -> str:
     """A template with its holes filled by the positions found: `h.{0..31}.ln.weight`."""
-    filled = [_hole(column) for column in zip(*found, strict=True)]
-    return template.format(*filled)
+    return ", ".join(_fill(template, columns) for columns in _products(found))
 
 
-def _hole(column: Sequence[int]) -> str:
-    distinct = set(column)
-    return str(column[0]) if len(distinct) == 1 else "{" + runs(distinct) + "}"
+def _products(found: Iterable[Indices]) -> Iterator[tuple[Sequence[int], ...]]:
+    """Disjoint products of positions that together are what was found."""
+    rests: dict[int, set[Indices]] = {}
+    for indices in found:
+        if not indices:
+            yield ()
+            return
+        rests.setdefault(indices[0], set()).add(indices[1:])
+    heads: dict[frozenset[Indices], list[int]] = {}
+    for head, rest in rests.items():
+        heads.setdefault(frozenset(rest), []).append(head)
+    for tails, same in heads.items():
+        for columns in _products(sorted(tails)):
+            yield (same, *columns)
+
+
+def _fill(template: str, columns: Sequence[Sequence[int]]) -> str:
+    spans = iter([str(c[0]) if len(c) == 1 else "{" + runs(c) + "}" for c in columns])
+    return ".".join(next(spans, HOLE) if segment == HOLE else segment for segment in template.split("."))

@@ -231,6 +231,9 @@ class Claims:
         claims = []
         for name in names:
             template, indices = blank(name)
+            if "{" in name:
+                claims.append(_decide(self._under(template), indices))
+                continue
             if template not in candidates:
                 candidates[template] = self.owners(template)
             claims.append(_decide(candidates[template], indices))
@@ -244,7 +247,9 @@ class Claims:
 def _decide(found: Sequence[tuple[Owner, Pattern, tuple[Sequence[int], ...]]], indices: Indices) -> Claim:
     outside = None
     for owner, pattern, domain in found:
-        own = indices[: len(domain)]
+        own = pattern.positions(indices)
+        if own is None:
+            continue
         wrong = next((k for k, (i, d) in enumerate(zip(own, domain, strict=False)) if i not in d), None)
         if wrong is None:
             return Claim(owner, own)

@@ -126,7 +126,12 @@ class Sizes(Mapping[str, int]):
             value = self._term(alternative)
             if value is not None:
                 return value
-        raise ConfigError(missing(alternatives[0].split()[0]))
+        raise ConfigError(missing(self._absent(alternatives[0])))
+
+    def _absent(self, text: str) -> str:
+        """The field that a term lacks."""
+        words = [word for word in text.split() if word.isidentifier() and word != "ceil"]
+        return next(word for word in words if self._config.size(word) is None)
 
     def _term(self, text: str) -> int | None:
         words = text.split()
@@ -164,7 +169,8 @@ def _indivisible(text: str, left: int, right: int) -> Finding:
 
 def axes_of(arch: Architecture, config: Config) -> Axes:
     """The axes of one checkpoint."""
-    return Axes(Sizes(arch, config), arch.factors)
+    cuts = [part.cut for param in arch.params for part in param.parts if part.cut]
+    return Axes(Sizes(arch, config), arch.factors, frozenset(cut.axis for cut in cuts if cut.kind == "pad"))
 
 
 def domains_of(arch: Architecture, config: Config) -> Domains:

@@ -19,6 +19,9 @@
     [[skip]]
     name = "model.layers.{layer}.self_attn.mask"
     why = "causal mask"
+
+    [[remove]]                            # a row that does not hold here
+    name = "model.layers.{layer}.self_attn.q_proj"
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from typing import Any
 from mappings.params import Param, fused
 from mappings.rows import Architecture, Entry, Row, Skip
 
-KEYS = {"architecture", "like", "axes", "factors", "flags", "layers", "prefixes", "param", "row", "skip"}
+KEYS = {"architecture", "like", "axes", "factors", "flags", "layers", "prefixes", "param", "row", "skip", "remove"}
 ROW_KEYS = {"name", "param", "parts", "layout", "style", "op", "rank"}
 PARAM_KEYS = {"name", "parts", "layout", "bias", "when", "style", "quantised", "split", "share", "share_one", "pad"}
 
@@ -70,6 +73,7 @@ def _extend(base: Architecture, name: str, data: Mapping[str, Any]) -> Architect
     rows: list[Entry] = [_row(table, params) for table in data.get("row", [])]
     rows += [Skip(_text(t, "name", "[[skip]]"), _text(t, "why", "[[skip]]")) for t in data.get("skip", [])]
     replaced = {entry.name for entry in rows if isinstance(entry, Row | Skip)}
+    replaced |= _removed(data.get("remove", []), base)
     kept = [entry for entry in base.entries if getattr(entry, "name", None) not in replaced]
     return replace(
         base, name=name, entries=(*kept, *rows), axes={**base.axes, **data.get("axes", {})},
@@ -77,6 +81,14 @@ def _extend(base: Architecture, name: str, data: Mapping[str, Any]) -> Architect
         flags={**base.flags, **data.get("flags", {})}, layers=data.get("layers", base.layers),
         prefixes=tuple(data.get("prefixes", base.prefixes)), requires={},
     )  # fmt: skip
+
+
+def _removed(tables: Sequence[Mapping[str, Any]], base: Architecture) -> set[str]:
+    names = {_text(table, "name", "[[remove]]") for table in tables}
+    known = {entry.name for entry in base.entries if isinstance(entry, Row | Skip)}
+    if names - known:
+        raise MappingFileError(f"[[remove]] {min(names - known)}: there is no such row")
+    return names
 
 
 def _param(table: Mapping[str, Any]) -> Param:

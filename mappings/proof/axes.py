@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from mappings.axes import PART, Axes, spell
+from mappings.axes import PART, Axes, Layout, spell
 from mappings.bind import Binding
 from mappings.findings import Finding
 from mappings.names import Pattern
+from mappings.params import Param
 from mappings.proof.verdict import Proof
 from mappings.rows import Row
 
@@ -18,8 +19,33 @@ from mappings.rows import Row
 def prove_axes(binding: Binding) -> Proof:
     """Compare every row with its slot, symbolically. Findings: `mapping.axes`."""
     rows = {id(bound.row): bound.row for bound in binding.rows}.values()
+    params = {leaf.param.name: leaf.param for leaf in binding.leaves}.values()
     found = [finding for row in rows if (finding := _compare(binding.axes, row))]
+    found += [finding for param in params if (finding := _own_layout(binding.axes, param))]
     return Proof("axes", found, checked=f"{len(rows)} rows")
+
+
+def _own_layout(axes: Axes, param: Param) -> Finding | None:
+    """A parameter's own layout against its parts."""
+    laid = Counter(axes.atoms(axis for dim in param.layout for axis in dim))
+    beside = laid.pop(PART, 0)
+    wrong = [p.name or param.name for p in param.parts if not _fits(laid, beside, Counter(_atoms(axes, p.dims)))]
+    if not wrong and (len(param.parts) == 1 or beside == 1):
+        return None
+    return Finding(
+        "mapping.axes", "error", param.name,
+        f'parameter {param.name}: its layout "{spell(param.layout)}" does not lay out every axis of its parts once',
+        {"layout": spell(param.layout), "parts": wrong},
+    )  # fmt: skip
+
+
+def _fits(laid: Counter[str], beside: int, atoms: Counter[str]) -> bool:
+    """Whether the layout places a part's atoms; those that it does not mention stand where `part` stands."""
+    return laid <= atoms if beside else laid == atoms
+
+
+def _atoms(axes: Axes, dims: Layout) -> list[str]:
+    return [atom for dim in dims for atom in axes.atoms(dim)]
 
 
 def _compare(axes: Axes, row: Row) -> Finding | None:

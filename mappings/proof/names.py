@@ -8,8 +8,8 @@ from itertools import combinations
 
 from mappings.bind import Binding, BoundRow
 from mappings.findings import Finding, Unchecked
-from mappings.names import blank, collapse
-from mappings.plan import Claims, LoadPlan
+from mappings.names import Pattern, blank, collapse
+from mappings.plan import Claims, LoadPlan, Owner
 from mappings.proof.verdict import Proof
 from mappings.rows import Skip, Tie
 
@@ -26,25 +26,26 @@ def prove_names(plan: LoadPlan, without_header: str | None = None) -> Proof:
 
 
 def _overlaps(binding: Binding) -> list[Finding]:
-    """Two rows whose names blank to the same template must have disjoint domains."""
-    groups: dict[str, list[BoundRow]] = {}
-    for row in binding.rows:
-        groups.setdefault(row.pattern.template, []).append(row)
-    return [
-        _overlap(a, b) for rows in groups.values() for a, b in combinations(rows, 2) if _share(a.domain, b.domain)
-    ]  # fmt: skip
+    """Two entries whose names blank to the same template must have disjoint domains."""
+    claims = Claims(binding)
+    found: dict[tuple[int, int], Finding] = {}
+    for template in claims.templates():
+        for (a, name, domain), (b, other, elsewhere) in combinations(claims.owners(template), 2):
+            if _share(name.spread(domain), other.spread(elsewhere)):
+                found.setdefault((id(a), id(b)), _overlap(a, b, name))
+    return list(found.values())
 
 
 def _share(a: tuple[Sequence[int], ...], b: tuple[Sequence[int], ...]) -> bool:
-    return all(set(x) & set(y) for x, y in zip(a, b, strict=True))
+    """A Skip that ends in `**` has fewer holes than what lies below it."""
+    return all(set(x) & set(y) for x, y in zip(a, b, strict=False))
 
 
-def _overlap(a: BoundRow, b: BoundRow) -> Finding:
+def _overlap(a: Owner, b: Owner, name: Pattern) -> Finding:
+    sources = [owner.row.source if isinstance(owner, BoundRow) else owner.source for owner in (a, b)]
     return Finding(
-        "mapping.overlap", "error", a.pattern.text,
-        f"rows {a.row.source} and {b.row.source} both claim {a.pattern.text}",
-        {"rows": [a.row.source, b.row.source], "params": [a.leaf.pattern.text, b.leaf.pattern.text]},
-        fix="restrict one of the rows to a domain, or remove it",
+        "mapping.overlap", "error", name.text, f"{sources[0]} and {sources[1]} both claim {name.text}",
+        {"rows": sources}, fix="restrict one of them to a domain, or remove it",
     )  # fmt: skip
 
 

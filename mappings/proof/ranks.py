@@ -64,7 +64,7 @@ def _of_part(leaf: Leaf, part: AtomPart, tp: int) -> Iterator[Violation]:
         if box_of((held.start, held.stop), sizes) is None:
             yield Violation(cut.axis, size, f"rank {rank} would hold parts of several groups", leaf.pattern.text)
             return
-    if part.block_axis and part.block_axis in part.atoms:
+    if part.block_axis:
         yield from _of_blocks(leaf, part, cut, tp)
 
 

@@ -82,6 +82,8 @@ def _read_lines(path: Path) -> Store:
                     _add(store, line, number, path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as JSON Lines: {error}", subject=str(path)) from error
+    if not store.count("run"):
+        raise InputError(f"{path}: expected a trace, found no records", subject=str(path))
     store.index()
     return store
 

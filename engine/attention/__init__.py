@@ -1,0 +1,1 @@
+"""Attention behind one signature: whole sequences by SDPA; later, pages of a cache."""

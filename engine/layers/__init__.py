@@ -1,0 +1,1 @@
+"""Layers that know how their parameters are cut over ranks."""

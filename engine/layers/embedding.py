@@ -1,0 +1,52 @@
+"""Tables of vectors: token embeddings cut over ranks by rows, and those that every rank holds whole."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine.layers.leaves import Leaves
+from engine.parallel import TensorParallel
+from mappings.params import Param
+
+
+class ReplicatedEmbedding(Leaves):
+    """The whole table on every rank: (tokens,) -> (tokens, hidden)."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.embedding(ids, self.weight)
+
+
+class VocabParallelEmbedding(Leaves):
+    """Each rank looks up the ids among its rows `start .. stop`; the others contribute zeros to the sum."""
+
+    def __init__(self, param: Param, tp: TensorParallel) -> None:
+        super().__init__(param, tp)
+        self.group = tp.group
+        self.start, self.stop = tp.held(param, "vocab")
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(tokens,) -> (tokens, hidden), the same on every rank."""
+        if self.group.size == 1:
+            return F.embedding(ids, self.weight)
+        elsewhere = (ids < self.start) | (ids >= self.stop)
+        own = F.embedding((ids - self.start).masked_fill(elsewhere, 0), self.weight)
+        return self.group.all_reduce(own.masked_fill(elsewhere.unsqueeze(-1), 0))
+
+
+class ParallelLMHead(torch.nn.Module):
+    """Scores every token of the vocabulary. A tied head's table is that of the embeddings, not a copy."""
+
+    weight: torch.nn.Parameter
+
+    def __init__(self, param: Param, tp: TensorParallel, embedding: VocabParallelEmbedding) -> None:
+        super().__init__()
+        tied = any(tie.param.name == param.name for tie in tp.binding.ties)
+        self.weight = embedding.weight if tied else Leaves(param, tp).weight
+        self.vocab = tp.binding.axes.size("vocab")
+        self.group = tp.group
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(tokens, hidden) -> (tokens, vocab), the same on every rank; the padding rows are the last ones."""
+        return self.group.all_gather(F.linear(hidden, self.weight))[..., : self.vocab]

@@ -1,0 +1,113 @@
+"""Rotary frequencies: each kind against Transformers, in both spellings of config.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from engine.layers.rope import Rope, amplitude, frequencies, rope_of
+from engine.layers.rotary import Rotary, Rotation
+from mappings.sizes import Config, ConfigError
+
+DIM = 16
+TRAINED = 64
+STATED = {"original_max_position_embeddings": TRAINED}
+KINDS: dict[str, dict[str, Any]] = {
+    "linear": {"rope_type": "linear", "factor": 3.0},
+    "dynamic": {"rope_type": "dynamic", "factor": 3.0},
+    "llama3": {
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, **STATED,
+    },
+    "yarn": {"rope_type": "yarn", "factor": 4.0, **STATED},
+    "yarn-bounds": {
+        "rope_type": "yarn", "factor": 4.0, "beta_fast": 8.0, "beta_slow": 2.0, "truncate": False,
+        "attention_factor": 1.5, **STATED,
+    },
+    "yarn-mscale": {"rope_type": "yarn", "factor": 40.0, "mscale": 1.2, "mscale_all_dim": 0.7, **STATED},
+    "longrope": {
+        "rope_type": "longrope", "short_factor": [1.0 + i / 9 for i in range(DIM // 2)],
+        "long_factor": [2.0 + i for i in range(DIM // 2)], **STATED,
+    },
+    "longrope-factor": {
+        "rope_type": "longrope", "short_factor": [1.0] * (DIM // 2), "long_factor": [3.0] * (DIM // 2),
+        "factor": 6.0, **STATED,
+    },
+}  # fmt: skip
+FIELDS = {
+    "hidden_size": 4 * DIM, "num_attention_heads": 4, "num_key_value_heads": 4,
+    "max_position_embeddings": 256,
+}  # fmt: skip
+
+
+def read(**fields: Any) -> Rope:
+    return rope_of(Config(FIELDS | fields), DIM)
+
+
+@pytest.mark.parametrize("length", [TRAINED // 2, 4 * TRAINED, 6 * TRAINED])
+@pytest.mark.parametrize("name", KINDS)
+def test_stretched_frequencies_are_those_of_transformers(name: str, length: int) -> None:
+    parameters = {"rope_theta": 5000.0, **KINDS[name]}
+    config = transformers.LlamaConfig(**FIELDS, rope_parameters=dict(parameters))
+    formula = ROPE_INIT_FUNCTIONS[KINDS[name]["rope_type"]]
+    expected, scale = formula(config, torch.device("cpu"), seq_len=length)
+    rope = read(rope_parameters=parameters)
+    torch.testing.assert_close(frequencies(rope, length), expected, rtol=1e-6, atol=0)
+    assert amplitude(rope) == pytest.approx(scale, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_old_spelling_means_the_same(name: str) -> None:
+    parameters = dict(KINDS[name])
+    new = read(rope_parameters={"rope_theta": 5000.0, "partial_rotary_factor": 0.5, **parameters})
+    kind = parameters.pop("rope_type")
+    old = read(rope_theta=5000.0, partial_rotary_factor=0.5, rope_scaling={"type": kind, **parameters})
+    assert (old.kind, old.theta, old.width, old.trained) == (kind, 5000.0, DIM // 2, new.trained)
+    assert (new.kind, new.theta, new.width) == (old.kind, old.theta, old.width)
+
+
+def test_what_stands_beside_the_scaling_decides_the_trained_length() -> None:
+    """Phi-3 says `original_max_position_embeddings` at the top level."""
+    assert read(rope_theta=1e4, original_max_position_embeddings=32, rope_scaling=KINDS["yarn"]).trained == 32
+    assert read(rope_theta=1e4, rope_scaling={"type": "yarn", "factor": 2.0}).trained == 256
+
+
+@pytest.mark.parametrize("kind", ["su", "yarn", "longrope"])
+def test_longrope_has_had_three_names(kind: str) -> None:
+    assert read(rope_theta=1e4, rope_scaling={**KINDS["longrope"], "rope_type": kind}).kind == "longrope"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "rope_theta"),
+        ({"rope_theta": 1e4, "rope_scaling": {"type": "mystery"}}, "rope_type"),
+        ({"rope_theta": 1e4, "rope_scaling": {"type": "linear"}}, "rope_parameters.factor"),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "rope_parameters"),
+    ],
+)
+def test_a_config_at_fault_says_where(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        frequencies(read(**fields), 8)
+    assert caught.value.finding.subject == field
+
+
+def test_a_rotation_keeps_lengths_and_depends_on_distance_only() -> None:
+    rotation = Rotary(read(rope_theta=100.0))(torch.tensor([3, 5, 10, 12]), torch.float64)
+    x, y = torch.randn(2, 1, 1, DIM, dtype=torch.float64)
+    turned_x, turned_y = rotation.turn(x.expand(4, 1, DIM)), rotation.turn(y.expand(4, 1, DIM))
+    torch.testing.assert_close(turned_x.norm(dim=-1), x.norm(dim=-1).expand(4, 1), rtol=1e-6, atol=0)
+    scores = torch.einsum("ihd,jhd->ij", turned_x, turned_y)
+    torch.testing.assert_close(scores[0, 1], scores[2, 3], rtol=1e-5, atol=1e-5)
+
+
+def test_dimensions_beyond_the_width_stay() -> None:
+    x = torch.randn(2, 3, DIM)
+    rotation = Rotary(read(rope_theta=100.0, partial_rotary_factor=0.25))(torch.tensor([0, 9]), x.dtype)
+    assert isinstance(rotation, Rotation) and rotation.cos.shape == (2, 1, 4)
+    turned = rotation.turn(x)
+    assert torch.equal(turned[..., 4:], x[..., 4:])
+    assert torch.equal(turned[0], x[0]) and not torch.equal(turned[1, :, :4], x[1, :, :4])
