@@ -130,8 +130,12 @@ class BoundRow:
 
     def param_indices(self, indices: Indices) -> Indices:
         """The position of the parameter that a tensor of this row belongs to."""
-        by_axis = dict(zip(self.pattern.axes, indices, strict=True))
-        return tuple(by_axis[axis] for axis in self.leaf.pattern.axes)
+        return tuple(indices[hole] for hole in self._holes)
+
+    @cached_property
+    def _holes(self) -> tuple[int, ...]:
+        """Which holes of the row's name are the holes of the parameter's."""
+        return tuple(self.pattern.axes.index(axis) for axis in self.leaf.pattern.axes)
 
     def param_name(self, indices: Indices) -> str:
         return self.leaf.pattern.name(self.param_indices(indices))

@@ -61,7 +61,8 @@ class Step(NamedTuple):
     @property
     def dst(self) -> View:
         """The destination at this tensor's positions of the name axes."""
-        return self.law.dst.shifted(sum(i * s for i, s in zip(self.indices, self.law.shift, strict=True)))
+        by = sum(i * s for i, s in zip(self.indices, self.law.shift, strict=True))
+        return self.law.dst.shifted(by) if by else self.law.dst
 
     @property
     def shard(self) -> str | int | None:
@@ -96,11 +97,17 @@ class LoadPlan:
 
     def steps(self, rank: int) -> Iterator[Step]:
         """The copies of one rank, in file order."""
-        for position, claim in enumerate(self.claims):
-            if isinstance(claim.owner, BoundRow):
-                name = claim.owner.param_name(claim.indices)
-                for law in claim.owner.laws(rank):
-                    yield Step(position, claim.owner, claim.indices, law, name)
+        for position, row, indices, name in self._loaded:
+            for law in row.laws(rank):
+                yield Step(position, row, indices, law, name)
+
+    @cached_property
+    def _loaded(self) -> list[tuple[int, BoundRow, Indices, str]]:
+        """The claimed tensors with the parameter that each leads to; the same for every rank."""
+        return [
+            (position, claim.owner, claim.indices, claim.owner.param_name(claim.indices))
+            for position, claim in enumerate(self.claims) if isinstance(claim.owner, BoundRow)
+        ]  # fmt: skip
 
     def boxes(self, step: Step) -> tuple[Box, ...]:
         """The moves that a step is written down as."""

@@ -60,7 +60,7 @@ def scheme_of(config: Config) -> Scheme | None:
 
 def _block(value: object) -> tuple[int, int] | None:
     sizes = value if isinstance(value, list) else []
-    good = [n for n in sizes if isinstance(n, int) and n > 0]
+    good = [n for n in sizes if type(n) is int and n > 0]
     return (good[0], good[1]) if len(sizes) == len(good) == 2 else None
 
 

@@ -31,16 +31,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mappings import userchecks
+from mappings.names import ANYTHING
 from mappings.params import Param, fused
 from mappings.rows import Architecture, Entry, Row, Skip
+from mappings.userchecks import MappingFileError, check_fields, check_layout, check_name, check_whole
 
-KEYS = {"architecture", "like", "axes", "factors", "flags", "layers", "prefixes", "param", "row", "skip", "remove"}
-ROW_KEYS = {"name", "param", "parts", "layout", "style", "op", "rank"}
-PARAM_KEYS = {"name", "parts", "layout", "bias", "when", "style", "quantised", "split", "share", "share_one", "pad"}
-
-
-class MappingFileError(ValueError):
-    """The file is not a mapping: the message names table, key, and what was expected."""
+__all__ = ["MappingFileError", "parse_mapping"]
 
 
 def parse_mapping(text: str, known: Sequence[Architecture]) -> Architecture:
@@ -49,29 +46,27 @@ def parse_mapping(text: str, known: Sequence[Architecture]) -> Architecture:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise MappingFileError(f"not TOML: {error}") from error
-    _only(data, KEYS, "the file")
-    name = _text(data, "architecture", "the file")
-    base = _base(name, data.get("like"), known)
-    try:
-        return _extend(base, name, data)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise error if isinstance(error, MappingFileError) else MappingFileError(str(error)) from error
+    check_fields(data, userchecks.FILE, "the file", ["architecture"])
+    base = _base(data["architecture"], data.get("like"), known)
+    extended = _extend(base, data["architecture"], data)
+    check_whole(base, extended, data)
+    return extended
 
 
-def _base(name: str, like: object, known: Sequence[Architecture]) -> Architecture:
+def _base(name: str, like: str | None, known: Sequence[Architecture]) -> Architecture:
     wanted = like or name
     found = next((arch for arch in known if arch.id == wanted), None)
     if found is None and like:
-        raise MappingFileError(f"like = {like!r}: there are no rows of that name")
+        raise MappingFileError(f"the file: like is {like!r}, and there are no rows of that name")
     return found or Architecture(name, {}, ())
 
 
 def _extend(base: Architecture, name: str, data: Mapping[str, Any]) -> Architecture:
     params = {param.name: param for param in base.params}
-    for table in data.get("param", []):
-        params[_text(table, "name", "[[param]]")] = _param(table)
+    for param in map(_param, data.get("param", [])):
+        params[param.name] = param
     rows: list[Entry] = [_row(table, params) for table in data.get("row", [])]
-    rows += [Skip(_text(t, "name", "[[skip]]"), _text(t, "why", "[[skip]]")) for t in data.get("skip", [])]
+    rows += [_skip(table) for table in data.get("skip", [])]
     replaced = {entry.name for entry in rows if isinstance(entry, Row | Skip)}
     replaced |= _removed(data.get("remove", []), base)
     kept = [entry for entry in base.entries if getattr(entry, "name", None) not in replaced]
@@ -84,32 +79,37 @@ def _extend(base: Architecture, name: str, data: Mapping[str, Any]) -> Architect
 
 
 def _removed(tables: Sequence[Mapping[str, Any]], base: Architecture) -> set[str]:
-    names = {_text(table, "name", "[[remove]]") for table in tables}
+    for table in tables:
+        check_fields(table, userchecks.REMOVE, "[[remove]]", ["name"])
+    names = {table["name"] for table in tables}
     known = {entry.name for entry in base.entries if isinstance(entry, Row | Skip)}
     if names - known:
-        raise MappingFileError(f"[[remove]] {min(names - known)}: there is no such row")
+        raise MappingFileError(f"[[remove]] {min(names - known)}: name is that of no row")
     return names
 
 
 def _param(table: Mapping[str, Any]) -> Param:
-    _only(table, PARAM_KEYS, "[[param]]")
-    options = {k: v for k, v in table.items() if k not in ("name", "parts")}
-    parts = table.get("parts")
-    if not isinstance(parts, dict) or not parts:
-        raise MappingFileError(f"[[param]] {table['name']}: parts is {parts!r}, expected a table of layouts")
-    return fused(table["name"], parts, **options)
+    check_fields(table, userchecks.PARAM, "[[param]]", ["name", "parts"])
+    where = f"[[param]] {table['name']}"
+    check_name(table["name"], where)
+    for part, layout in table["parts"].items():
+        check_layout(layout, f"{where}: parts.{part}")
+    check_layout(table.get("layout"), f"{where}: layout")
+    return fused(**table)
 
 
 def _row(table: Mapping[str, Any], params: Mapping[str, Param]) -> Row:
-    _only(table, ROW_KEYS, "[[row]]")
-    name, target = _text(table, "name", "[[row]]"), _text(table, "param", "[[row]]")
+    check_fields(table, userchecks.ROW, "[[row]]", ["name", "param"])
+    name, target, wanted = table["name"], table["param"], table.get("parts")
+    where = f"[[row]] {name}"
+    check_name(name, where)
+    check_layout(table.get("layout"), f"{where}: layout")
     if target not in params:
-        raise MappingFileError(f"[[row]] {name}: there is no parameter {target}")
+        raise MappingFileError(f"{where}: param is {target!r}, and there is no such parameter")
     param = params[target]
-    wanted = table.get("parts")
     known = [part.name for part in param.parts]
-    if wanted is not None and not (isinstance(wanted, list) and wanted and set(wanted) <= set(known)):
-        raise MappingFileError(f"[[row]] {name}: parts is {wanted!r}, {target} has {known}")
+    if wanted is not None and not (wanted and set(wanted) <= set(known)):
+        raise MappingFileError(f"{where}: parts is {wanted!r}, {target} has {known}")
     slot = param[tuple(wanted)] if wanted else param.whole
     return Row(
         name, slot, table.get("layout"), style=table.get("style", "module"), op=table.get("op"),
@@ -117,14 +117,7 @@ def _row(table: Mapping[str, Any], params: Mapping[str, Param]) -> Row:
     )  # fmt: skip
 
 
-def _only(table: Mapping[str, Any], keys: set[str], where: str) -> None:
-    unknown = sorted(set(table) - keys)
-    if unknown:
-        raise MappingFileError(f"{where} has {unknown[0]!r}, expected one of {', '.join(sorted(keys))}")
-
-
-def _text(table: Mapping[str, Any], key: str, where: str) -> str:
-    value = table.get(key)
-    if not isinstance(value, str) or not value:
-        raise MappingFileError(f"{where}: {key} is {value!r}, expected a text")
-    return value
+def _skip(table: Mapping[str, Any]) -> Skip:
+    check_fields(table, userchecks.SKIP, "[[skip]]", ["name", "why"])
+    check_name(table["name"].removesuffix(f".{ANYTHING}"), f"[[skip]] {table['name']}")
+    return Skip(table["name"], table["why"])

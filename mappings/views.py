@@ -72,9 +72,18 @@ def boxes(src_shape: Shape, src: View, dst_shape: Shape, dst: View) -> tuple[Box
     loops = _split(loops, src_shape, src, dst_shape, dst)
     loops = _merge(sorted(loops, key=lambda loop: -loop.dst), src_shape, dst_shape)
     kept, unrolled = _unroll(loops, src_shape, dst_shape)
-    return tuple(
-        _box(src_shape, src.offset + a, dst_shape, dst.offset + b, kept) for a, b in _offsets(unrolled)
-    )  # fmt: skip
+    while True:
+        found = tuple(
+            _box(src_shape, src.offset + a, dst_shape, dst.offset + b, kept) for a, b in _offsets(unrolled)
+        )  # fmt: skip
+        if all(_within(box.src, src_shape) and _within(box.dst, dst_shape) for box in found):
+            return found
+        # From where it starts, a loop runs on into the next position of an outer dimension.
+        unrolled.append(kept.pop())
+
+
+def _within(ranges: Ranges, shape: Shape) -> bool:
+    return all(stop <= size for (_, stop, _), size in zip(ranges, shape, strict=True))
 
 
 def _check_inside(shape: Shape, view: View) -> None:

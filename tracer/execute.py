@@ -113,7 +113,7 @@ def _rank_process(
 
 
 def _spool(folder: Path, rank: int) -> Path:
-    return folder / f"rank{rank}.jsonl"
+    return folder / f"rank{rank}.notes"
 
 
 def _observer(prepared: Prepared, store: Store, rank: int) -> Observer:

@@ -111,8 +111,13 @@ class Refused(Exception):
         self.finding = finding
 
 
-def run(request: Request, save: Path | None = None, loader: LoaderFactory | None = None) -> Result:
+def run(
+    request: Request, save: Path | None = None, loader: LoaderFactory | None = None, every_rank: bool = True
+) -> Result:  # fmt: skip
     """Do what was asked, with another loader than the engine's if one is given.
+
+    Without `every_rank`, a plan that is not executed is spelled out for the first two ranks only: the others follow
+    the same laws, and a terabyte's moves take seconds to write down.
 
     Raises UsageError, InputError, and Refused for a checkpoint without a plan.
     """
@@ -122,7 +127,7 @@ def run(request: Request, save: Path | None = None, loader: LoaderFactory | None
     proofs = prove(prepared.plan, _spans(prepared), _shapes_known(prepared), _names_known(prepared))
     store = Store.new(save)
     try:
-        result = _trace(prepared, proofs, store, loader)
+        result = _trace(prepared, proofs, store, loader, every_rank)
         _finish(result, started)
     except BaseException:
         store.discard()
@@ -294,7 +299,9 @@ def _spans(prepared: Prepared) -> list[Span] | None:
     return spans + [Span(file, 0, start, "") for file, start in first.items()]
 
 
-def _trace(prepared: Prepared, proofs: list[Proof], store: Store, loader: LoaderFactory | None) -> Result:
+def _trace(
+    prepared: Prepared, proofs: list[Proof], store: Store, loader: LoaderFactory | None, every_rank: bool
+) -> Result:  # fmt: skip
     """Execute the plan if nothing forbids it; else the trace holds the plan's own moves and says so."""
     hindrance = _hindrance(prepared, proofs)
     store.set_run(prepared.run)
@@ -304,7 +311,7 @@ def _trace(prepared: Prepared, proofs: list[Proof], store: Store, loader: Loader
     _set_observed(prepared, store, False)
     if all(proof.name != "ranks" or proof.holds for proof in proofs):
         _add_params(prepared, store)
-        _add_planned(prepared, store)
+        _add_planned(prepared, store, prepared.request.ranks if every_rank else prepared.request.ranks[:2])
     return Result(prepared, proofs, store, None, hindrance)
 
 
@@ -383,10 +390,10 @@ def _add_params(prepared: Prepared, store: Store) -> None:
         store.add_params([*own, *aliases])
 
 
-def _add_planned(prepared: Prepared, store: Store) -> None:
+def _add_planned(prepared: Prepared, store: Store, ranks: Sequence[int]) -> None:
     planned = prepared.plan
     names = [t.name for t in planned.tensors]
-    for rank in prepared.request.ranks:
+    for rank in ranks:
         store.add_moves(
             (rank, names[s.tensor], s.row.id, s.shard, s.param, s.row.op, planned.boxes(s)) for s in planned.steps(rank)
         )  # fmt: skip

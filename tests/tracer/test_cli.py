@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests import placements, vllm_traces
@@ -154,12 +155,24 @@ def test_three_ranks_list_every_violated_divisibility_and_the_legal_sizes(
 
 def test_a_tensor_and_a_parameter_can_be_shown_in_full(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, folder, "--tp", "4", "--load-format", "dummy", "--tensor", "*.1.self_attn.k_proj.*")
-    assert [line.split()[1] for line in out.splitlines() if line.startswith("  k")] == [
-        "model.layers.1.self_attn.k_proj.weight", "model.layers.1.self_attn.k_proj.bias",
-    ]  # fmt: skip
-    assert "rank 3: source -> destination" in out
+    tensors = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
+    assert sorted(tensors) == ["model.layers.1.self_attn.k_proj.bias", "model.layers.1.self_attn.k_proj.weight"]
+    hops = [line.split()[0] for line in out.splitlines() if line.startswith(" ")]
+    assert hops == ["file", "row", "param", "rank", "rank", "rank", "rank"] * 2
+    assert "rank 3 [32:64] -> [32:64]  (16,384 bytes in 1 run)" in out
     _, out, _ = run(capsys, folder, "--tp", "4", "--plan", "--param", "*.0.mlp.gate_up_proj.weight")
-    assert [line.split()[0] for line in out.splitlines() if line.startswith("  ")][1:] == ["gate", "up"]
+    assert [line.split("shard ")[1] for line in out.splitlines() if "shard" in line] == ["gate", "up"]
+
+
+def test_the_bytes_of_a_slice_are_those_that_a_rank_needs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The span that is named holds exactly the values that the tensor has."""
+    _, out, _ = run(capsys, folder, "--tp", "2", "--plan", "--tensor", "model.layers.0.self_attn.o_proj.weight")
+    start, stop = (int(n.replace(",", "")) for n in out.split("bytes ")[1].split("\n")[0].split(" to "))
+    values = np.frombuffer((folder / "model.safetensors").read_bytes()[start:stop], dtype=np.float32)
+    trace = vllm_traces.trace("Qwen2ForCausalLM", 1)
+    numbered = placements.number({n: tuple(s) for n, s in trace["checkpoint"].items()})
+    np.testing.assert_array_equal(values, numbered["model.layers.0.self_attn.o_proj.weight"].ravel())
+    assert "rank 1 [:, 64:128] -> all  (32,768 bytes in 128 runs)" in out
 
 
 def test_all_does_not_collapse_layers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,7 +297,7 @@ def test_a_config_that_does_not_say_enough_is_one_finding(
     (["--rank", "-1"], "--rank -1"),
     (["--tp", "two"], "invalid int value: 'two'"),
     (["/nowhere/model"], "no such file or folder"),
-    (["--plan", "--tensor", "nothing*"], "matches no loaded tensor"),
+    (["--plan", "--tensor", "nothing*"], "matches none of 291 names"),
     (["--plan", "--hf-overrides", "{"], "expected a JSON object"),
     (["--plan", "--hf-overrides", "[]"], "expected a JSON object, found list"),
     (["--plan", "--hf-config-path", "/nowhere"], "cannot be read"),

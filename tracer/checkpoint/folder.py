@@ -22,6 +22,7 @@ from tracer.errors import InputError
 
 State = Literal["complete", "index-only", "config-only"]
 _READS = "this version reads safetensors"
+_OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".gguf", ".ckpt", ".h5", ".bin.index.json")
 
 
 @dataclass(slots=True)
@@ -108,7 +109,10 @@ def _open_config_only(checkpoint: Checkpoint) -> None:
         raise _nothing_here(checkpoint)
     checkpoint.state = "config-only"
     checkpoint.findings += _pointer_findings(checkpoint, "info")
-    checkpoint.unchecked.append(Unchecked("headers", "no weight file is here, only config.json"))
+    checkpoint.unchecked.append(Unchecked("headers", "no safetensors file is here, only config.json"))
+    others = sorted(p.name for p in checkpoint.folder.iterdir() if p.name.endswith(_OTHER_WEIGHTS))
+    if others:
+        checkpoint.unchecked.append(Unchecked("weights", f"{_READS}, not {consistency.some(others)}"))
 
 
 def _nothing_here(checkpoint: Checkpoint) -> InputError:
@@ -122,7 +126,7 @@ def _nothing_here(checkpoint: Checkpoint) -> InputError:
             subject=first,
         )
     names = sorted(path.name for path in folder.iterdir())
-    weights = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".gguf", ".ckpt", ".h5"))]
+    weights = [name for name in names if name.endswith(_OTHER_WEIGHTS)]
     if weights:
         message = f"{_READS}, found {consistency.some(weights)}"
         return InputError(f"{folder}: {message}", code="file.wrong-format", subject=weights[0])

@@ -12,6 +12,7 @@ from tracer import session
 from tracer.commands.output import Printer, output_options
 from tracer.events import to_json
 from tracer.report import jsonl, verdict
+from tracer.report.detail import Detail
 from tracer.report.table import PathTable
 
 DESCRIPTION = """Trace a load: where every tensor goes on each tensor-parallel rank, proved and observed.
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
         args.hf_config_path, args.hf_overrides, args.dtype, args.device,
     )  # fmt: skip
     try:
-        result = session.run(request, args.save)
+        everything = bool(args.save or args.json or args.tensor or args.param)
+        result = session.run(request, args.save, every_rank=everything)
     except session.Refused as refused:
         return _refused(args, printer, refused)
     text = [] if printer.silent else list(report(result, args))
@@ -72,10 +74,20 @@ def _refused(args: argparse.Namespace, printer: Printer, refused: session.Refuse
     return 1
 
 
+def paths(result: session.Result, args: argparse.Namespace) -> Iterator[str]:
+    """Only what --tensor and --param ask for, and errors."""
+    detail = Detail(result)
+    if args.tensor:
+        yield from detail.of_tensors(args.tensor)
+    if args.param:
+        yield from detail.of_params(args.param)
+    yield from verdict.findings([f for f in result.findings if f.severity == "error"])
+
+
 def report(result: session.Result, args: argparse.Namespace) -> Iterator[str]:
     """Everything that is printed, line by line."""
     if args.tensor or args.param:
-        yield from PathTable(result, tensor=args.tensor, param=args.param, whole=True).lines()
+        yield from paths(result, args)
         return
     yield from verdict.heading(result)
     yield ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -49,11 +49,11 @@ class _Key:
 
 
 def fold_moves(
-    store: Store, ranks: Sequence[int], wanted: Iterable[Move] | None = None, whole: bool = False
+    store: Store, ranks: Sequence[int], whole: bool = False
 ) -> list[Line]:  # fmt: skip
     """Lines in the order of the moves. With `whole`, one line a tensor."""
     groups: dict[_Key, list[tuple[Indices, Indices]]] = {}
-    for (tensor, param, shard, row, op), hops in _by_tensor(store, ranks, wanted).items():
+    for (tensor, param, shard, row, op), hops in _by_tensor(store, ranks).items():
         template, indices = (tensor, ()) if whole else blank(tensor)
         target, positions = (param, ()) if whole else blank(param)
         key = _Key(row, shard, op, template, target, tuple(sorted(hops.items())))
@@ -69,9 +69,9 @@ def fold_moves(
 
 
 def _by_tensor(
-    store: Store, ranks: Sequence[int], wanted: Iterable[Move] | None
+    store: Store, ranks: Sequence[int]
 ) -> dict[tuple[str, str, str, str, str | None], dict[int, Hop]]:  # fmt: skip
-    moves = wanted if wanted is not None else (m for rank in ranks for m in store.moves(rank))
+    moves = (move for rank in ranks for move in store.moves(rank))
     found: dict[tuple[str, str, str, str, str | None], dict[int, list[Move]]] = {}
     for move in moves:
         expert, shard = _shard(move.shard)

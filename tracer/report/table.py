@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
 
 from mappings.axes import spell
 from mappings.bind import Leaf
 from mappings.names import blank, collapse
 from mappings.rows import Skip
 from mappings.views import Shape
-from tracer.errors import UsageError
-from tracer.events import Move
 from tracer.report import words
 from tracer.report.paths import Group, Line, by_param, fold_moves
 from tracer.session import Prepared, Result
@@ -24,23 +21,20 @@ SHOWN_RANKS = 2
 class PathTable:
     """Lines of text for the moves of some ranks."""
 
-    def __init__(
-        self, result: Result, *, tensor: str | None = None, param: str | None = None, whole: bool = False
-    ) -> None:  # fmt: skip
+    def __init__(self, result: Result, whole: bool = False) -> None:
         self.store: Store = result.store
         self.prepared: Prepared = result.prepared
         ranks = result.prepared.request.ranks
-        self.ranks = ranks if tensor or param else ranks[:SHOWN_RANKS]
+        self.ranks = ranks[:SHOWN_RANKS]
         self.hidden = len(ranks) - len(self.ranks)
-        self.filter = (tensor, param)
         self.whole = whole
         self.rows = {row.id: row for row in self.prepared.plan.binding.rows}
         self.leaves: dict[str, Leaf] = {leaf.pattern.template: leaf for leaf in self.prepared.plan.binding.leaves}
         self.shapes: dict[str, Shape] = {blank(t.name)[0]: tuple(t.shape) for t in self.prepared.plan.tensors}
 
     def lines(self) -> Iterator[str]:
-        """The whole table. Raises UsageError for a glob that matches nothing."""
-        folded = fold_moves(self.store, self.ranks, self._selected(), self.whole)
+        """The whole table."""
+        folded = fold_moves(self.store, self.ranks, self.whole)
         groups = list(by_param(folded, self.store, self.ranks[0]))
         cells = {id(line): self._cells(line, group) for group in groups for line in group.lines}
         rows = [self._titles(), *cells.values()]
@@ -51,8 +45,7 @@ class PathTable:
             for line in group.lines:
                 yield "  ".join(f"{t:<{w}}" for t, w in zip(cells[id(line)], widths, strict=False)).rstrip()
             yield from self._pads(group)
-        if not any(self.filter):
-            yield from self._rest()
+        yield from self._rest()
 
     def _titles(self) -> list[str]:
         ranks = [f"rank {rank}: source -> destination" for rank in self.ranks]
@@ -63,19 +56,6 @@ class PathTable:
         hops = [words.hop(line.hops[r], source, group.shape) if r in line.hops else "-" for r in self.ranks]
         return [f"  {line.shard}", line.tensor, self._row(line), *hops]
 
-    def _selected(self) -> list[Move] | None:
-        tensor, param = self.filter
-        if not tensor and not param:
-            return None
-        found = [
-            move for rank in self.ranks for move in self.store.moves(rank)
-            if (not tensor or fnmatchcase(move.tensor, tensor)) and (not param or fnmatchcase(move.param, param))
-        ]  # fmt: skip
-        if not found:
-            given = " and ".join(f"--{k} {v}" for k, v in (("tensor", tensor), ("param", param)) if v)
-            raise UsageError(f"{given} matches no loaded tensor; a glob must match the whole name")
-        return found
-
     def _heading(self, group: Group) -> str:
         leaf = self.leaves.get(_template_of(group.param))
         times = f"  x{group.times}" if group.times > 1 else ""
@@ -83,8 +63,8 @@ class PathTable:
             return f"{group.param}  {group.shape}{times}"
         whole = leaf.whole_shape()
         made_of = words.composition(leaf)
-        text = f"{group.param}  {_shape(whole)}" + (f" = {made_of}" if made_of else "")
-        return text + (f", {_shape(group.shape)} per rank" if self.prepared.request.tp > 1 else "") + times
+        text = f"{group.param}  {words.shape(whole)}" + (f" = {made_of}" if made_of else "")
+        return text + (f", {words.shape(group.shape)} per rank" if self.prepared.request.tp > 1 else "") + times
 
     def _row(self, line: Line) -> str:
         row = self.rows.get(line.row)
@@ -114,10 +94,6 @@ class PathTable:
             yield f"not loaded: {why}  ({len(names)} tensors: {', '.join(t for t, _ in collapse(names)[:3])})"
         if self.hidden:
             yield f"({self.hidden} more ranks follow the same laws; --rank R shows one)"
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return f"({', '.join(map(str, shape))})"
 
 
 def _template_of(folded: str) -> str:

@@ -29,6 +29,11 @@ def size(nbytes: int) -> str:
     return f"{nbytes} bytes"
 
 
+def shape(extents: Shape) -> str:
+    """`(6144, 4096)`, `(4096)`."""
+    return f"({', '.join(map(str, extents))})"
+
+
 def composition(leaf: Leaf) -> str:
     """What lies side by side in a fused parameter: `32 query heads + 2 x 8 KV heads`; empty where nothing does."""
     if len(leaf.parts) < 2:
