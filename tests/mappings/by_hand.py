@@ -34,6 +34,8 @@ class Rank:
         """This rank's heads among the rows; where there are fewer heads than ranks, one that others hold too."""
         if self.tp <= heads:
             return self.cut(array)
+        if self.tp % heads:
+            raise ValueError(f"{self.tp} ranks cannot hold {heads} heads equally often")
         return np.split(array, heads)[self.rank * heads // self.tp]
 
     def table(self, array: Ids) -> Ids:
@@ -189,8 +191,10 @@ def deepseek(c: Fields, r: Rank) -> Named:
     for i in range(c["num_hidden_layers"]):
         layer = f"model.layers.{i}"
         attention, mlp = f"{layer}.self_attn", f"{layer}.mlp"
-        for norm in ("input_layernorm", "post_attention_layernorm", "self_attn.q_a_layernorm", "self_attn.kv_a_layernorm"):
+        for norm in ("input_layernorm", "post_attention_layernorm"):
             yield from r.whole(f"{layer}.{norm}")
+        for norm in ("q_a_layernorm", "kv_a_layernorm"):
+            yield from r.whole(f"{attention}.{norm}")
         if c["q_lora_rank"]:
             for leaf, q_a in r.leaves(f"{attention}.q_a_proj"):
                 kv_a = r.tensors[f"{attention}.kv_a_proj_with_mqa.{leaf}"]

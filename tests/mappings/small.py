@@ -54,7 +54,7 @@ CONFIGS: dict[str, Small] = {
     "llama without groups": _decoder("LlamaForCausalLM", num_key_value_heads=16),
     "llama with one kv head": _decoder("LlamaForCausalLM", num_key_value_heads=1),
     "llama with one word": _decoder("LlamaForCausalLM", vocab_size=1),
-    "llama with five heads": _decoder("LlamaForCausalLM", num_attention_heads=5, num_key_value_heads=5)._replace(tp=(1,)),
+    "llama with six heads": _decoder("LlamaForCausalLM", num_attention_heads=6)._replace(tp=(1, 2)),
     "mistral": _decoder("MistralForCausalLM"),
     "qwen2": _decoder("Qwen2ForCausalLM", tie_word_embeddings=True),
     "qwen3": _decoder("Qwen3ForCausalLM"),
@@ -89,7 +89,7 @@ CONFIGS: dict[str, Small] = {
     "deepseek v2": _deepseek("DeepseekV2ForCausalLM"),
     "deepseek v2 lite": _deepseek("DeepseekV2ForCausalLM", q_lora_rank=None),
     "deepseek v3": _deepseek("DeepseekV3ForCausalLM"),
-    "deepseek v3 in fp8": _deepseek("DeepseekV3ForCausalLM", **_fp8(4, 2)),
+    "deepseek v3 in fp8": _deepseek("DeepseekV3ForCausalLM", moe_intermediate_size=128, **_fp8(4, 2)),
     "gpt-oss": _decoder("GptOssForCausalLM", num_local_experts=3),
     "mamba": Small(
         "MambaForCausalLM",

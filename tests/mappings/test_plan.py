@@ -99,7 +99,7 @@ def test_every_element_of_every_parameter_is_written_exactly_once(name: str, tp:
 
 @pytest.mark.parametrize(("name", "tp"), LEGAL)
 def test_every_parameter_is_what_numpy_makes_of_the_checkpoint(name: str, tp: int) -> None:
-    made, tensors, ranks = load(name, tp)
+    _, tensors, ranks = load(name, tp)
     for rank, found in enumerate(ranks):
         expected = loaded(CONFIGS[name].config, tensors, tp, rank)
         assert found.params.keys() == expected.keys()

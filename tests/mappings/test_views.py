@@ -95,7 +95,7 @@ def factored(draw: st.DrawFn, sizes: list[int]) -> tuple[Shape, View]:
     order = draw(st.permutations(range(len(sizes) + len(still))))
     every = [*rooms, *still]
     places = contiguous(tuple(every[axis] for axis in order))
-    stride = {axis: place for axis, place in zip(order, places, strict=True)}
+    stride = dict(zip(order, places, strict=True))
     offset = sum(start * stride[axis] for axis, start in enumerate(starts))
     offset += sum(draw(st.integers(0, n - 1)) * stride[len(sizes) + k] for k, n in enumerate(still))
     groups = [draw(st.integers(0, 2)) for _ in order]
@@ -193,7 +193,7 @@ def gpt2_transposed() -> Case:
 
 
 def gpt_oss_interleaved() -> Case:
-    """gate of `"expert, hidden, ffn.part"`: every second column, into every second row of `"expert, ffn.part, hidden"`."""
+    """gate of `"expert, hidden, ffn.part"`, every second column, into `"expert, ffn.part, hidden"`."""
     return Case((2, 4, 10), View(0, (2, 5, 4), (40, 2, 10)), (2, 10, 4), View(0, (2, 5, 4), (40, 8, 1)))
 
 
