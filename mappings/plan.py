@@ -260,6 +260,8 @@ def _decide(found: Sequence[tuple[Owner, Pattern, tuple[Sequence[int], ...]]], i
         wrong = next((k for k, (i, d) in enumerate(zip(own, domain, strict=False)) if i not in d), None)
         if wrong is None:
             return Claim(owner, own)
+        if pattern.text.endswith(ANYTHING):
+            continue
         outside = f"{pattern.axes[wrong]} {own[wrong]} is outside {span(domain[wrong])} of {{{pattern.holes[wrong]}}}"
     return Claim(None, indices, outside or "no row claims it")
 

@@ -15,7 +15,7 @@ from tracer.recorder import Note, Spool, ViewRecorder, read_spool
 if TYPE_CHECKING:
     from engine.loader import Loader, WeightSource
     from engine.recorder import Recorder
-    from tracer.session import Prepared, Request
+    from tracer.prepare import Prepared, Request
     from tracer.store import Store
 
 CHUNK = 20_000
@@ -101,8 +101,8 @@ def _rank_process(
 ) -> tuple[bool, int]:  # fmt: skip
     """The work of one rank: headers again, the same plan, its own slices."""
     from engine.sources import MappedWeights
+    from tracer.prepare import prepare
     from tracer.resources import peak_rss
-    from tracer.session import prepare
 
     rank = ranks[group.rank]
     prepared = prepare(request)

@@ -18,8 +18,8 @@ from engine.loader import Loader
 from engine.recorder import NullRecorder
 from engine.sources import MappedWeights
 from tracer.checkpoint.weights import map_file
+from tracer.prepare import Prepared, Request, prepare
 from tracer.recorder import Spool, ViewRecorder
-from tracer.session import Prepared, Request, prepare
 
 ROUNDS = 41
 CONFIG = {
@@ -57,7 +57,8 @@ def main() -> None:
         prepared = checkpoint(folder)
         params = build(prepared.plan, 0).params
         load(prepared, params)
-        plain, traced = [], []
+        plain: list[float] = []
+        traced: list[float] = []
         for _ in range(ROUNDS):
             plain.append(load(prepared, params))
             traced.append(load(prepared, params, folder / f"notes{len(traced)}"))

@@ -15,8 +15,8 @@ from tests import placements, vllm_traces
 from tracer.checkpoint.weights import map_file
 from tracer.events import Move
 from tracer.observe import Observer
+from tracer.prepare import Prepared, Request, prepare
 from tracer.recorder import Note, ViewRecorder
-from tracer.session import Request, prepare
 from tracer.store import Store
 
 CASES = [(key, tp) for key in placements.checkpoints() for tp in vllm_traces.TP_SIZES]
@@ -51,11 +51,8 @@ def _tensor(param: str) -> str:
     return "A_log" if param.endswith(".A") else param
 
 
-def load(prepared: object, rank: int) -> tuple[dict[str, torch.Tensor], list[Move]]:
+def load(prepared: Prepared, rank: int) -> tuple[dict[str, torch.Tensor], list[Move]]:
     """One rank with real bytes, in this process. Parameters start as NaN, so that an unwritten element shows."""
-    from tracer.session import Prepared
-
-    assert isinstance(prepared, Prepared)
     notes: list[Note] = []
     params = build(prepared.plan, rank).params
     for param in params.values():

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 from mappings.findings import Unchecked
-from tracer import session
 from tracer.audit import Audit
 from tracer.audit import audit as run_audit
 from tracer.commands.output import Printer, output_options
 from tracer.errors import InputError
 from tracer.events import End, Move, Padding, Parameter, Run, Tensor, from_json, to_json
+from tracer.prepare import Refused, replan
 from tracer.report import jsonl, verdict
 from tracer.store import Store, add_events, is_store
 
@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     printer = Printer(args)
     store = open_trace(args.trace)
     try:
-        plan = session.replan(store)
-    except session.Refused as refused:
+        plan = replan(store)
+    except Refused as refused:
         printer.lines(verdict.findings([refused.finding]))
         return 1
     if not store.run.observed:
