@@ -79,9 +79,11 @@ class Config:
         return value
 
     def flag(self, expression: str) -> bool:
-        """`"attention_bias"` or `"not q_lora_rank"`: whether the field is set to something true."""
-        negated, name = expression.startswith("not "), expression.removeprefix("not ")
-        return bool(self.get(name)) is not negated
+        """`"attention_bias"`: the field is set to something true; `"layers == 2"`: to just that; either after `not`."""
+        negated, positive = expression.startswith("not "), expression.removeprefix("not ")
+        name, equals, wanted = positive.partition(" == ")
+        holds = str(self.get(name)) == wanted if equals else bool(self.get(name))
+        return holds is not negated
 
 
 def invalid(name: str, value: object, expected: str) -> Finding:

@@ -13,14 +13,12 @@ from mappings.sizes import Config
 
 Q_A_NORM = norm("model.layers.{layer}.self_attn.q_a_layernorm", "q_rank", when="q_lora_rank")
 KV_A_NORM = norm("model.layers.{layer}.self_attn.kv_a_layernorm", "kv_rank")
+# Latent and rotary key are one part: a block scale of the file may straddle them, and no rank cuts either.
 QKV_A = linear(
     "model.layers.{layer}.self_attn.fused_qkv_a_proj",
-    q="q_rank, hidden", latent="kv_rank, hidden", rope="rope, hidden", when="q_lora_rank",
+    q="q_rank, hidden", kv="kv_a, hidden", when="q_lora_rank",
 )  # fmt: skip
-KV_A = linear(
-    "model.layers.{layer}.self_attn.kv_a_proj_with_mqa",
-    latent="kv_rank, hidden", rope="rope, hidden", when="not q_lora_rank",
-)  # fmt: skip
+KV_A = linear("model.layers.{layer}.self_attn.kv_a_proj_with_mqa", "kv_a, hidden", when="not q_lora_rank")
 Q_B = linear("model.layers.{layer}.self_attn.q_b_proj", "head.qk, q_rank", split="head", when="q_lora_rank")
 Q = linear("model.layers.{layer}.self_attn.q_proj", "head.qk, hidden", split="head", when="not q_lora_rank")
 KV_B = linear("model.layers.{layer}.self_attn.kv_b_proj", "head.kv_b, kv_rank", split="head")
@@ -49,8 +47,8 @@ W2 = experts("model.layers.{layer:moe}.mlp.experts.routed_experts.w2", "expert, 
 
 ATTENTION: list[Entry] = [
     Row("model.layers.{layer}.self_attn.q_a_proj", QKV_A["q"]),
-    Row("model.layers.{layer}.self_attn.kv_a_proj_with_mqa", QKV_A["latent", "rope"], "part, hidden"),
-    Row("model.layers.{layer}.self_attn.kv_a_proj_with_mqa", KV_A["latent", "rope"], "part, hidden"),
+    Row("model.layers.{layer}.self_attn.kv_a_proj_with_mqa", QKV_A["kv"]),
+    Row("model.layers.{layer}.self_attn.kv_a_proj_with_mqa", KV_A),
     Row("model.layers.{layer}.self_attn.q_proj", Q),
     Row("model.layers.{layer}.self_attn.q_a_layernorm", Q_A_NORM),
     Row("model.layers.{layer}.self_attn.q_b_proj", Q_B),
@@ -83,7 +81,7 @@ AXES = {
     "qk": "qk_nope_head_dim + qk_rope_head_dim",
     "kv_b": "qk_nope_head_dim + v_head_dim",
     "vdim": "v_head_dim",
-    "rope": "qk_rope_head_dim",
+    "kv_a": "kv_lora_rank + qk_rope_head_dim",
     "q_rank": "q_lora_rank",
     "kv_rank": "kv_lora_rank",
     "ffn": "intermediate_size",

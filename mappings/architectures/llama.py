@@ -77,7 +77,9 @@ FUSED_ON_DISK: list[Entry] = [
 
 # Defaults of the Transformers config classes, for fields that config.json may omit.
 NO_BIAS: dict[str, object] = {"qkv_bias": False, "out_bias": False, "mlp_bias": False, "tie_word_embeddings": False}
-BIAS_BY_FIELD = NO_BIAS | {"qkv_bias": "@attention_bias", "out_bias": "@attention_bias"}
+BIAS_BY_FIELD = NO_BIAS | {
+    "qkv_bias": "@attention_bias", "out_bias": "@attention_bias", "attention_bias": "@bias", "bias": False
+}  # fmt: skip
 
 
 def _decoder(name: str, body: list[Entry], flags: dict[str, object]) -> Architecture:

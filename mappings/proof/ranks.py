@@ -43,9 +43,8 @@ def violations(binding: Binding, tp: int) -> list[Violation]:
     """Every axis that `tp` ranks cannot cut, once, the axis that most parameters depend on first."""
     found: dict[tuple[str, str], list[Violation]] = {}
     for leaf in binding.leaves:
-        for part in leaf.parts:
-            for violation in _of_part(leaf, part, tp):
-                found.setdefault((violation.axis, violation.code), []).append(violation)
+        for violation in [*(v for part in leaf.parts for v in _of_part(leaf, part, tp)), *_of_merged(binding, leaf)]:
+            found.setdefault((violation.axis, violation.code), []).append(violation)
     return [same[0] for same in sorted(found.values(), key=len, reverse=True)]
 
 
@@ -76,6 +75,18 @@ def _of_blocks(leaf: Leaf, part: AtomPart, cut: Cut, tp: int) -> Iterator[Violat
     if tp > 1 and rows % block:
         reason = f"{rows} per rank is no multiple of the quantisation block {block}"
         yield Violation(str(part.block_axis), rows, reason, leaf.pattern.text, "tp.quant-group")
+
+
+def _of_merged(binding: Binding, leaf: Leaf) -> Iterator[Violation]:
+    """Every part but the last must end on a block, else a block of the fused parameter would have two scales."""
+    if binding.scheme is None or leaf.leaf != binding.scheme.scale_leaf:
+        return
+    block = binding.scheme.block[0]
+    for part in leaf.param.parts[:-1]:
+        rows = leaf.axes.extent(part.dims[-2])
+        if rows % block:
+            reason = f"part {part.name} has {rows} rows, no multiple of the quantisation block {block}"
+            yield Violation(".".join(part.dims[-2]), rows, reason, leaf.pattern.text, "tp.quant-group")
 
 
 def legal_sizes(binding: Binding) -> list[int]:

@@ -168,9 +168,10 @@ def falcon(c: Fields, r: Rank) -> Named:
     heads, kv = c["num_attention_heads"], c["num_kv_heads"]
     yield from r.vocabulary("transformer.word_embeddings", "word_embeddings")
     yield from r.whole("transformer.ln_f", "ln_f")
+    yield from r.vocabulary("lm_head")
     for i in range(c["num_hidden_layers"]):
         disk, engine = f"h.{i}", f"transformer.h.{i}"
-        for norm in ("ln_attn", "ln_mlp"):
+        for norm in ("ln_attn", "ln_mlp", "input_layernorm"):
             yield from r.whole(f"{engine}.{norm}", f"{disk}.{norm}")
         for leaf, fused in r.leaves(f"{disk}.self_attention.query_key_value"):
             dim = c["hidden_size"] // heads

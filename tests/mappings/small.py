@@ -35,7 +35,7 @@ def _decoder(arch: str, **fields: Any) -> Small:
 def _deepseek(arch: str, **fields: Any) -> Small:
     config = {
         "architectures": [arch], "hidden_size": 11, "num_attention_heads": 16, "num_key_value_heads": 16,
-        "q_lora_rank": 20, "kv_lora_rank": 16, "qk_nope_head_dim": 6, "qk_rope_head_dim": 2, "v_head_dim": 6,
+        "q_lora_rank": 32, "kv_lora_rank": 16, "qk_nope_head_dim": 6, "qk_rope_head_dim": 2, "v_head_dim": 6,
         "intermediate_size": 64, "moe_intermediate_size": 32, "n_shared_experts": 2, "n_routed_experts": 3,
         "first_k_dense_replace": 1, "moe_layer_freq": 1, "num_hidden_layers": 3, "num_nextn_predict_layers": 1,
         "vocab_size": 67,
@@ -84,6 +84,14 @@ CONFIGS: dict[str, Small] = {
             "architectures": ["FalconForCausalLM"], "hidden_size": 48, "num_attention_heads": 16, "num_kv_heads": 2,
             "ffn_hidden_size": 80, "num_hidden_layers": 2, "vocab_size": 67, "new_decoder_architecture": True,
             "bias": True,
+        },
+    ),
+    "falcon with one norm": Small(
+        "FalconForCausalLM",
+        {
+            "architectures": ["FalconForCausalLM"], "hidden_size": 48, "num_attention_heads": 16, "num_kv_heads": 4,
+            "num_hidden_layers": 2, "vocab_size": 67, "new_decoder_architecture": True, "num_ln_in_parallel_attn": 1,
+            "tie_word_embeddings": False,
         },
     ),
     "deepseek v2": _deepseek("DeepseekV2ForCausalLM"),

@@ -151,6 +151,13 @@ def test_a_flag_is_the_truth_of_its_field(value: object) -> None:
     assert config.flag("not bias") is not bool(value)
 
 
+@pytest.mark.parametrize(("value", "holds"), [(2, True), (1, False), (22, False), (None, False)])
+def test_a_flag_may_ask_for_one_value(value: object, holds: bool) -> None:
+    config = Config({"norms": value})
+    assert config.flag("norms == 2") is holds
+    assert config.flag("not norms == 2") is not holds
+
+
 # --- the architectures ---
 
 
