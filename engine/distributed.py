@@ -92,7 +92,8 @@ def launch(tp: int, function: Callable[..., Any], *args: Any, device: str = "cpu
     job = pickle.dumps((function, args))
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
-        meeting = (Path(folder) / "rendezvous").as_uri()
+        # Not as_uri(): torch takes the path as it stands and does not decode percent signs.
+        meeting = f"file://{Path(folder) / 'rendezvous'}"
         pipes = [context.Pipe(duplex=False) for _ in range(tp)]
         ranks = [
             context.Process(target=_run, args=(rank, tp, device, meeting, theirs, job), daemon=True)

@@ -7,7 +7,7 @@ costs per row, never per tensor.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import product
 from typing import NamedTuple
@@ -306,10 +306,10 @@ class Binder:
     def _row(self, row: Row, leaf: Leaf) -> BoundRow:
         pattern = Pattern(row.leaf_name(leaf.leaf))
         spelled = set(pattern.axes)
-        wanted = [part.name for part in row.slot.parts]
+        own = {p.name: p for p in leaf.parts}
         parts = tuple(
-            AtomPart(p.name, tuple(a for a in p.atoms if a not in spelled), p.cut, p.cut_dim, p.block_axis)
-            for p in leaf.parts if p.name in wanted
+            replace(own[part.name], atoms=tuple(a for a in own[part.name].atoms if a not in spelled))
+            for part in row.slot.parts
         )  # fmt: skip
         stated = self._leaf_layout(row.layout, row.slot.parts, leaf.leaf)
         told = tuple(dim for dim in stated if not (dim and set(dim) <= spelled))

@@ -5,7 +5,7 @@ The plan is columnar: one verdict a tensor, one list of laws a row. Moves are sp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, Protocol, TypeAlias
@@ -155,9 +155,9 @@ class LoadPlan:
         """The boxes of a fill."""
         return view_ranges(pad.leaf.form(pad.rank).shape, pad.dst)
 
-    @property
+    @cached_property
     def fused(self) -> frozenset[str]:
-        """Names of the fused parameters."""
+        """Names of the parameters that consist of several parts."""
         return frozenset(name for name, leaf in self.params() if is_fused(leaf))
 
 
@@ -275,11 +275,3 @@ def plan(binding: Binding, tensors: Sequence[Stored]) -> LoadPlan:
     """Give every tensor of a header its verdict."""
     return LoadPlan(binding, tensors, Claims(binding).claim([tensor.name for tensor in tensors]))
 
-
-def reasons(claims: Sequence[Claim]) -> Mapping[str, int]:
-    """How many tensors were left out for each reason."""
-    counts: dict[str, int] = {}
-    for claim in claims:
-        if isinstance(claim.owner, Skip):
-            counts[claim.owner.why] = counts.get(claim.owner.why, 0) + 1
-    return counts

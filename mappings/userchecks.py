@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from mappings.axes import PART, parse
 from mappings.names import ANYTHING, Pattern
+from mappings.params import fused
 from mappings.rows import Architecture, Row, Skip, Tie
 
 
@@ -128,10 +129,10 @@ def _check_param(
     for key in ("split", "share", "share_one", "pad"):
         _known(table.get(key, "").split(), axes, f"{where}: {key}")
     fed = [param for param in arch.params if param.name == name]
+    if any(param in base.params and param != fused(**table) for param in fed):
+        raise MappingFileError(f"{where}: name is that of a parameter to which rows of {base.id} lead")
     if not fed:
         raise MappingFileError(f"{where}: name is that of a parameter to which no row leads")
-    if len(fed) > 1:
-        raise MappingFileError(f"{where}: name is that of a parameter to which rows of {base.name} lead")
 
 
 def _axes_of(layout: str | None) -> Iterator[str]:

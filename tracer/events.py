@@ -97,6 +97,16 @@ class Padding:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """How one check ended; `not-checked` is its own state, with the reason."""
+
+    kind: ClassVar[str] = "check"
+    name: str
+    state: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Totals; its absence means that the trace was cut short."""
 
@@ -109,7 +119,7 @@ class End:
     peak_rss_bytes: int
 
 
-Event: TypeAlias = Run | Tensor | Parameter | Move | Padding | End
+Event: TypeAlias = Run | Tensor | Parameter | Move | Padding | Check | End
 
 
 def ranges_to_json(ranges: Ranges) -> list[list[int]]:
@@ -147,7 +157,7 @@ def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-_CLASSES: dict[str, type[Any]] = {c.kind: c for c in (Run, Tensor, Parameter, Move, Padding, End)}
+_CLASSES: dict[str, type[Any]] = {c.kind: c for c in (Run, Tensor, Parameter, Move, Padding, Check, End)}
 
 
 def from_json(line: str) -> Event | Finding | None:

@@ -29,8 +29,8 @@ class Executed(NamedTuple):
 
     where: str
     """`the meta device`, `2 processes (gloo, cpu)` ..."""
-    modules: bool
-    """Whether the architecture has modules with a forward pass."""
+    why_not: str
+    """Why what was loaded cannot generate; empty where it can."""
     failure: str | None = None
     """The message of the rank that failed; the trace then ends there."""
     peak_rss: int = 0
@@ -47,7 +47,7 @@ def on_meta(prepared: Prepared, store: Store, ranks: Sequence[int], loader: Load
     """Every rank in this process, on the meta device: the same loader, no bytes."""
     from engine.sources import MetaWeights
 
-    modules = True
+    why_not = ""
     for rank in ranks:
         observer = _observer(prepared, store, rank)
         notes: list[Note] = []
@@ -58,22 +58,22 @@ def on_meta(prepared: Prepared, store: Store, ranks: Sequence[int], loader: Load
                 observer.add(notes)
                 notes.clear()
 
-        modules = load_rank(prepared, rank, MetaWeights(prepared.plan.tensors), ViewRecorder(emit), "meta", loader)
+        why_not = load_rank(prepared, rank, MetaWeights(prepared.plan.tensors), ViewRecorder(emit), "meta", loader)
         observer.add(notes)
-    return Executed("the meta device, all ranks in one process", modules)
+    return Executed("the meta device, all ranks in one process", why_not)
 
 
 def load_rank(
     prepared: Prepared, rank: int, source: WeightSource, recorder: Recorder, device: str,
     loader: LoaderFactory | None = None,
-) -> bool:  # fmt: skip
-    """Build and fill one rank. Says whether the architecture has modules."""
+) -> str:  # fmt: skip
+    """Build and fill one rank. Says why it cannot generate, if so."""
     from engine.build import build
     from engine.loader import Loader
 
     built = build(prepared.plan, rank, device)
     (loader or Loader)(prepared.plan, rank, source, recorder).load(built.params)
-    return built.model is not None
+    return built.why_not
 
 
 def in_processes(
@@ -93,12 +93,12 @@ def in_processes(
         for rank in ranks:
             _observer(prepared, store, rank).add(read_spool(_spool(Path(spools), rank)))
     peak = max((peak for _, peak in results), default=0)
-    return Executed(where, all(modules for modules, _ in results), failure, peak)
+    return Executed(where, next((why for why, _ in results if why), ""), failure, peak)
 
 
 def _rank_process(
     group: Any, request: Request, ranks: Sequence[int], spools: str, loader: LoaderFactory | None
-) -> tuple[bool, int]:  # fmt: skip
+) -> tuple[str, int]:  # fmt: skip
     """The work of one rank: headers again, the same plan, its own slices."""
     from engine.sources import MappedWeights
     from tracer.prepare import prepare
@@ -108,8 +108,8 @@ def _rank_process(
     prepared = prepare(request)
     with Spool(_spool(Path(spools), rank)) as spool:
         source = MappedWeights(prepared.folder, prepared.infos, map_file)
-        modules = load_rank(prepared, rank, source, ViewRecorder(spool), group.device, loader)
-    return modules, peak_rss()
+        why_not = load_rank(prepared, rank, source, ViewRecorder(spool), group.device, loader)
+    return why_not, peak_rss()
 
 
 def _spool(folder: Path, rank: int) -> Path:
@@ -118,19 +118,17 @@ def _spool(folder: Path, rank: int) -> Path:
 
 def _observer(prepared: Prepared, store: Store, rank: int) -> Observer:
     tensors = {t.name: tuple(t.shape) for t in prepared.plan.tensors}
-    return Observer(store, rank, tensors, prepared.plan.shapes(rank))
+    return Observer(store, rank, tensors, prepared.plan.fused)
 
 
-def pick_device(wanted: str | None, tp: int) -> str:
-    """`cpu` or `cuda`. Raises UsageError for one that is not there."""
+def pick_device(wanted: str | None, processes: int) -> str:
+    """`cpu` or `cuda`. Raises UsageError when there are too few GPUs."""
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    device = wanted or ("cuda" if gpus >= tp else "cpu")
-    if device not in ("cpu", "cuda"):
-        raise UsageError(f"--device {device}: expected cpu or cuda")
-    if device == "cuda" and gpus < tp:
-        raise UsageError(f"--device cuda with --tp {tp} needs {tp} GPUs, found {gpus}")
+    device = wanted or ("cuda" if gpus >= processes else "cpu")
+    if device == "cuda" and gpus < processes:
+        raise UsageError(f"--device cuda: {processes} ranks need {processes} GPUs, found {gpus}")
     return device
 
 

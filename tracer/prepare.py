@@ -15,7 +15,7 @@ from mappings.findings import Finding, Unchecked
 from mappings.plan import LoadPlan, Stored, plan
 from mappings.registry import choose
 from mappings.rows import Architecture
-from mappings.sizes import ConfigError
+from mappings.sizes import ConfigError, invalid
 from mappings.synth import describe, synthesise
 from mappings.userfile import MappingFileError, parse_mapping
 from tracer.checkpoint.dtypes import from_config, nbytes
@@ -24,6 +24,9 @@ from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError, UsageError
 from tracer.events import Run
 from tracer.store import Store
+
+FLOATS = ("F32", "F16", "BF16", "F64")
+"""Data types that parameters can have where no scheme says otherwise."""
 
 LoadFormat = Literal["auto", "safetensors", "dummy"]
 
@@ -81,6 +84,8 @@ class Refused(Exception):
 def prepare(request: Request) -> Prepared:
     """Headers and config to a plan. No bytes of tensors are read and torch is not imported."""
     checkpoint = open_checkpoint(Path(request.model)) if request.model else None
+    if request.load_format == "safetensors" and (checkpoint is None or checkpoint.state != "complete"):
+        raise UsageError(f"--load-format safetensors: {request.model or 'no MODEL'} has no safetensors files here")
     config = _config(request, checkpoint)
     names = _names(checkpoint)
     dtype = _dtype(request, config, checkpoint)
@@ -160,16 +165,18 @@ def _dtype(request: Request, config: Mapping[str, Any], checkpoint: Checkpoint |
     """The parameters' data type: as asked, as config.json says, or as most of the header's bytes are."""
     if request.dtype:
         found = from_config(request.dtype)
-        if found is None:
+        if found not in FLOATS:
             raise UsageError(f"--dtype {request.dtype}: expected float32, float16 or bfloat16")
         return found
     spelled = config.get("torch_dtype") or config.get("dtype")
-    known = from_config(spelled) if isinstance(spelled, str) else None
-    if known:
+    if spelled not in (None, "auto"):
+        known = from_config(spelled) if isinstance(spelled, str) else None
+        if known not in FLOATS:
+            raise Refused(invalid("torch_dtype", spelled, "float32, float16 or bfloat16"))
         return known
     weights: dict[str, int] = {}
     for tensor in checkpoint.tensors if checkpoint else []:
-        if tensor.dtype in ("F32", "F16", "BF16", "F64"):
+        if tensor.dtype in FLOATS:
             weights[tensor.dtype] = weights.get(tensor.dtype, 0) + tensor.nbytes
     return max(weights, key=lambda d: weights[d]) if weights else "BF16"
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 Note: TypeAlias = list[Any]
-"""`["move", tensor, param, row, shard, op, src offset, sizes, src strides, dst offset, dst strides]`, or
+"""`["param", name, shape, strides, dtype, tied to]` (all of a rank's parameters come first),
+`["move", tensor, param, row, shard, op, src offset, sizes, src strides, dst offset, dst strides]`, or
 `["pad", param, value, reason, dst offset, sizes, dst strides]`; offsets count from the tensor's first element."""
 Emit: TypeAlias = Callable[[Note], Any]
 UNKNOWN = "?"
@@ -26,36 +27,56 @@ UNKNOWN = "?"
 
 
 class ViewRecorder:
-    """Implements the engine's `Recorder`; every note goes to `emit`."""
+    """Implements the engine's `Recorder`; every note goes to `emit`.
+
+    Storages are told apart by address, so whatever has been announced is kept alive as long as it may be copied from:
+    parameters to the end, a stored tensor until the next one is opened. What comes from elsewhere is `UNKNOWN`.
+    """
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
-        self._tensors: dict[int, tuple[str, int]] = {}
-        self._params: dict[int, tuple[str, int]] = {}
+        self._tensor: tuple[int, str, int, torch.Tensor] | None = None
+        self._params: dict[int, tuple[str, int, torch.Tensor]] = {}
 
     def stored(self, name: str, tensor: torch.Tensor) -> None:
-        self._tensors[tensor.untyped_storage()._cdata] = (name, int(tensor.storage_offset()))
+        self._tensor = (_storage(tensor), name, int(tensor.storage_offset()), tensor)
 
     def allocated(self, name: str, param: torch.Tensor) -> None:
-        self._params.setdefault(param.untyped_storage()._cdata, (name, int(param.storage_offset())))
+        owner = self._params.setdefault(_storage(param), (name, int(param.storage_offset()), param))[0]
+        tied_to = None if owner == name else owner
+        self._emit(["param", name, tuple(param.shape), param.stride(), str(param.dtype), tied_to])
 
     def copied(
         self, src: torch.Tensor, dst: torch.Tensor, row: str, shard: str | int | None, op: str | None
     ) -> None:
         if src.shape != dst.shape:
             src = src.expand(dst.shape)
-        tensor, start = self._tensors.get(src.untyped_storage()._cdata, (UNKNOWN, 0))
-        param, first = self._params.get(dst.untyped_storage()._cdata, (UNKNOWN, 0))
+        tensor, start = self._source(src)
+        param, first = self._target(dst)
         self._emit([
             "move", tensor, param, row, shard, op, src.storage_offset() - start, tuple(src.shape), src.stride(),
             dst.storage_offset() - first, dst.stride(),
         ])  # fmt: skip
 
     def filled(self, dst: torch.Tensor, value: float, reason: str) -> None:
-        param, first = self._params.get(dst.untyped_storage()._cdata, (UNKNOWN, 0))
+        param, first = self._target(dst)
         self._emit(
             ["pad", param, value, reason, dst.storage_offset() - first, tuple(dst.shape), dst.stride()]
         )  # fmt: skip
+
+    def _source(self, src: torch.Tensor) -> tuple[str, int]:
+        if self._tensor is None or self._tensor[0] != _storage(src):
+            return UNKNOWN, 0
+        return self._tensor[1], self._tensor[2]
+
+    def _target(self, dst: torch.Tensor) -> tuple[str, int]:
+        found = self._params.get(_storage(dst))
+        return (found[0], found[1]) if found else (UNKNOWN, 0)
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    """The storage's address: also tensors on the meta device have one, and views share it."""
+    return int(tensor.untyped_storage()._cdata)
 
 
 FLUSH_SECONDS = 0.1

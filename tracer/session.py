@@ -6,7 +6,7 @@ The static half is `tracer.prepare`; `tracer.execute` drives the engine, and onl
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +18,16 @@ from mappings.proof import Proof, Span, prove
 from mappings.rows import Skip, Tie
 from tracer.audit import Audit, audit
 from tracer.errors import UsageError
-from tracer.events import End, Padding, Parameter, Tensor
+from tracer.events import Check, End, Padding, Parameter, Tensor
 from tracer.prepare import Prepared, Refused, Request, prepare
 from tracer.resources import peak_rss
-from tracer.store import Store
+from tracer.store import MoveRow, Store
 
 if TYPE_CHECKING:
     from tracer.execute import LoaderFactory
+
+LARGEST_TP = 4096
+"""More ranks than any engine cuts a model for; a larger number is a slip."""
 
 __all__ = ["Prepared", "Refused", "Request", "Result", "run"]
 
@@ -39,7 +42,8 @@ class Result:
     audit: Audit | None
     where: str
     """Where the load ran, or why it did not."""
-    modules: bool | None = None
+    why_not: str = ""
+    """Why what was loaded cannot generate; empty where it can, or where nothing was loaded."""
     failure: str | None = None
 
     @property
@@ -77,8 +81,10 @@ def run(
 
 
 def _check(request: Request) -> None:
-    if request.tp < 1:
-        raise UsageError(f"--tp {request.tp}: expected at least 1")
+    if not 1 <= request.tp <= LARGEST_TP:
+        raise UsageError(f"--tp {request.tp}: expected at least 1 and at most {LARGEST_TP}")
+    if request.device not in (None, "cpu", "cuda"):
+        raise UsageError(f"--device {request.device}: expected cpu or cuda")
     if request.rank is not None and not 0 <= request.rank < request.tp:
         raise UsageError(f"--rank {request.rank}: expected 0 to {request.tp - 1} with --tp {request.tp}")
 
@@ -116,7 +122,7 @@ def _trace(
         return _observe(prepared, proofs, store, loader)
     prepared.run = replace(prepared.run, observed=False)
     store.set_run(prepared.run)
-    if all(proof.name != "ranks" or proof.holds for proof in proofs):
+    if all(proof.holds for proof in proofs if proof.name in ("axes", "ranks")):
         _add_params(prepared, store)
         _add_planned(prepared, store, prepared.request.ranks if every_rank else prepared.request.ranks[:2])
     return Result(prepared, proofs, store, None, hindrance)
@@ -141,16 +147,15 @@ def _observe(prepared: Prepared, proofs: list[Proof], store: Store, loader: Load
     from tracer import execute
 
     request = prepared.request
-    _add_params(prepared, store)
+    execute.refuse_unloadable(prepared)
     if request.load_format == "dummy" or not _shapes_known(prepared):
         done = execute.on_meta(prepared, store, request.ranks, loader)
     else:
-        execute.refuse_unloadable(prepared)
-        device = execute.pick_device(request.device, request.tp)
+        device = execute.pick_device(request.device, len(request.ranks))
         done = execute.in_processes(prepared, store, request.ranks, device, loader)
     store.index()
     checked = audit(store, prepared.plan)
-    return Result(prepared, proofs, store, checked, done.where, done.modules, done.failure)
+    return Result(prepared, proofs, store, checked, done.where, done.why_not, done.failure)
 
 
 def _tensor_records(prepared: Prepared) -> Iterable[Tensor]:
@@ -193,13 +198,30 @@ def _add_planned(prepared: Prepared, store: Store, ranks: Sequence[int]) -> None
     names = [t.name for t in planned.tensors]
     for rank in ranks:
         store.add_moves(
-            (rank, names[s.tensor], s.row.id, s.shard, s.param, s.row.op, planned.boxes(s)) for s in planned.steps(rank)
+            MoveRow(rank, names[s.tensor], s.row.id, s.shard, s.param, s.row.op, planned.boxes(s))
+            for s in planned.steps(rank)
         )  # fmt: skip
         store.add_pads(
             Padding(rank, name, ranges, pad.value, pad.reason)
             for pad, name in planned.pads(rank) for ranges in planned.ranges(pad)
         )  # fmt: skip
     store.index()
+
+
+def _checks(result: Result) -> Iterator[Check]:
+    """Every proof and every part of the audit, and the load itself where it failed."""
+    for proof in result.proofs:
+        reason = proof.unchecked.reason if proof.unchecked else proof.checked
+        state = "not-checked" if proof.unchecked else "ok" if proof.holds else "failed"
+        yield Check(proof.name, state, reason)
+    if result.failure:
+        yield Check("load", "failed", result.failure)
+    if result.audit is None:
+        yield Check("audit", "not-checked", result.where)
+    else:
+        yield Check("audit", "failed" if result.audit.findings else "ok", f"{result.audit.moves} moves")
+    left = [*result.prepared.unchecked, *(result.audit.unchecked if result.audit else [])]
+    yield from (Check(item.name, "not-checked", item.reason) for item in left)
 
 
 def _finish(result: Result, started: float) -> None:
@@ -209,6 +231,7 @@ def _finish(result: Result, started: float) -> None:
     order = {"error": 0, "warning": 1, "info": 2}
     store = result.store
     store.set_findings(sorted(found, key=lambda f: order[f.severity]))
+    store.set_checks(_checks(result))
     if result.failure is None:
         seconds = time.monotonic() - started
         store.set_end(

@@ -10,16 +10,16 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from mappings.findings import Finding
 from mappings.views import Box, Ranges
 from tracer.errors import InputError, UsageError
 from tracer.events import (
+    Check,
     End,
     Move,
     Padding,
@@ -30,6 +30,7 @@ from tracer.events import (
     ranges_from_json,
     ranges_to_json,
 )
+from tracer.outputs import partial_of
 
 SCHEMA = """
 CREATE TABLE run (value TEXT NOT NULL);
@@ -44,6 +45,7 @@ CREATE TABLE move (id INTEGER PRIMARY KEY, rank INTEGER NOT NULL, tensor INTEGER
 CREATE TABLE pad (id INTEGER PRIMARY KEY, rank INTEGER NOT NULL, param INTEGER NOT NULL, dst TEXT, value REAL,
                   reason TEXT);
 CREATE TABLE finding (id INTEGER PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE verdict (id INTEGER PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE finish (value TEXT NOT NULL);
 CREATE VIEW moves AS SELECT m.id, m.rank, t.text AS tensor, r.text AS row, m.shard, p.text AS param, b.src, b.dst,
     b.perm, m.op FROM move m JOIN name t ON t.id = m.tensor JOIN name r ON r.id = m.row
@@ -62,6 +64,18 @@ CREATE INDEX IF NOT EXISTS move_tensor ON move (tensor, rank);
 """
 
 
+class MoveRow(NamedTuple):
+    """One copy as it goes into the store; it makes one move a box."""
+
+    rank: int
+    tensor: str
+    row: str
+    shard: str | int | None
+    param: str
+    op: str | None
+    boxes: Iterable[Box]
+
+
 class Store:
     """One trace. Create with `Store.new`, read with `Store.open`."""
 
@@ -75,7 +89,7 @@ class Store:
     @classmethod
     def new(cls, path: Path | None = None) -> Store:
         """An empty store, in memory or in a file beside `path`. Raises UsageError when that cannot be written."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial") if path else None
+        partial = partial_of(path) if path else None
         try:
             db = sqlite3.connect(partial or ":memory:", isolation_level=None)
             db.execute("PRAGMA journal_mode = OFF")
@@ -90,7 +104,7 @@ class Store:
     def open(cls, path: Path) -> Store:
         """A saved store. Raises InputError when the file is none."""
         try:
-            db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            db = _read_only(path)
             found = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         except sqlite3.Error as error:
             raise InputError(f"{path}: expected a trace store (SQLite), found: {error}", subject=str(path)) from error
@@ -138,8 +152,8 @@ class Store:
         )  # fmt: skip
         self.db.executemany("INSERT INTO param VALUES (NULL, ?, ?, ?, ?, ?, ?)", list(rows))
 
-    def add_moves(self, rows: Iterable[tuple[int, str, str, str | int | None, str, str | None, Iterable[Box]]]) -> None:
-        """Rows of (rank, tensor, row, shard, param, op, boxes); a row makes one move a box."""
+    def add_moves(self, rows: Iterable[MoveRow]) -> None:
+        """In the order in which they happened."""
         name, box = self.name, self.box
         flat = [
             (rank, name(tensor), name(row), json.dumps(shard), name(param), box(*block), op)
@@ -157,6 +171,14 @@ class Store:
         rows = [(json.dumps(finding_to_dict(f)),) for f in findings]
         self.db.executemany("INSERT INTO finding VALUES (NULL, ?)", rows)
 
+    def set_checks(self, checks: Iterable[Check]) -> None:
+        """Replace the checks: what ran, and what did not and why."""
+        self.db.execute("DELETE FROM verdict")
+        self.db.executemany("INSERT INTO verdict VALUES (NULL, ?)", [(json.dumps(asdict(c)),) for c in checks])
+
+    def checks(self) -> list[Check]:
+        return [Check(**json.loads(row[0])) for row in self.db.execute("SELECT value FROM verdict ORDER BY id")]
+
     def set_end(self, end: End) -> None:
         self.db.execute("DELETE FROM finish")
         self.db.execute("INSERT INTO finish VALUES (?)", (json.dumps(asdict(end)),))
@@ -171,8 +193,11 @@ class Store:
             self.db.execute("COMMIT")
         if self._partial and self._final:
             self.db.close()
-            os.replace(self._partial, self._final)
-            self.db = sqlite3.connect(f"file:{self._final}?mode=ro", uri=True)
+            try:
+                os.replace(self._partial, self._final)
+            except OSError as error:
+                raise UsageError(f"cannot write {self._final}: {error.strerror}") from error
+            self.db = _read_only(self._final)
             self._partial = None
 
     def discard(self) -> None:
@@ -184,7 +209,8 @@ class Store:
     @property
     def run(self) -> Run:
         data = json.loads(self._one("SELECT value FROM run"))
-        return Run(**data | {"ranks": tuple(data["ranks"])})
+        known = {key: value for key, value in data.items() if key in Run.__dataclass_fields__}
+        return Run(**known | {"ranks": tuple(data["ranks"])})
 
     @property
     def end(self) -> End | None:
@@ -245,6 +271,10 @@ class Store:
         return [Finding(**json.loads(row[0])) for row in self.db.execute("SELECT value FROM finding ORDER BY id")]
 
 
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
 def _text(ranges: Ranges) -> str:
     return json.dumps(ranges_to_json(ranges), separators=(",", ":"))
 
@@ -254,20 +284,9 @@ def _ranges(text: str) -> Ranges:
     return ranges_from_json(json.loads(text))
 
 
-def is_store(path: Path) -> bool:
-    """Whether a file begins like an SQLite file."""
-    try:
-        with closing(path.open("rb")) as file:
-            return file.read(16) == b"SQLite format 3\0"
-    except OSError:
-        return False
-
-
 def add_events(store: Store, moves: Sequence[Move]) -> None:
     """Moves that come as records, from a JSON Lines trace."""
-    store.add_moves((m.rank, m.tensor, m.row, m.shard, m.param, m.op, [Box(m.src, m.dst, m.perm)]) for m in moves)
+    store.add_moves(
+        MoveRow(m.rank, m.tensor, m.row, m.shard, m.param, m.op, [Box(m.src, m.dst, m.perm)]) for m in moves
+    )  # fmt: skip
 
-
-def as_dict(run: Run) -> dict[str, Any]:
-    """The run record as plain values."""
-    return asdict(run)

@@ -36,14 +36,13 @@ def stated() -> dict[str, tuple[str, str]]:
     return {row.source: (row.name, spell(row.stated)) for row in rows if row.stated is not None}
 
 
-def test_two_columns_are_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_columns_are_the_rule() -> None:
+    """`pytest -rP` shows the list."""
     lines = {row.source for arch in BUILT_IN for row in arch.rows}
     unusual = stated()
-    with capsys.disabled():
-        print(f"\n{len(unusual)} of {len(lines)} rows state a layout:")
-        for source, (name, layout) in unusual.items():
-            print(f'  {source:20} {name:60} "{layout}"')
-    assert len(unusual) <= 17, "the language needs no third column for ordinary checkpoints"
+    print(f"{len(unusual)} of {len(lines)} rows state a layout:")
+    for source, (name, layout) in unusual.items():
+        print(f'  {source:20} {name:60} "{layout}"')
     assert len(unusual) * 6 < len(lines)
     assert {layout for _, layout in unusual.values()} == LAYOUTS
 

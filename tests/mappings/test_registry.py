@@ -12,6 +12,7 @@ from mappings import registry
 from mappings.architectures import BUILT_IN
 from mappings.findings import Finding
 from mappings.params import norm
+from mappings.plan import Claims
 from mappings.registry import choose, declared, installed
 from mappings.rows import Architecture, Row
 from mappings.sizes import ConfigError
@@ -134,7 +135,7 @@ def test_an_architecture_of_one_dialect_has_no_losers() -> None:
 @pytest.mark.parametrize("name", ["gpt2", "bloom", "falcon"])
 def test_a_known_wrapper_changes_nothing(name: str, prefix: str) -> None:
     binding = choose(CONFIGS[name].config, names_of(name, prefix), 1, "BF16").binding
-    claims = registry.Claims(binding).claim(names_of(name, prefix))
+    claims = Claims(binding).claim(names_of(name, prefix))
     assert {claim.disposition for claim in claims} == {"loaded"}
 
 

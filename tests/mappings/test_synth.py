@@ -75,7 +75,8 @@ def test_it_goes_layer_by_layer(name: str) -> None:
 
 
 def test_shapes_and_types_are_those_of_the_model_card() -> None:
-    described = {t.name: (t.dtype, t.shape) for t in synthesise(choose(geometry("deepseek-v3"), None, 8, "BF16").binding)}
+    binding = choose(geometry("deepseek-v3"), None, 8, "BF16").binding
+    described = {tensor.name: (tensor.dtype, tensor.shape) for tensor in synthesise(binding)}
     attention, experts = "model.layers.3.self_attn", "model.layers.3.mlp.experts"
     assert described["model.embed_tokens.weight"] == ("BF16", (129280, 7168))
     assert described[f"{attention}.kv_a_proj_with_mqa.weight"] == ("F8_E4M3", (576, 7168))
@@ -87,10 +88,8 @@ def test_shapes_and_types_are_those_of_the_model_card() -> None:
     assert described["model.layers.2.mlp.down_proj.weight"] == ("F8_E4M3", (7168, 18432))
 
 
-OBSERVED = [
-    key for key in vllm_traces.keys()
-    if key.partition("-")[0] in {small.arch.partition("/")[0] for small in CONFIGS.values()}
-]  # fmt: skip
+KNOWN = {small.arch.partition("/")[0] for small in CONFIGS.values()}
+OBSERVED = list(filter(lambda key: key.partition("-")[0] in KNOWN, vllm_traces.keys()))
 
 
 @pytest.mark.parametrize("key", OBSERVED)
@@ -124,14 +123,14 @@ def test_any_single_missing_tensor_is_one_finding_that_names_it(name: str) -> No
     tensors = synthesise(binding)
     for missing in one_of_each(binding):
         finding = only(binding, [tensor for tensor in tensors if tensor.name != missing.name])
-        assert finding.code == ("experts.missing" if ".experts." in missing.name and _numbered(missing) else "param.unfilled")
+        assert finding.code == ("experts.missing" if _is_numbered(missing) else "param.unfilled")
         assert finding.evidence["tensors"] == missing.name
         assert missing.name in finding.message
         assert finding.evidence["missing"] == 1
 
 
-def _numbered(tensor: Synthetic) -> bool:
-    """Whether the expert's number is in the name."""
+def _is_numbered(tensor: Synthetic) -> bool:
+    """Whether an expert's number is in the name."""
     return tensor.name.partition(".experts.")[2].partition(".")[0].isdigit()
 
 
@@ -145,7 +144,8 @@ def test_a_missing_part_is_named_as_such() -> None:
 
 def test_a_missing_layer_is_one_finding_whatever_is_in_it() -> None:
     binding = bind("deepseek v3", num_hidden_layers=6)
-    finding = only(binding, [t for t in synthesise(binding) if not t.name.startswith(("model.layers.2.", "model.layers.4."))])
+    gone = ("model.layers.2.", "model.layers.4.")
+    finding = only(binding, [tensor for tensor in synthesise(binding) if not tensor.name.startswith(gone)])
     assert (finding.code, finding.evidence["layers"]) == ("layers.missing", [2, 4])
     assert "layers 2, 4" in finding.message
     assert "num_hidden_layers = 6" in finding.message
@@ -154,7 +154,8 @@ def test_a_missing_layer_is_one_finding_whatever_is_in_it() -> None:
 def test_missing_experts_are_listed_exactly() -> None:
     """Expert 1 of one layer and expert 2 of another are not experts 1 and 2 of both."""
     binding = bind("mixtral")
-    gone = {"model.layers.0.block_sparse_moe.experts.1.w1.weight", "model.layers.1.block_sparse_moe.experts.2.w1.weight"}
+    moe = "model.layers.{}.block_sparse_moe.experts.{}.w1.weight"
+    gone = {moe.format(0, 1), moe.format(1, 2)}
     finding = only(binding, [tensor for tensor in synthesise(binding) if tensor.name not in gone])
     assert (finding.code, finding.evidence["missing"]) == ("experts.missing", 2)
     assert set(finding.evidence["tensors"].split(", ")) == gone

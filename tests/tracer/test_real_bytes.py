@@ -55,13 +55,14 @@ def load(prepared: Prepared, rank: int) -> tuple[dict[str, torch.Tensor], list[M
     """One rank with real bytes, in this process. Parameters start as NaN, so that an unwritten element shows."""
     notes: list[Note] = []
     params = build(prepared.plan, rank).params
+    tied = prepared.plan.tied()
     for param in params.values():
         param.data.fill_(float("nan"))
     source = MappedWeights(prepared.folder, prepared.infos, map_file)
     Loader(prepared.plan, rank, source, ViewRecorder(notes.append)).load(params)
     store = Store.new()
     tensors = {t.name: tuple(t.shape) for t in prepared.infos}
-    Observer(store, rank, tensors, prepared.plan.shapes(rank)).add(notes)
-    return {name: param.detach() for name, param in params.items()}, list(store.moves(rank))
+    Observer(store, rank, tensors, frozenset()).add(notes)
+    return {n: p.detach() for n, p in params.items() if n not in tied}, list(store.moves(rank))
 
 

@@ -26,7 +26,7 @@ class Region(NamedTuple):
 
 
 class Coverage:
-    """Counts over a compressed grid: a dimension is cut where a block begins or ends."""
+    """Counts over a compressed grid: a dimension is cut where a block begins or ends. Blocks must lie inside."""
 
     def __init__(self, shape: Shape, blocks: Iterable[tuple[Ranges, int]]) -> None:
         self.shape = shape
@@ -64,7 +64,7 @@ def _edges(size: int, ranges: Sequence[tuple[int, int, int]]) -> np.ndarray[tupl
     if any(step > 1 for _, _, step in ranges):
         return np.arange(size + 1)
     points = {0, size, *(r[0] for r in ranges), *(r[1] for r in ranges)}
-    return np.array(sorted(p for p in points if 0 <= p <= size))
+    return np.array(sorted(points))
 
 
 def _cells(edges: np.ndarray[tuple[int], np.dtype[np.int64]], r: tuple[int, int, int]) -> slice:
@@ -83,6 +83,13 @@ def _grow(left: Mask, counts: Counts, at: tuple[int, ...]) -> tuple[slice, ...]:
                 break
             block[dim] = slice(block[dim].start, block[dim].stop + 1)
     return tuple(block)
+
+
+def inside(block: Ranges, shape: Shape) -> bool:
+    """Whether a block lies in a tensor: as many dimensions, none beyond its extent."""
+    return len(block) == len(shape) and all(
+        0 <= start <= stop <= size and step > 0 for (start, stop, step), size in zip(block, shape, strict=True)
+    )  # fmt: skip
 
 
 def show(ranges: Ranges, shape: Shape | None = None) -> str:

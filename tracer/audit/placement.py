@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from mappings.plan import LoadPlan
-from mappings.views import Box, Ranges
+from mappings.views import Ranges
 from tracer.audit.coverage import show
 from tracer.audit.drafts import Draft
 from tracer.events import Move, ranges_to_json
@@ -26,20 +26,23 @@ class Placed(NamedTuple):
 
 
 def audit_placement(store: Store, plan: LoadPlan, ranks: Sequence[int]) -> tuple[list[Draft], int]:
-    """Drafts `audit.rank-duplicate` and `audit.wrong-slice`, and how many moves were compared."""
-    wrong: dict[int, list[tuple[Placed, Placed | None]]] = {}
+    """Drafts `audit.rank-duplicate`, `audit.wrong-slice` and `audit.unwritten`, and how many moves were compared."""
+    strays: dict[int, list[tuple[Placed, Placed | None]]] = {}
+    never: list[tuple[int, Placed]] = []
     compared = 0
     for rank in ranks:
         observed = Counter(_observed(store.moves(rank)))
         intended = Counter(planned(plan, rank))
         compared += observed.total()
-        strays = observed - intended
         missing = intended - observed
-        wrong[rank] = [(stray, _instead(stray, missing)) for stray in strays if stray not in intended]
-    duplicated = _duplicates(plan, wrong, ranks)
+        strays[rank] = [(stray, _instead(stray, missing)) for stray in observed - intended if stray not in intended]
+        accounted = {want for _, want in strays[rank]}
+        never += [(rank, placed) for placed in missing if placed not in accounted]
+    duplicated = _duplicates(plan, strays, ranks)
     drafts = [_duplicate(name, ranks) for name in duplicated]
-    for rank, pairs in wrong.items():
+    for rank, pairs in strays.items():
         drafts += [_stray(rank, stray, want) for stray, want in pairs if stray.tensor not in duplicated]
+    drafts += [_never(rank, placed) for rank, placed in never if placed.tensor not in duplicated]
     return drafts, compared
 
 
@@ -114,6 +117,15 @@ def _stray(rank: int, stray: Placed, want: Placed | None) -> Draft:
     )  # fmt: skip
 
 
+def _never(rank: int, want: Placed) -> Draft:
+    """A planned move that did not happen; the writes may have been made up for by something else."""
+    source = f"{_short(want.tensor, want.param)}{show(want.src)}"
+    return Draft(
+        "audit.unwritten", want.param, f"{{}} {show(want.dst)} was never written from {source}, as planned", rank,
+        {"ranges": [ranges_to_json(want.dst)], "tensor": want.tensor},
+    )  # fmt: skip
+
+
 def _how(placed: Placed) -> str:
     return f" transposed {placed.perm}" if placed.perm else ""
 
@@ -126,7 +138,3 @@ def _short(tensor: str, param: str) -> str:
         shared += 1
     return ".".join(own[shared:])
 
-
-def box_of(placed: Placed) -> Box:
-    """The block alone."""
-    return Box(placed.src, placed.dst, placed.perm)

@@ -8,7 +8,7 @@ from mappings.bind import BoundRow
 from mappings.plan import LoadPlan, view_ranges
 from mappings.shards import replicas
 from mappings.views import Ranges, Shape, View
-from tracer.audit.coverage import Coverage, Region, show_all
+from tracer.audit.coverage import Coverage, Region, inside, show, show_all
 from tracer.audit.drafts import Draft
 from tracer.events import ranges_to_json
 from tracer.store import Store
@@ -17,12 +17,16 @@ from tracer.store import Store
 def audit_reads(store: Store, plan: LoadPlan) -> tuple[list[Draft], int]:
     """Drafts `audit.unread` and `audit.overread`, and how many elements were looked at."""
     read = store.blocks("tensor", "src")
-    drafts, total = [], 0
+    drafts: list[Draft] = []
+    total = 0
     for tensor, claim in zip(plan.tensors, plan.claims, strict=True):
         if not isinstance(claim.owner, BoundRow):
             continue
         shape = tuple(tensor.shape)
-        less, more, size = _read(shape, read.get(tensor.name, ()), declared(claim.owner))
+        blocks = read.get(tensor.name, ())
+        drafts += [_outside(tensor.name, shape, block) for block in blocks if not inside(block, shape)]
+        blocks = tuple(block for block in blocks if inside(block, shape))
+        less, more, size = _read(shape, blocks, declared(claim.owner))
         total += size
         for code, regions, elements in (("audit.unread", *less), ("audit.overread", *more)):
             if elements:
@@ -57,6 +61,11 @@ def _read(
     less, more = cover.counts < 0, cover.counts > 0
     size = cover.elements(less | ~less)
     return (cover.regions(less), cover.elements(less)), (cover.regions(more), cover.elements(more)), size
+
+
+def _outside(name: str, shape: Shape, block: Ranges) -> Draft:
+    text = f"{{}} {shape} was read at {show(block)}, which is outside of it"
+    return Draft("audit.wrong-slice", name, text, None, {"src": ranges_to_json(block)})
 
 
 def _draft(code: str, name: str, shape: Shape, regions: list[Region], elements: int) -> Draft:

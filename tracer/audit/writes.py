@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from mappings.views import Ranges, Shape
-from tracer.audit.coverage import Coverage, Region, show_all
+from tracer.audit.coverage import Coverage, Region, inside, show, show_all
 from tracer.audit.drafts import Draft
 from tracer.events import ranges_to_json
 from tracer.store import Store
@@ -17,11 +17,14 @@ def audit_writes(store: Store, rank: int) -> tuple[list[Draft], int]:
     padded: dict[str, tuple[Ranges, ...]] = {}
     for pad in store.pads(rank):
         padded[pad.param] = (*padded.get(pad.param, ()), pad.dst)
-    drafts, total = [], 0
+    drafts: list[Draft] = []
+    total = 0
     for param in store.params(rank):
         if param.tied_to:
             continue
         blocks = (*written.get(param.name, ()), *padded.get(param.name, ()))
+        drafts += [_outside(param.name, param.shape, b, rank) for b in blocks if not inside(b, param.shape)]
+        blocks = tuple(block for block in blocks if inside(block, param.shape))
         unwritten, overwritten, size = _written(param.shape, blocks)
         total += size
         for code, regions, elements in (("audit.unwritten", *unwritten), ("audit.overwritten", *overwritten)):
@@ -38,6 +41,11 @@ def _written(
     never, often = cover.counts < 1, cover.counts > 1
     size = cover.elements(never | ~never)
     return (cover.regions(never), cover.elements(never)), (cover.regions(often), cover.elements(often)), size
+
+
+def _outside(name: str, shape: Shape, block: Ranges, rank: int) -> Draft:
+    text = f"{{}} {shape} was written at {show(block)}, which is outside of it"
+    return Draft("audit.wrong-slice", name, text, rank, {"dst": ranges_to_json(block)})
 
 
 def _draft(code: str, name: str, shape: Shape, rank: int, regions: list[Region], elements: int) -> Draft:

@@ -12,9 +12,10 @@ from tracer.audit import audit as run_audit
 from tracer.commands.output import Printer, output_options
 from tracer.errors import InputError
 from tracer.events import End, Move, Padding, Parameter, Run, Tensor, from_json, to_json
+from tracer.outputs import check_output, is_store
 from tracer.prepare import Refused, replan
 from tracer.report import jsonl, verdict
-from tracer.store import Store, add_events, is_store
+from tracer.store import Store, add_events
 
 DESCRIPTION = """Audit a saved trace again: a store (--save) or JSON Lines (--json), of this tool or another.
 
@@ -32,6 +33,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Audit, print, and return the exit status."""
     printer = Printer(args)
+    if args.json and args.json != "-":
+        check_output("--json", Path(args.json), [str(args.trace)])
     store = open_trace(args.trace)
     try:
         plan = replan(store)

@@ -10,7 +10,9 @@ from pathlib import Path
 from fixtures.geometries import DEFAULT, names
 from tracer import session
 from tracer.commands.output import Printer, output_options
+from tracer.errors import UsageError
 from tracer.events import to_json
+from tracer.outputs import check_output, check_store
 from tracer.report import jsonl, verdict
 from tracer.report.detail import Detail
 from tracer.report.table import PathTable
@@ -49,6 +51,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load, print, and return the exit status."""
     printer = Printer(args)
+    _check_options(args)
     request = session.Request(
         args.model, args.tp, args.load_format, args.rank, args.plan, args.fixture or DEFAULT, args.mapping,
         args.hf_config_path, args.hf_overrides, args.dtype, args.device,
@@ -67,6 +70,18 @@ def run(args: argparse.Namespace) -> int:
     return 1 if result.failed else 0
 
 
+def _check_options(args: argparse.Namespace) -> None:
+    """Options that contradict each other, and outputs that would destroy something. Raises UsageError."""
+    if args.model and args.fixture:
+        raise UsageError(f"--fixture {args.fixture} is for a run without MODEL, {args.model} was given")
+    inputs = (args.model, args.hf_config_path, args.mapping)
+    if args.save:
+        check_output("--save", args.save, inputs)
+        check_store(args.save)
+    if args.json and args.json != "-":
+        check_output("--json", Path(args.json), (*inputs, args.save))
+
+
 def _refused(args: argparse.Namespace, printer: Printer, refused: session.Refused) -> int:
     if args.json:
         jsonl.write(iter([to_json(refused.finding)]), args.json)
@@ -76,12 +91,16 @@ def _refused(args: argparse.Namespace, printer: Printer, refused: session.Refuse
 
 def paths(result: session.Result, args: argparse.Namespace) -> Iterator[str]:
     """Only what --tensor and --param ask for, and errors."""
+    found = [f for f in result.findings if f.severity == "error"]
+    if not result.store.count("param"):
+        yield from verdict.findings(found)
+        return
     detail = Detail(result)
     if args.tensor:
         yield from detail.of_tensors(args.tensor)
     if args.param:
         yield from detail.of_params(args.param)
-    yield from verdict.findings([f for f in result.findings if f.severity == "error"])
+    yield from verdict.findings(found)
 
 
 def report(result: session.Result, args: argparse.Namespace) -> Iterator[str]:

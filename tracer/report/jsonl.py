@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tracer.errors import UsageError
 from tracer.events import to_json
+from tracer.outputs import write_lines
 from tracer.store import Store
 
 
 def records(store: Store) -> Iterator[str]:
-    """`run`, tensors, per rank params, moves and pads, findings, `end`."""
+    """`run`, tensors, per rank params, moves and pads, findings, checks, `end`."""
     run = store.run
     yield to_json(run)
     yield from map(to_json, store.tensors())
@@ -22,6 +21,7 @@ def records(store: Store) -> Iterator[str]:
         yield from map(to_json, store.moves(rank))
         yield from map(to_json, store.pads(rank))
     yield from map(to_json, store.findings())
+    yield from map(to_json, store.checks())
     end = store.end
     if end:
         yield to_json(end)
@@ -31,13 +31,5 @@ def write(lines: Iterator[str], target: str) -> None:
     """To a file, complete or not at all; or to stdout for `-`. Raises UsageError when it cannot be written."""
     if target == "-":
         sys.stdout.writelines(line + "\n" for line in lines)
-        return
-    path = Path(target)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in lines)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {target}: {error.strerror}") from error
+    else:
+        write_lines(Path(target), lines)

@@ -22,8 +22,8 @@ def heading(result: Result) -> Iterator[str]:
     yield f"{len(prepared.infos)} tensors, {_elements(prepared)} elements, {_bytes(prepared)}"
     if prepared.fake or request.load_format == "dummy":
         yield f"fake: {'; '.join(prepared.fake or ['the bytes'])}"
-    if result.modules is False:
-        yield f"{run.architecture} has rows and no modules: a skeleton of its parameters was loaded; it cannot generate"
+    if result.why_not:
+        yield f"{result.why_not}; a skeleton of its parameters was loaded, it cannot generate"
     for name in prepared.plan.binding.by_header:
         exists = any(leaf.pattern.text == name for leaf in prepared.plan.binding.leaves)
         yield f"{name}: config.json does not say, the header {'has it' if exists else 'has none'}"
@@ -75,14 +75,15 @@ def audit_line(result: Result) -> str:
 def audit_summary(audit: Audit) -> str:
     """The counts behind an audit's verdict."""
     if audit.findings:
-        return f"audit: {len(audit.findings)} findings in {audit.moves} moves"
-    told = [f"{words.count(audit.written)} parameter elements written exactly once"]
+        return f"audit: {len(audit.findings)} findings in {audit.moves:,} moves"
+    told = [f"{words.count(audit.written)} parameter elements written exactly once"] if audit.written else []
     if audit.read:
         told.append(f"{words.count(audit.read)} tensor elements read as declared")
     if audit.moves:
         told.append(f"{audit.moves:,} observed moves equal the plan")
-    told += [f"{u.name} not checked ({u.reason})" for u in audit.unchecked]
-    return "audit ok: " + ", ".join(told)
+    reasons = dict.fromkeys(u.reason for u in audit.unchecked)
+    told += [f"{', '.join(u.name for u in audit.unchecked if u.reason == r)} not checked ({r})" for r in reasons]
+    return ("audit ok: " if audit.ok else "audit incomplete: ") + ", ".join(told or ["there was nothing to check"])
 
 
 def findings(found: Sequence[Finding]) -> Iterator[str]:
