@@ -17,7 +17,7 @@ from mappings.views import View
 TRANSFORMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "neg_exp": lambda x: -torch.exp(x.float()),
 }
-"""Value transforms that a row may name. They are elementwise, so placement does not depend on them."""
+"""A function for each of `mappings.transforms`."""
 
 
 class WeightSource(Protocol):

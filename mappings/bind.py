@@ -19,7 +19,7 @@ from mappings.names import Domains, Indices, Pattern
 from mappings.params import Cut, Param, Part
 from mappings.rows import Architecture, Fill, Row, Skip, Tie
 from mappings.schemes import Scheme, scheme_of
-from mappings.sizes import Config, ConfigError, axes_of, domains_of
+from mappings.sizes import Config, ConfigError, axes_of, domains_of, positions
 from mappings.views import Shape, View
 
 
@@ -301,7 +301,9 @@ class Binder:
         return self.scheme.scale_layout(layout, parts[0]) if self.scheme else layout
 
     def _domain(self, pattern: Pattern) -> tuple[Sequence[int], ...]:
-        return tuple(self.domains[h] if h in self.domains else range(self.axes.size(h)) for h in pattern.holes)
+        return tuple(
+            self.domains[h] if h in self.domains else range(positions(h, self.axes.size(h))) for h in pattern.holes
+        )  # fmt: skip
 
     def _row(self, row: Row, leaf: Leaf) -> BoundRow:
         pattern = Pattern(row.leaf_name(leaf.leaf))

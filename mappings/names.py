@@ -74,6 +74,10 @@ class Pattern:
         return tuple(next(own) if literal is None else (literal,) for literal in self.literals)
 
 
+MOST_HOLES = 12
+"""A name with more numbers in it is no name of a tensor; its numbers are taken as they stand."""
+
+
 def blank(name: str) -> tuple[str, Indices]:
     """A checkpoint name's template and the integers in its holes; `07` is no integer here, as nobody writes it.
 
@@ -82,6 +86,8 @@ def blank(name: str) -> tuple[str, Indices]:
     """
     segments = name.split(".")
     indices: list[int] = []
+    if len(segments) > MOST_HOLES and sum(map(is_index, segments)) > MOST_HOLES:
+        return name, ()
     for position, segment in enumerate(segments):
         if is_index(segment):
             indices.append(int(segment))

@@ -38,7 +38,7 @@ class Row:
 
     def __init__(
         self, name: str, slot: Slot | Param, layout: str | None = None, *,
-        style: DiskStyle = "module", op: str | None = None, rank: int | None = None,
+        style: DiskStyle = "module", op: str | None = None, rank: int | None = None, source: str | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.slot = slot.whole if isinstance(slot, Param) else slot
@@ -46,7 +46,7 @@ class Row:
         self.style: DiskStyle = "plain" if self.slot.param.style == "plain" else style
         self.op = op
         self.rank = rank
-        self.source = _here()
+        self.source = source or _here()
 
     @property
     def layout(self) -> Layout:

@@ -18,6 +18,8 @@ from mappings.rows import Architecture
 
 MAX_SIZE = 1 << 40
 """No axis of any model is this long; a config that says so is damaged."""
+MAX_POSITIONS = 100_000
+"""No name has a hole with more positions (layers, experts); every position is enumerated."""
 
 
 class ConfigError(Exception):
@@ -113,7 +115,10 @@ class Sizes(Mapping[str, int]):
 
     def __getitem__(self, axis: str) -> int:
         if axis not in self._known:
-            self._known[axis] = self._evaluate(axis, self._expressions[axis])
+            value = self._evaluate(axis, self._expressions[axis])
+            if not 0 < value < MAX_SIZE:
+                raise ConfigError(invalid(axis, value, "a positive size"))
+            self._known[axis] = value
         return self._known[axis]
 
     def __iter__(self) -> Iterable[str]:  # type: ignore[override]
@@ -157,6 +162,8 @@ class Sizes(Mapping[str, int]):
             return left * right
         if operator == "+":
             return left + right
+        if right == 0:
+            raise ConfigError(invalid(text, "a division by zero", "a size"))
         if left % right and not ceil:
             raise ConfigError(_indivisible(text, left, right))
         return -(-left // right)
@@ -169,6 +176,13 @@ def _indivisible(text: str, left: int, right: int) -> Finding:
     )  # fmt: skip
 
 
+def positions(field: str, count: int) -> int:
+    """A number of layers or experts. Raises ConfigError for one that cannot be meant."""
+    if count > MAX_POSITIONS:
+        raise ConfigError(invalid(field, count, f"at most {MAX_POSITIONS}"))
+    return count
+
+
 def axes_of(arch: Architecture, config: Config) -> Axes:
     """The axes of one checkpoint."""
     cuts = [part.cut for param in arch.params for part in param.parts if part.cut]
@@ -177,5 +191,5 @@ def axes_of(arch: Architecture, config: Config) -> Axes:
 
 def domains_of(arch: Architecture, config: Config) -> Domains:
     """Every domain a hole of this architecture can name. Axes of the layout, like `expert`, are domains too."""
-    layers = range(config.require(arch.layers))
+    layers = range(positions(arch.layers, config.require(arch.layers)))
     return {"layer": layers, **(arch.domains(config) if arch.domains else {})}

@@ -9,6 +9,7 @@ from mappings.axes import PART, parse
 from mappings.names import ANYTHING, Pattern
 from mappings.params import fused
 from mappings.rows import Architecture, Row, Skip, Tie
+from mappings.transforms import TRANSFORMS
 
 
 class MappingFileError(ValueError):
@@ -44,6 +45,7 @@ def _one_of(*words: str) -> Kind:
 
 TEXT = Kind("a text", _is_text)
 TEXTS = Kind("a list of texts", _is_texts)
+PREFIXES = Kind("a list of texts, at least one", lambda value: _is_texts(value) and bool(value))
 TABLE = Kind("a table", lambda value: isinstance(value, dict))
 TABLES = Kind("tables in double brackets", _is_tables)
 SIZES = Kind("a table of size expressions", lambda value: _is_table_of(value, _is_text))
@@ -55,7 +57,7 @@ RANK = Kind("the number of a rank", lambda value: type(value) is int and value >
 
 FILE: Mapping[str, Kind] = {
     "architecture": TEXT, "like": TEXT, "axes": SIZES, "factors": FACTORS, "flags": TABLE, "layers": TEXT,
-    "prefixes": TEXTS, "param": TABLES, "row": TABLES, "skip": TABLES, "remove": TABLES,
+    "prefixes": PREFIXES, "param": TABLES, "row": TABLES, "skip": TABLES, "remove": TABLES,
 }  # fmt: skip
 PARAM: Mapping[str, Kind] = {
     "name": TEXT, "parts": LAYOUTS, "layout": TEXT, "bias": EXISTS, "when": TEXT,
@@ -64,7 +66,7 @@ PARAM: Mapping[str, Kind] = {
 }  # fmt: skip
 ROW: Mapping[str, Kind] = {
     "name": TEXT, "param": TEXT, "parts": TEXTS, "layout": TEXT, "style": _one_of("module", "bare", "plain"),
-    "op": TEXT, "rank": RANK,
+    "op": _one_of(*TRANSFORMS), "rank": RANK,
 }  # fmt: skip
 SKIP: Mapping[str, Kind] = {"name": TEXT, "why": TEXT}
 REMOVE: Mapping[str, Kind] = {"name": TEXT}
@@ -128,11 +130,22 @@ def _check_param(
     _known(_axes_of(table.get("layout")), axes, f"{where}: layout")
     for key in ("split", "share", "share_one", "pad"):
         _known(table.get(key, "").split(), axes, f"{where}: {key}")
+        _cuts_something(table, key, arch, where)
     fed = [param for param in arch.params if param.name == name]
     if any(param in base.params and param != fused(**table) for param in fed):
         raise MappingFileError(f"{where}: name is that of a parameter to which rows of {base.id} lead")
     if not fed:
         raise MappingFileError(f"{where}: name is that of a parameter to which no row leads")
+
+
+def _cuts_something(table: Mapping[str, Any], key: str, arch: Architecture, where: str) -> None:
+    """A cut axis stands in a part as it is written: `head` does not cut `kv.group`. Padding is for single axes."""
+    mentioned = {axis for layout in table["parts"].values() for axis in _axes_of(layout)}
+    for axis in table.get(key, "").split():
+        if axis not in mentioned:
+            raise MappingFileError(f"{where}: {key} is {axis!r}, and no part mentions that axis")
+        if key == "pad" and axis in arch.factors:
+            raise MappingFileError(f"{where}: pad is {axis!r}, a product of axes; only a single axis can be padded")
 
 
 def _axes_of(layout: str | None) -> Iterator[str]:

@@ -34,7 +34,7 @@ from typing import Any
 from mappings import userchecks
 from mappings.names import ANYTHING
 from mappings.params import Param, fused
-from mappings.rows import Architecture, Entry, Row, Skip
+from mappings.rows import Architecture, Entry, Row, Skip, Tie
 from mappings.userchecks import MappingFileError, check_fields, check_layout, check_name, check_whole
 
 __all__ = ["MappingFileError", "parse_mapping"]
@@ -85,6 +85,10 @@ def _removed(tables: Sequence[Mapping[str, Any]], base: Architecture) -> set[str
     known = {entry.name for entry in base.entries if isinstance(entry, Row | Skip)}
     if names - known:
         raise MappingFileError(f"[[remove]] {min(names - known)}: name is that of no row")
+    owners = {entry.to.name for entry in base.entries if isinstance(entry, Tie)}
+    for row in base.rows:
+        if row.name in names and row.slot.param.name in owners:
+            raise MappingFileError(f"[[remove]] {row.name}: another parameter may be tied to {row.slot.param.name}")
     return names
 
 
@@ -113,7 +117,7 @@ def _row(table: Mapping[str, Any], params: Mapping[str, Param]) -> Row:
     slot = param[tuple(wanted)] if wanted else param.whole
     return Row(
         name, slot, table.get("layout"), style=table.get("style", "module"), op=table.get("op"),
-        rank=table.get("rank"),
+        rank=table.get("rank"), source="--mapping",
     )  # fmt: skip
 
 

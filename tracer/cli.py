@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
 from tracer.commands import audit, load, mappings
+from tracer.commands.output import printable
 from tracer.errors import InputError, TraceLoadError
 
 DESCRIPTION = "Forensics for LLM checkpoints: where every tensor goes, proved and observed."
@@ -57,12 +59,22 @@ def _run(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) 
         if args.debug:
             raise
         code = f" [{error.code}]" if isinstance(error, InputError) and error.code else ""
-        print(f"{parser.prog}: {error}{code}", file=sys.stderr)
+        print(printable(f"{parser.prog}: {error}{code}"), file=sys.stderr)
+        return 2
+    except sqlite3.Error as error:
+        if args.debug:
+            raise
+        print(f"{parser.prog}: the trace store cannot be read or written: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader (head, less) has seen enough; python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if args.debug:
+            raise
+        print(f"{parser.prog}: {error.strerror}: {error.filename or 'output'}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 130

@@ -98,17 +98,8 @@ def _names_known(prepared: Prepared) -> bool:
 
 
 def _spans(prepared: Prepared) -> list[Span] | None:
-    """What the headers say lies where; each file's header is everything before its first tensor."""
-    if not _shapes_known(prepared):
-        return None
-    spans = [
-        Span(t.file, t.offset, t.offset + t.nbytes, t.name)
-        for t in prepared.infos if t.file is not None and t.offset is not None
-    ]  # fmt: skip
-    first: dict[str, int] = {}
-    for span in spans:
-        first[span.file] = min(first.get(span.file, span.start), span.start)
-    return spans + [Span(file, 0, start, "") for file, start in first.items()]
+    """What lies where in the files; None where no file is here."""
+    return prepared.checkpoint.spans if prepared.checkpoint and _shapes_known(prepared) else None
 
 
 def _trace(
@@ -196,14 +187,15 @@ def _add_params(prepared: Prepared, store: Store) -> None:
 def _add_planned(prepared: Prepared, store: Store, ranks: Sequence[int]) -> None:
     planned = prepared.plan
     names = [t.name for t in planned.tensors]
+    for rank in prepared.request.ranks:
+        store.add_pads(
+            Padding(rank, name, ranges, pad.value, pad.reason)
+            for pad, name in planned.pads(rank) for ranges in planned.ranges(pad)
+        )  # fmt: skip
     for rank in ranks:
         store.add_moves(
             MoveRow(rank, names[s.tensor], s.row.id, s.shard, s.param, s.row.op, planned.boxes(s))
             for s in planned.steps(rank)
-        )  # fmt: skip
-        store.add_pads(
-            Padding(rank, name, ranges, pad.value, pad.reason)
-            for pad, name in planned.pads(rank) for ranges in planned.ranges(pad)
         )  # fmt: skip
     store.index()
 

@@ -11,7 +11,7 @@ from mappings.proof.verdict import Proof
 
 
 class Span(NamedTuple):
-    """The bytes of one tensor, or of a file's header (`tensor` is then empty)."""
+    """The bytes of one tensor, of a file's header, or (empty) its end; `tensor` says what."""
 
     file: str
     start: int
@@ -36,7 +36,7 @@ def prove_bytes(spans: Sequence[Span]) -> Proof:
 
 def _finding(file: str, span: Span, end: int) -> Finding:
     hole = span.start > end
-    said = f"{span.start - end} bytes before {span.tensor or 'the header'} belong to no tensor" if hole else (
+    said = f"{span.start - end} bytes before {span.tensor} belong to no tensor" if hole else (
         f"{span.tensor} starts {end - span.start} bytes before the end of its predecessor"
     )  # fmt: skip
     return Finding(

@@ -1,4 +1,7 @@
-"""Proof 4: the evaluated layouts are the shapes in the header; where not, which axis and which config value."""
+"""Proof 4: the evaluated layouts are the shapes in the header; where not, which axis and which config value.
+
+Data types are compared with it.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ from mappings.findings import Finding
 from mappings.forms import form
 from mappings.names import collapse
 from mappings.plan import LoadPlan
+from mappings.proof.dtypes import prove_dtypes
 from mappings.proof.verdict import Proof
 from mappings.views import Shape
 
 
 def prove_sizes(plan: LoadPlan) -> Proof:
-    """Findings: `shape.mismatch` for a row and a shape, `layout.ambiguous` for a row that a rival would fit too."""
+    """Findings: `shape.mismatch` for a row and a shape, `layout.ambiguous` for a row that a rival would fit too;
+    and what `mappings.proof.dtypes` finds.
+    """
     wrong: dict[tuple[str, Shape], list[str]] = {}
     rows: dict[str, BoundRow] = {}
     checked = 0
@@ -27,7 +33,7 @@ def prove_sizes(plan: LoadPlan) -> Proof:
                 wrong.setdefault((claim.owner.id, tuple(tensor.shape)), []).append(tensor.name)
     found = [_mismatch(plan.binding, rows[row], shape, names) for (row, shape), names in wrong.items()]
     good = [row for row in rows.values() if not any(row.id == key for key, _ in wrong)]
-    found += [finding for row in good if (finding := _ambiguous(row))]
+    found += [*prove_dtypes(plan), *(finding for row in good if (finding := _ambiguous(row)))]
     return Proof("sizes", found, checked=f"{checked} tensors")
 
 
@@ -39,8 +45,15 @@ def _mismatch(binding: Binding, row: BoundRow, shape: Shape, names: list[str]) -
         "shape.mismatch", "error", subject,
         f'{subject} is {shape}, but "{layout}" is {row.shape}' + (f": {hints[0]}" if hints else ""),
         {"found": shape, "expected": row.shape, "layout": layout, "row": row.id, "tensors": len(names)},
-        fix=hints[0] if hints else None,
+        fix=_repair(hints[0]) if hints else None,
     )  # fmt: skip
+
+
+def _repair(hint: str) -> str | None:
+    """What to do, where the hint says more than what is wrong."""
+    if hint.startswith("it fits"):
+        return f"transpose the tensor, or state the layout in a row of your own: {hint.removeprefix('it fits ')}"
+    return f"set {hint.partition(' in config.json')[0]}" if "would fit" in hint else None
 
 
 def _permuted(row: BoundRow, shape: Shape) -> str | None:

@@ -21,17 +21,19 @@ def prove_slots(plan: LoadPlan, without_header: str | None = None) -> Proof:
 
 
 def _table(binding: Binding, leaf: Leaf) -> Iterable[Finding]:
-    """Rows and fills against the parts of one leaf, on the first rank and on one that is not."""
+    """Rows and fills against the parts of one leaf, on every rank that differs from the others."""
     rows = [row for row in binding.rows if row.leaf is leaf]
     fills = [fill for fill, own in binding.fills if own is leaf]
-    for rank in sorted({0, binding.tp - 1}):
+    told: set[tuple[str, str]] = set()
+    named = {r for r in (*(row.row.rank for row in rows), *(f.except_rank for f in fills)) if r is not None}
+    for rank in sorted({0, binding.tp - 1, *(r for r in named if r < binding.tp)}):
         for part in leaf.parts:
             feeding = [r for r in rows if rank in r.ranks() and any(p.name == part.name for p in r.parts)]
             constant = [f for f in fills if f.except_rank != rank and any(p.name == part.name for p in f.slot.parts)]
             problem = _claimed_once(leaf, feeding, len(constant))
-            if problem:
+            if problem and (part.name, problem) not in told:
+                told.add((part.name, problem))
                 yield _slot(leaf, part.name, rank, problem, feeding)
-                return
 
 
 def _claimed_once(leaf: Leaf, rows: list[BoundRow], fills: int) -> str | None:
@@ -45,7 +47,8 @@ def _claimed_once(leaf: Leaf, rows: list[BoundRow], fills: int) -> str | None:
     if len(claims) > len(once):
         return "two rows claim it"
     missing = wanted - once
-    return f"no row claims it at {leaf.pattern.axes or 'all'} {_runs(missing)}" if missing else None
+    where = f" for {leaf.pattern.axes[0]} {_runs(missing)}" if leaf.pattern.axes else ""
+    return f"no row claims it{where}" if missing else None
 
 
 def _positions(row: BoundRow) -> set[Indices]:
@@ -97,7 +100,7 @@ def _whole_layers(plan: LoadPlan, present: dict[str, set[Indices]]) -> set[int]:
 def _layers(plan: LoadPlan, gone: set[int]) -> Finding:
     return Finding(
         "layers.missing", "error", f"layers {runs(gone)}",
-        f"the checkpoint has nothing of layers {runs(gone)}, config.json says"
+        f"the checkpoint has no tensor of layer {runs(gone)}, config.json says"
         f" {plan.binding.arch.layers} = {len(plan.binding.domains['layer'])}",
         {"layers": sorted(gone)}, fix=f"fetch the missing shards, or correct {plan.binding.arch.layers}",
     )  # fmt: skip

@@ -307,7 +307,7 @@ def test_slots_a_parameter_of_which_some_layers_are_fed() -> None:
     changed = replace(arch, entries=(*arch.entries, row), domains=lambda config: {"layer:some": [1]})
     found = proofs(Binder(changed, CONFIGS["llama"].config, 2).bind())
     assert failing(found) == ["slots"]
-    assert "no row claims it at ('layer',) 0" in errors(found)[0].message
+    assert "no row claims it for layer 0" in errors(found)[0].message
 
 
 def test_slots_experts_of_which_some_are_fed() -> None:

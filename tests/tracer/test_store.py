@@ -39,6 +39,7 @@ KEYS = {
     "move": {"rank", "tensor", "row", "shard", "param", "src", "dst", "perm", "op"},
     "pad": {"rank", "param", "dst", "value", "reason"},
     "finding": {"code", "severity", "subject", "rank", "message", "evidence", "fix"},
+    "check": {"name", "state", "reason"},
     "end": {"tensors", "params", "moves", "findings", "seconds", "peak_rss_bytes"},
 }
 """The keys of trace format 1, which are never renamed or dropped."""

@@ -6,12 +6,13 @@ what is absent and can be done without is said by `state`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mappings.findings import Finding, Unchecked
+from mappings.proof.bytes import Span
 from tracer.checkpoint import consistency, shards
 from tracer.checkpoint.index import Index, find_index, read_index
 from tracer.checkpoint.json_object import read_object
@@ -45,6 +46,8 @@ class Checkpoint:
     unchecked: list[Unchecked] = field(default_factory=list)
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
     """The `__metadata__` of each file that has any."""
+    spans: list[Span] = field(default_factory=list)
+    """Of each file that is here: its header, all its tensors, and an empty one where it ends."""
     pointer_sizes: dict[str, int] = field(default_factory=dict)
     """Size of the file that each Git-LFS pointer stands for."""
 
@@ -245,10 +248,20 @@ def _fill(checkpoint: Checkpoint, headers: Mapping[str, Header], index: Index | 
                 chosen[tensor.name] = tensor
         if header.metadata:
             checkpoint.metadata[file] = header.metadata
+        checkpoint.spans += _spans(checkpoint.folder / file, file, header)
     order = [tensor for header in headers.values() for tensor in header.tensors]
     checkpoint.tensors = [tensor for tensor in order if chosen[tensor.name] is tensor]
     absent = [name for name, file in homes.items() if name not in chosen and file not in headers]
     checkpoint.names = [tensor.name for tensor in checkpoint.tensors] + absent
+
+
+def _spans(path: Path, file: str, header: Header) -> Iterator[Span]:
+    yield Span(file, 0, header.data_start, "the header")
+    for tensor in header.tensors:
+        if tensor.offset is not None:
+            yield Span(file, tensor.offset, tensor.offset + tensor.nbytes, tensor.name)
+    size = path.stat().st_size
+    yield Span(file, size, size, "the end of the file")
 
 
 def _set_pointers_aside(checkpoint: Checkpoint, files: Sequence[str]) -> list[str]:

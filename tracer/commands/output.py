@@ -19,6 +19,11 @@ def output_options(parser: argparse.ArgumentParser) -> None:
     add("--debug", action="store_true", help="tracebacks instead of one-line errors")
 
 
+def printable(line: str) -> str:
+    """Names come from strangers' files: what is no printable character is spelled out."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 class Printer:
     """Lines to stdout, the first word coloured on a terminal."""
 
@@ -33,7 +38,7 @@ class Printer:
             return
         for line in lines:
             if not self.quiet or line.startswith("ERROR"):
-                print(self._coloured(line))
+                print(self._coloured(printable(line)))
 
     def _coloured(self, line: str) -> str:
         if self.colour:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 from mappings.axes import spell
 from mappings.bind import Leaf
-from mappings.names import blank, collapse
+from mappings.names import blank, collapse, runs
 from mappings.rows import Skip
 from mappings.views import Shape
+from tracer.events import Padding
 from tracer.report import words
 from tracer.report.paths import Group, Line, by_param, fold_moves
 from tracer.session import Prepared, Result
@@ -74,14 +76,23 @@ class PathTable:
 
     def _pads(self, group: Group) -> Iterator[str]:
         template = _template_of(group.param)
-        seen: dict[tuple[int, str, str], int] = {}
-        for rank in self.ranks:
+        by_text: dict[tuple[str, str], list[int]] = {}
+        for rank, found in self._fills.get(template, ()):
+            text = f"{words.side((found.dst,), group.shape)} = {found.value:g}"
+            ranks = by_text.setdefault((found.reason, text), [])
+            if rank not in ranks:
+                ranks.append(rank)
+        for (reason, text), ranks in by_text.items():
+            yield f"  fill  {reason}  rank {runs(ranks)} {text}"
+
+    @cached_property
+    def _fills(self) -> dict[str, list[tuple[int, Padding]]]:
+        """The fills of all ranks by the parameter's template: later ranks have them where the first have none."""
+        found: dict[str, list[tuple[int, Padding]]] = {}
+        for rank in self.prepared.request.ranks:
             for pad in self.store.pads(rank):
-                if blank(pad.param)[0] == template:
-                    text = f"{words.side((pad.dst,), group.shape)} = {pad.value:g}"
-                    seen[rank, text, pad.reason] = seen.get((rank, text, pad.reason), 0) + 1
-        for rank, text, reason in seen:
-            yield f"  fill  {reason}  rank {rank} {text}"
+                found.setdefault(blank(pad.param)[0], []).append((rank, pad))
+        return found
 
     def _rest(self) -> Iterator[str]:
         for name, to in self.prepared.plan.tied().items():
