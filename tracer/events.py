@@ -6,12 +6,14 @@ Ranges are half-open, in elements, one a dimension: `[start, stop]`, or `[start,
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from mappings.findings import Finding
 from mappings.views import Ranges, Shape
+from tracer.validate import check_record
 
 SCHEMA = 1
 
@@ -135,14 +137,23 @@ def ranges_from_json(data: list[list[int]]) -> Ranges:
 def to_json(event: Event | Finding) -> str:
     """One line of a trace, without the newline."""
     if isinstance(event, Finding):
-        return json.dumps({"kind": "finding"} | finding_to_dict(event))
+        return json.dumps(finite({"kind": "finding"} | finding_to_dict(event)), allow_nan=False)
     record = {"kind": event.kind} | asdict(event)
     if isinstance(event, Run):
         record = {"kind": "run", "schema": event.schema, "tool": event.tool} | record
     for key in ("src", "dst"):
         if key in record:
             record[key] = ranges_to_json(record[key])
-    return json.dumps(record)
+    return json.dumps(finite(record), allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN; config.json files do. They are spelled as texts."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def finding_to_dict(finding: Finding) -> dict[str, Any]:
@@ -165,6 +176,7 @@ def from_json(line: str) -> Event | Finding | None:
     try:
         record = json.loads(line)
         kind = record.pop("kind")
+        check_record(kind, record)
         if kind == "finding":
             finding: Finding = _build(Finding, record)
             return finding

@@ -67,6 +67,8 @@ class Prepared:
     """The plan's tensors with their places in files, in the same order."""
     run: Run
     checkpoint: Checkpoint | None
+    lost: dict[str, str] = field(default_factory=dict)
+    """Dialects of the same architecture that were not chosen, and what spoke against them."""
     fake: list[str] = field(default_factory=list)
     """What did not come from files, in words."""
     findings: list[Finding] = field(default_factory=list)
@@ -104,7 +106,7 @@ def prepare(request: Request) -> Prepared:
             _title(request), arch.name, request.tp, request.load_format, "engine", request.ranks,
             not request.plan_only, config, mapping, dtype, arch.dialect,
         ),
-        checkpoint, fake, found, list(checkpoint.unchecked) if checkpoint else [],
+        checkpoint, chosen.lost if names else {}, fake, found, list(checkpoint.unchecked) if checkpoint else [],
     )  # fmt: skip
 
 

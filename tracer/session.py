@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mappings.bind import is_fused
 from mappings.findings import Finding
 from mappings.plan import Claim
-from mappings.proof import Proof, Span, prove
+from mappings.proof import Proof, Span, findings, prove
 from mappings.rows import Skip, Tie
 from tracer.audit import Audit, audit
 from tracer.errors import UsageError
@@ -122,7 +122,7 @@ def _trace(
 def _hindrance(prepared: Prepared, proofs: list[Proof]) -> str | None:
     """Why the load is not executed."""
     request = prepared.request
-    errors = [f for f in [*prepared.findings, *(f for p in proofs for f in p.findings)] if f.severity == "error"]
+    errors = [f for f in [*prepared.findings, *findings(proofs)] if f.severity == "error"]
     if request.plan_only:
         return "--plan"
     if errors:
@@ -218,7 +218,7 @@ def _checks(result: Result) -> Iterator[Check]:
 
 def _finish(result: Result, started: float) -> None:
     """Findings in the order of causes, then the totals."""
-    found = [*result.prepared.findings, *(f for proof in result.proofs for f in proof.findings)]
+    found = [*result.prepared.findings, *findings(result.proofs)]
     found += result.audit.findings if result.audit else []
     order = {"error": 0, "warning": 1, "info": 2}
     store = result.store

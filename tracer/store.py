@@ -171,6 +171,14 @@ class Store:
         rows = [(json.dumps(finding_to_dict(f)),) for f in findings]
         self.db.executemany("INSERT INTO finding VALUES (NULL, ?)", rows)
 
+    def add_finding(self, finding: Finding) -> None:
+        self.db.execute("INSERT INTO finding VALUES (NULL, ?)", (json.dumps(finding_to_dict(finding)),))
+
+    def ranks(self) -> set[int]:
+        """Every rank that some record names."""
+        query = "SELECT rank FROM param UNION SELECT rank FROM move UNION SELECT rank FROM pad"
+        return {row[0] for row in self.db.execute(query)}
+
     def set_checks(self, checks: Iterable[Check]) -> None:
         """Replace the checks: what ran, and what did not and why."""
         self.db.execute("DELETE FROM verdict")

@@ -234,7 +234,7 @@ def changed_shape(name: str, tensor: str, shape: tuple[int, ...]) -> Finding:
 @pytest.mark.parametrize(
     ("tensor", "shape", "words", "fix"),
     [
-        ("model.embed_tokens.weight", (68, 10), "vocab_size = 68 in config.json would fit, it says 67", "set vocab_size = 68"),
+        ("model.embed_tokens.weight", (68, 10), "vocab_size = 68 in config.json would fit", "set vocab_size = 68"),
         ("model.norm.weight", (11,), "hidden_size = 11 in config.json would fit, it says 10", "set hidden_size = 11"),
         ("model.layers.0.self_attn.q_proj.weight", (51, 10), "dimension 0 (head.dim) is 51, expected 48", None),
         ("model.norm.weight", (10, 1), "it has 2 dimensions, expected 1", None),

@@ -23,6 +23,8 @@ class Placed(NamedTuple):
     dst: Ranges
     perm: tuple[int, ...] | None
     op: str | None
+    row: str
+    shard: str | int | None
 
 
 def audit_placement(store: Store, plan: LoadPlan, ranks: Sequence[int]) -> tuple[list[Draft], int]:
@@ -48,7 +50,7 @@ def audit_placement(store: Store, plan: LoadPlan, ranks: Sequence[int]) -> tuple
 
 def _observed(moves: Iterable[Move]) -> Iterator[Placed]:
     for m in moves:
-        yield Placed(m.tensor, m.param, m.src, m.dst, m.perm, m.op)
+        yield Placed(m.tensor, m.param, m.src, m.dst, m.perm, m.op, m.row, m.shard)
 
 
 def planned(plan: LoadPlan, rank: int) -> Iterator[Placed]:
@@ -56,7 +58,7 @@ def planned(plan: LoadPlan, rank: int) -> Iterator[Placed]:
     for step in plan.steps(rank):
         tensor = plan.tensors[step.tensor].name
         for box in plan.boxes(step):
-            yield Placed(tensor, step.param, *box, step.row.op)
+            yield Placed(tensor, step.param, *box, step.row.op, step.row.id, step.shard)
 
 
 def _instead(stray: Placed, missing: Counter[Placed]) -> Placed | None:
@@ -108,7 +110,7 @@ def _stray(rank: int, stray: Placed, want: Placed | None) -> Draft:
     got = f"{_short(stray.tensor, stray.param)}{show(stray.src)}{_how(stray)}"
     plan = "; nothing was planned there"
     if want:
-        plan = f"; planned: {_short(want.tensor, stray.param)}{show(want.src)}{_how(want)}"
+        plan = f"; planned: {_short(want.tensor, stray.param)}{show(want.src)}{_how(want)}{_unlike(stray, want)}"
     return Draft(
         "audit.wrong-slice", stray.param, f"{{}} {show(stray.dst)} was written from {got}{plan}", rank,
         {"tensor": stray.tensor, "src": ranges_to_json(stray.src), "dst": ranges_to_json(stray.dst),
@@ -124,6 +126,18 @@ def _never(rank: int, want: Placed) -> Draft:
         "audit.unwritten", want.param, f"{{}} {show(want.dst)} was never written from {source}, as planned", rank,
         {"ranges": [ranges_to_json(want.dst)], "tensor": want.tensor},
     )  # fmt: skip
+
+
+def _unlike(stray: Placed, want: Placed) -> str:
+    """What else differs than the source: the place, the transform, or only what the loader called it."""
+    told = []
+    if stray.dst != want.dst:
+        told.append(f"to {show(want.dst)}")
+    if stray.op != want.op:
+        told.append(f"through {want.op}, not {stray.op}")
+    if (stray.row, stray.shard) != (want.row, want.shard):
+        told.append(f"as shard {want.shard} of {want.row}, not {stray.shard} of {stray.row}")
+    return "".join(f" {text}" for text in told)
 
 
 def _how(placed: Placed) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 from pathlib import Path
 
-from mappings.findings import Unchecked
+from mappings.findings import Finding, Unchecked
+from mappings.plan import LoadPlan
+from mappings.proof import findings, prove
 from tracer.audit import Audit
 from tracer.audit import audit as run_audit
 from tracer.commands.output import Printer, output_options
 from tracer.errors import InputError
-from tracer.events import End, Move, Padding, Parameter, Run, Tensor, from_json, to_json
+from tracer.events import End, Event, Move, Padding, Parameter, Run, Tensor, from_json, to_json
 from tracer.outputs import check_output, is_store
 from tracer.prepare import Refused, replan
 from tracer.report import jsonl, verdict
@@ -37,20 +40,47 @@ def run(args: argparse.Namespace) -> int:
         check_output("--json", Path(args.json), [str(args.trace)])
     store = open_trace(args.trace)
     try:
-        plan = replan(store)
+        checked = again(store)
     except Refused as refused:
-        printer.lines(verdict.findings([refused.finding]))
-        return 1
+        checked = Audit(findings=[refused.finding])
+    if args.json:
+        jsonl.write(iter(_records(checked)), args.json)
+    printer.lines([_summary(checked, store), *verdict.findings(checked.findings)])
+    return 1 if any(finding.severity == "error" for finding in checked.findings) else 0
+
+
+def again(store: Store) -> Audit:
+    """Everything that can be said of a saved trace. Raises Refused when its config cannot be planned."""
+    plan = replan(store)
     if not store.run.observed:
         checked = Audit(unchecked=[Unchecked("audit", "the trace is a plan: nothing in it was observed")])
     else:
         checked = run_audit(store, plan)
+    found = [f for f in findings(prove(plan, None)) if f.severity == "error"] if plan else []
+    checked.findings = [*_records_of(store, plan), *found, *checked.findings]
     if store.end is None:
         checked.unchecked.append(Unchecked("end", "the trace was cut short: it has no end record"))
-    if args.json:
-        jsonl.write(iter(_records(checked)), args.json)
-    printer.lines([_summary(checked, store), *verdict.findings(checked.findings)])
-    return 1 if checked.findings else 0
+    return checked
+
+
+def _records_of(store: Store, plan: LoadPlan | None) -> list[Finding]:
+    """What the records say of each other: totals, ranks, and the verdicts on tensors."""
+    end, found = store.end, []
+    for table, count in (("tensor", "tensors"), ("param", "params"), ("move", "moves")):
+        if end and getattr(end, count) != store.count(table):
+            found.append(_contradiction("end", f"{count} is {getattr(end, count)}, there are {store.count(table)}"))
+    strangers = store.ranks() - set(store.run.ranks)
+    if strangers:
+        found.append(_contradiction("run", f"records of ranks {sorted(strangers)}, which run.ranks does not name"))
+    for tensor, claim in zip(store.tensors(), plan.claims if plan else (), strict=False):
+        if tensor.disposition != claim.disposition:
+            said = f"it is said to be {tensor.disposition}, by the rows it is {claim.disposition}"
+            found.append(_contradiction(tensor.name, said))
+    return found
+
+
+def _contradiction(subject: str, said: str) -> Finding:
+    return Finding("audit.wrong-slice", "error", subject, f"{subject}: the trace contradicts itself: {said}")
 
 
 def _summary(checked: Audit, store: Store) -> str:
@@ -58,7 +88,9 @@ def _summary(checked: Audit, store: Store) -> str:
     what = f"{run.model}: {run.architecture}, tp {run.tp}, ranks {list(run.ranks)}, loaded by {run.loader}"
     if not store.run.observed:
         return f"{what}\naudit: not checked ({checked.unchecked[0].reason})"
-    return f"{what}\n{verdict.audit_summary(checked)}"
+    recorded = sum(f.severity == "error" for f in store.findings())
+    noted = f"\nrecorded when it was loaded: {recorded} errors" if recorded else ""
+    return f"{what}\n{verdict.audit_summary(checked)}{noted}"
 
 
 def _records(checked: Audit) -> list[str]:
@@ -94,10 +126,15 @@ def _read_lines(path: Path) -> Store:
 def _add(store: Store, line: str, number: int, path: Path) -> None:
     try:
         event = from_json(line)
-    except ValueError as error:
+        _keep(store, event, first=number == 1)
+    except (ValueError, sqlite3.IntegrityError, OverflowError) as error:
         raise InputError(f"{path}: line {number}: {error}", subject=str(path)) from error
-    if number == 1 and not isinstance(event, Run):
-        raise InputError(f"{path}: line 1: expected the run record of a trace", subject=str(path))
+
+
+def _keep(store: Store, event: Event | Finding | None, first: bool) -> None:
+    """Raises ValueError for a record in the wrong place, sqlite3.IntegrityError for one that is there twice."""
+    if first != isinstance(event, Run):
+        raise ValueError("the run record of a trace is its first line, and only that")
     match event:
         case Run():
             store.set_run(event)
@@ -111,3 +148,5 @@ def _add(store: Store, line: str, number: int, path: Path) -> None:
             store.add_pads([event])
         case End():
             store.set_end(event)
+        case Finding():
+            store.add_finding(event)

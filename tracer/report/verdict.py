@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from mappings.findings import Finding, Unchecked
@@ -9,6 +10,8 @@ from tracer.audit import Audit
 from tracer.report import words
 from tracer.session import Prepared, Result
 
+MOST_OF_A_CODE = 20
+"""Findings of one code that are printed; 4,000 lines help nobody."""
 MARKS = {"error": "ERROR", "warning": "warning", "info": "info"}
 
 
@@ -17,8 +20,10 @@ def heading(result: Result) -> Iterator[str]:
     prepared = result.prepared
     request, run = prepared.request, prepared.run
     dialect = f" ({run.dialect} dialect)" if run.dialect else ""
+    lost = "".join(f"; not {name}: it {why}" for name, why in prepared.lost.items())
     embedded = "" if request.model else " (embedded geometry)"
-    yield f"{prepared.title}{embedded}: {run.architecture}{dialect}, tp {request.tp}, load-format {request.load_format}"
+    how = f"tp {request.tp}, load-format {request.load_format}{lost}"
+    yield f"{prepared.title}{embedded}: {run.architecture}{dialect}, {how}"
     yield f"{len(prepared.infos)} tensors, {_elements(prepared)} elements, {_bytes(prepared)}"
     if prepared.fake or request.load_format == "dummy":
         yield f"fake: {'; '.join(prepared.fake or ['the bytes'])}"
@@ -75,7 +80,7 @@ def audit_line(result: Result) -> str:
 def audit_summary(audit: Audit) -> str:
     """The counts behind an audit's verdict."""
     if audit.findings:
-        return f"audit: {len(audit.findings)} findings in {audit.moves:,} moves"
+        return f"audit: {len(audit.findings)} finding{'s' if len(audit.findings) > 1 else ''} in {audit.moves:,} moves"
     told = [f"{words.count(audit.written)} parameter elements written exactly once"] if audit.written else []
     if audit.read:
         told.append(f"{words.count(audit.read)} tensor elements read as declared")
@@ -87,11 +92,18 @@ def audit_summary(audit: Audit) -> str:
 
 
 def findings(found: Sequence[Finding]) -> Iterator[str]:
-    """Each finding on a line, its fix below; errors first."""
+    """Each finding on a line, its fix below; errors first, and of one code at most `MOST_OF_A_CODE`."""
+    seen: Counter[str] = Counter()
     for finding in found:
+        seen[finding.code] += 1
+        if seen[finding.code] > MOST_OF_A_CODE:
+            continue
         yield f"{MARKS[finding.severity]}  {finding.code}  {finding.message}"
         if finding.fix and finding.severity != "info":
             yield f"      fix: {finding.fix}"
+    for code, count in seen.items():
+        if count > MOST_OF_A_CODE:
+            yield f"...  {code}  {count - MOST_OF_A_CODE} more (--json has all)"
 
 
 def unchecked(items: Sequence[Unchecked]) -> Iterator[str]:
