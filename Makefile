@@ -48,5 +48,5 @@ $(VENV)/.installed-engine: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml constraints.txt
 	@echo 'installing into $(VENV); torch is a few hundred megabytes'
-	$(PIP) install -c constraints.txt -e '.[engine,tui,dev]'
+	$(PIP) install -c constraints.txt -e '.[engine,dev]'
 	@touch $@ $(VENV)/.installed-engine

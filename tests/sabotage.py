@@ -94,3 +94,52 @@ class DiesHalfWay(Loader):
         if self.rank == 1 and step.param.startswith(LAYER):
             raise RuntimeError("planted failure")
         super().place(step, tensor, param)
+
+
+class FillsInsteadOfCopying(Loader):
+    """k of one layer is filled with a constant: every element is written once, from nowhere."""
+
+    def place(self, step: Step, tensor: torch.Tensor, param: torch.Tensor) -> None:
+        if is_part(step, "k"):
+            dst = strided(param, step.dst)
+            dst.fill_(1.0)
+            self.recorder.filled(dst, 1.0, "made up")
+        else:
+            super().place(step, tensor, param)
+
+
+class PadsWithNine(Loader):
+    """The vocabulary's tail is nine, not zero."""
+
+    def fill(self, params: Mapping[str, torch.Tensor]) -> None:
+        for pad, name in self.plan.pads(self.rank):
+            dst = strided(params[name], pad.dst)
+            dst.fill_(9.0)
+            self.recorder.filled(dst, 9.0, pad.reason)
+
+
+class OverwritesWithJunk(Loader):
+    """Everything is loaded as it should be; then one parameter is written again, from a tensor of no checkpoint."""
+
+    def load(self, params: Mapping[str, torch.Tensor]) -> None:
+        super().load(params)
+        param = params[f"{LAYER}o_proj.weight"]
+        junk = torch.zeros_like(param)
+        param.copy_(junk)
+        self.recorder.copied(junk, param, "junk", None, None)
+
+
+class CopiesAClone(Loader):
+    """The source is a copy of the tensor: its bytes may be right, and where they came from is not to be seen."""
+
+    def write(self, dst: torch.Tensor, src: torch.Tensor, step: Step) -> None:
+        super().write(dst, src.clone() if is_part(step, "q") else src, step)
+
+
+class AllocatesAnotherType(Loader):
+    """One parameter is kept in a data type and a shape of the loader's own; what is recorded is what it allocated."""
+
+    def load(self, params: Mapping[str, torch.Tensor]) -> None:
+        name = f"{LAYER}o_proj.weight"
+        other = torch.empty(params[name].shape, dtype=torch.float16, device=params[name].device)
+        super().load({**params, name: other})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -265,6 +266,55 @@ def test_overrides_and_another_config_take_the_place_of_config_json(
     assert "vocab_size = 200 in config.json would fit, it says 201" in out
 
 
+def test_a_path_that_cannot_be_shown_because_of_an_error_shows_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "--fixture", "gpt2", "--tp", "5", "--plan", "--param", "*")
+    assert status == 1
+    assert out.startswith("ERROR  tp.indivisible")
+
+
+@pytest.mark.parametrize("change", [{"rope_scaling": {"type": "odd"}}, {"hidden_act": "odd"}])
+def test_a_config_that_the_modules_refuse_is_traced_through_a_skeleton(
+    folder: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
+) -> None:
+    status, out, _ = run(capsys, folder, "--load-format", "dummy", "--hf-overrides", json.dumps(change))
+    assert status == 0
+    assert "refuse this config" in out
+    assert "it cannot generate" in out
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "BOOL", "I32"])
+def test_values_that_nobody_can_interpret_are_not_loaded_as_if_they_were_weights(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], dtype: str
+) -> None:
+    sizes = {"F8_E4M3": 1, "BOOL": 1, "I32": 4}
+    header: dict[str, Any] = {}
+    end = 0
+    for name, shape in vllm_traces.trace("Qwen2ForCausalLM", 1)["checkpoint"].items():
+        kind = dtype if name.endswith("0.self_attn.q_proj.weight") else "F32"
+        stop = end + math.prod(shape) * sizes.get(kind, 4)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [end, stop]}
+        end = stop
+    text = json.dumps(header).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    status, out, _ = run(capsys, tmp_path, "--plan")
+    assert status == 1
+    assert "ERROR  quant.missing" in out
+
+
+def test_fills_of_later_ranks_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, folder, "--tp", "4", "--plan")
+    assert "fill  vocab padded to a multiple of 64  rank 3 [8:64] = 0" in out
+
+
+def test_json_says_what_was_not_checked_and_never_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = '{"time_step_limit": [0.0, Infinity]}'
+    _, out, _ = run(capsys, "--plan", "--json", "-", "--hf-overrides", overrides)
+    records = [json.loads(line, parse_constant=pytest.fail) for line in out.splitlines()]
+    unchecked = {r["name"] for r in records if r["kind"] == "check" and r["state"] == "not-checked"}
+    assert unchecked == {"names", "slots", "sizes", "bytes", "audit"}
+
+
 def test_quiet_prints_errors_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, folder, "--plan", "--quiet") == (0, "", "")
     status, out, _ = run(capsys, folder, "--plan", "--quiet", "--tp", "3")
@@ -279,6 +329,9 @@ def test_quiet_prints_errors_only(folder: Path, capsys: pytest.CaptureFixture[st
     ({"hidden_size": "128"}, "config.invalid", "hidden_size"),
     ({"num_hidden_layers": 0}, "config.invalid", "num_hidden_layers"),
     ({"num_attention_heads": 3}, "config.conflict", "num_attention_heads"),
+    ({"num_hidden_layers": 10**9}, "config.invalid", "at most 100000"),
+    ({"torch_dtype": "foo"}, "config.invalid", "torch_dtype"),
+    ({"architectures": ["\ud800\x1bX"]}, "arch.unknown", "\\ud800\\x1bX"),
 ])  # fmt: skip
 def test_a_config_that_does_not_say_enough_is_one_finding(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], code: str, said: str
@@ -307,6 +360,11 @@ def test_a_config_that_does_not_say_enough_is_one_finding(
     (["--plan", "--json", "/nowhere/t.jsonl"], "cannot write"),
     (["--fixture", "llama-9"], "invalid choice"),
     (["--nonsense"], "unrecognized arguments"),
+    (["--tp", "1000000000"], "at most 4096"),
+    (["--device", "banana", "--load-format", "dummy"], "expected cpu or cuda"),
+    (["--dtype", "int8", "--plan"], "expected float32, float16 or bfloat16"),
+    (["--load-format", "safetensors"], "has no safetensors files here"),
+    (["/nowhere", "--fixture", "gpt2"], "is for a run without MODEL"),
 ])  # fmt: skip
 def test_bad_usage_is_one_line_on_stderr_and_exit_2(
     capsys: pytest.CaptureFixture[str], argv: list[str], said: str

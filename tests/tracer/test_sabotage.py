@@ -107,6 +107,48 @@ def test_an_off_by_one_head_is_a_wrong_slice_on_that_rank_alone(folder: Path) ->
     assert found["audit.overread"][0].evidence["ranges"] == [[[32, 48], [0, 64]]]
 
 
+def test_a_fill_instead_of_a_copy_is_found_although_every_element_is_written_once(folder: Path) -> None:
+    found = errors(load(folder, sabotage.FillsInsteadOfCopying))
+    assert set(found) == {"audit.unwritten", "audit.overwritten", "audit.unread"}
+    assert "filled with 1, which no rule asks for" in found["audit.overwritten"][0].message
+    assert {f.rank for f in found["audit.unwritten"]} == {0, 1}
+    assert "k_proj.weight[0:32, 0:64], as planned" in found["audit.unwritten"][0].message
+
+
+def test_another_constant_in_the_padding_is_found(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"vocab_size": 100}))
+    found = errors(run(Request(str(tmp_path), 2, load_format="dummy"), loader=sabotage.PadsWithNine))
+    assert set(found) == {"audit.overwritten", "audit.unwritten"}
+    assert "was filled with 9" in found["audit.overwritten"][0].message
+    assert "was not filled with 0" in found["audit.unwritten"][0].message
+
+
+def test_a_write_from_a_tensor_of_no_checkpoint_is_found(folder: Path) -> None:
+    found = errors(load(folder, sabotage.OverwritesWithJunk))
+    assert {(f.subject, f.rank) for f in found["audit.overwritten"]} == {(OUT, 0), (OUT, 1)}
+    assert {f.evidence["tensor"] for f in found["audit.wrong-slice"]} == {"?"}
+
+
+def test_a_source_that_cannot_be_seen_is_not_taken_for_another_tensor(folder: Path) -> None:
+    found = errors(load(folder, sabotage.CopiesAClone))
+    assert {f.evidence["tensor"] for f in found["audit.wrong-slice"]} == {"?"}
+    assert {f.subject for f in found["audit.wrong-slice"]} == {QKV}
+    assert {f.subject for f in found["audit.unread"]} == {"model.layers.1.self_attn.q_proj.weight"}
+
+
+def test_a_parameter_of_another_data_type_is_recorded_as_it_is(folder: Path) -> None:
+    result = load(folder, sabotage.AllocatesAnotherType)
+    recorded = {p.name: p.dtype for p in result.store.params(0)}
+    assert (recorded[OUT], recorded[QKV]) == ("F16", "F32")
+    assert {f.subject for f in errors(result)["shape.mismatch"]} == {OUT}
+
+
+def test_one_rank_alone_is_audited_too(folder: Path) -> None:
+    request = Request(str(folder), 2, load_format="dummy", rank=0)
+    found = errors(run(request, loader=sabotage.FillsInsteadOfCopying))
+    assert {"audit.unwritten", "audit.overwritten"} <= set(found)
+
+
 def test_a_rank_that_dies_leaves_a_readable_trace_of_what_happened_until_then(folder: Path, tmp_path: Path) -> None:
     saved = tmp_path / "t.db"
     request = Request(str(folder), 2, device="cpu")

@@ -1,0 +1,104 @@
+"""Results never destroy anything: not the checkpoint, not another file, not a device."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import placements, vllm_traces
+from tracer.cli import main, trace_load
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    trace = vllm_traces.trace("LlamaForCausalLM", 1)
+    numbered = placements.number({n: tuple(s) for n, s in trace["checkpoint"].items()})
+    return placements.write_checkpoint(tmp_path / "model", trace["config"], numbered)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("option", ["--save", "--json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "new.db"])
+def test_nothing_is_written_into_the_checkpoint(
+    folder: Path, option: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = digests(folder)
+    assert trace_load([str(folder), "--plan", option, str(folder / name)]) == 2
+    assert "never written to" in capsys.readouterr().err
+    assert digests(folder) == before
+
+
+def test_a_single_file_is_not_overwritten_by_its_own_trace(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, file = digests(folder), folder / "model.safetensors"
+    assert trace_load([str(file), "--plan", "--json", str(file)]) == 2
+    assert digests(folder) == before
+
+
+def test_a_store_replaces_a_store_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("precious")
+    assert trace_load(["--plan", "--save", str(note)]) == 2
+    assert note.read_text() == "precious"
+    assert "no trace store" in capsys.readouterr().err
+    saved = tmp_path / "t.db"
+    assert trace_load(["--plan", "--save", str(saved)]) == 0
+    assert trace_load(["--plan", "--save", str(saved)]) == 0
+
+
+@pytest.mark.parametrize("target", ["folder", "pipe", "same"])
+def test_what_is_no_plain_file_is_not_replaced(
+    tmp_path: Path, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / target
+    if target == "folder":
+        path.mkdir()
+    elif target == "pipe":
+        os.mkfifo(path)
+    both = ["--save", str(path)] if target == "same" else []
+    assert trace_load(["--plan", *both, "--json", str(path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert path.is_dir() == (target == "folder")
+
+
+def test_an_audit_does_not_replace_the_trace_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "t.db"
+    assert trace_load(["--plan", "--save", str(saved)]) == 0
+    before = saved.read_bytes()
+    assert main(["audit", str(saved), "--json", str(saved)]) == 2
+    assert saved.read_bytes() == before
+
+
+def test_names_that_mean_something_in_a_uri_are_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "what?#%41 now.db"
+    assert trace_load(["--plan", "--save", str(saved)]) == 0
+    assert main(["audit", str(saved)]) == 0
+
+
+def test_a_temporary_folder_with_blanks_is_no_obstacle_to_real_processes(folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "a b\u00fc%20"
+    odd.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "tracer", "load", str(folder), "--device", "cpu", "--quiet"],
+        env={**os.environ, "TMPDIR": str(odd)}, timeout=60, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    if not Path("/dev/full").is_char_device():
+        pytest.skip("this system has no /dev/full")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tracer", "load", "--plan"],
+            stdout=full, stderr=subprocess.PIPE, check=False, text=True,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
