@@ -6,8 +6,9 @@ The static half is `tracer.prepare`; `tracer.execute` drives the engine, and onl
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,24 @@ if TYPE_CHECKING:
 LARGEST_TP = 4096
 """More ranks than any engine cuts a model for; a larger number is a slip."""
 
-__all__ = ["Prepared", "Refused", "Request", "Result", "run"]
+__all__ = ["Prepared", "Refused", "Request", "Result", "Told", "run"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """Which moves of a plan are wanted: of how many ranks, and of which tensors or into which parameters."""
+
+    ranks: int | None = None
+    tensor: str | None = None
+    param: str | None = None
+
+    def wants(self, tensor: str, param: str) -> bool:
+        if not self.tensor and not self.param:
+            return True
+        return fnmatchcase(tensor, self.tensor or "") or fnmatchcase(param, self.param or "")
+
+
+EVERYTHING = Told()
 
 
 @dataclass
@@ -57,12 +75,11 @@ class Result:
 
 
 def run(
-    request: Request, save: Path | None = None, loader: LoaderFactory | None = None, every_rank: bool = True
+    request: Request, save: Path | None = None, loader: LoaderFactory | None = None, told: Told = EVERYTHING
 ) -> Result:  # fmt: skip
     """Do what was asked, with another loader than the engine's if one is given.
 
-    Without `every_rank`, a plan that is not executed is spelled out for the first two ranks only: the others follow
-    the same laws, and a terabyte's moves take seconds to write down.
+    `told` is how much of a plan that is not executed is spelled out: a terabyte's moves take seconds to write down.
 
     Raises UsageError, InputError, and Refused for a checkpoint without a plan.
     """
@@ -72,7 +89,7 @@ def run(
     proofs = prove(prepared.plan, _spans(prepared), _shapes_known(prepared), _names_known(prepared))
     store = Store.new(save)
     try:
-        result = _trace(prepared, proofs, store, loader, every_rank)
+        result = _trace(prepared, proofs, store, loader, told)
         _finish(result, started)
     except BaseException:
         store.discard()
@@ -103,7 +120,7 @@ def _spans(prepared: Prepared) -> list[Span] | None:
 
 
 def _trace(
-    prepared: Prepared, proofs: list[Proof], store: Store, loader: LoaderFactory | None, every_rank: bool
+    prepared: Prepared, proofs: list[Proof], store: Store, loader: LoaderFactory | None, told: Told
 ) -> Result:  # fmt: skip
     """Execute the plan if nothing forbids it; else the trace holds the plan's own moves and says so."""
     hindrance = _hindrance(prepared, proofs)
@@ -115,7 +132,7 @@ def _trace(
     store.set_run(prepared.run)
     if all(proof.holds for proof in proofs if proof.name in ("axes", "ranks")):
         _add_params(prepared, store)
-        _add_planned(prepared, store, prepared.request.ranks if every_rank else prepared.request.ranks[:2])
+        _add_planned(prepared, store, told)
     return Result(prepared, proofs, store, None, hindrance)
 
 
@@ -184,7 +201,7 @@ def _add_params(prepared: Prepared, store: Store) -> None:
         store.add_params([*own, *aliases])
 
 
-def _add_planned(prepared: Prepared, store: Store, ranks: Sequence[int]) -> None:
+def _add_planned(prepared: Prepared, store: Store, told: Told) -> None:
     planned = prepared.plan
     names = [t.name for t in planned.tensors]
     for rank in prepared.request.ranks:
@@ -192,10 +209,10 @@ def _add_planned(prepared: Prepared, store: Store, ranks: Sequence[int]) -> None
             Padding(rank, name, ranges, pad.value, pad.reason)
             for pad, name in planned.pads(rank) for ranges in planned.ranges(pad)
         )  # fmt: skip
-    for rank in ranks:
+    for rank in prepared.request.ranks[: told.ranks]:
         store.add_moves(
             MoveRow(rank, names[s.tensor], s.row.id, s.shard, s.param, s.row.op, planned.boxes(s))
-            for s in planned.steps(rank)
+            for s in planned.steps(rank) if told.wants(names[s.tensor], s.param)
         )  # fmt: skip
     store.index()
 

@@ -15,7 +15,7 @@ from tracer.events import to_json
 from tracer.outputs import check_output, check_store
 from tracer.report import jsonl, verdict
 from tracer.report.detail import Detail
-from tracer.report.table import PathTable
+from tracer.report.table import SHOWN_RANKS, PathTable
 
 DESCRIPTION = """Trace a load: where every tensor goes on each tensor-parallel rank, proved and observed.
 
@@ -57,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
         args.hf_config_path, args.hf_overrides, args.dtype, args.device,
     )  # fmt: skip
     try:
-        everything = bool(args.save or args.json or args.tensor or args.param)
-        result = session.run(request, args.save, every_rank=everything)
+        result = session.run(request, args.save, told=_told(args))
     except session.Refused as refused:
         return _refused(args, printer, refused)
     text = [] if printer.silent else list(report(result, args))
@@ -80,6 +79,15 @@ def _check_options(args: argparse.Namespace) -> None:
         check_store(args.save)
     if args.json and args.json != "-":
         check_output("--json", Path(args.json), (*inputs, args.save))
+
+
+def _told(args: argparse.Namespace) -> session.Told:
+    """What of a plan will be looked at: all of it in a file, full paths of some, else what the table shows."""
+    if args.save or args.json:
+        return session.Told()
+    if args.tensor or args.param:
+        return session.Told(tensor=args.tensor, param=args.param)
+    return session.Told(ranks=SHOWN_RANKS)
 
 
 def _refused(args: argparse.Namespace, printer: Printer, refused: session.Refused) -> int:

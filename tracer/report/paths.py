@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from mappings.names import Indices, blank, fold
 from mappings.views import Ranges, Shape
-from tracer.events import Move
+from tracer.events import Move, Parameter
 from tracer.store import Store
 
 Side: TypeAlias = tuple[Ranges, ...]
@@ -25,21 +24,20 @@ class Hop(NamedTuple):
     perm: tuple[int, ...] | None
 
 
-@dataclass
-class Line:
-    """One collapsed template: the same row, the same blocks, for all its tensors."""
+class Line(NamedTuple):
+    """One collapsed template: the same row, the same blocks on every rank, for all its tensors."""
 
     tensor: str
-    param: str
+    """Folded: `model.layers.{0..31}.self_attn.q_proj.weight`."""
+    tensor_template: str
+    param_template: str
     shard: str
     row: str
     op: str | None
-    count: int
-    hops: dict[int, Hop] = field(default_factory=dict)
+    hops: dict[int, Hop]
 
 
-@dataclass(frozen=True)
-class _Key:
+class _Key(NamedTuple):
     row: str
     shard: str
     op: str | None
@@ -48,24 +46,19 @@ class _Key:
     hops: tuple[tuple[int, Hop], ...]
 
 
-def fold_moves(
-    store: Store, ranks: Sequence[int], whole: bool = False
-) -> list[Line]:  # fmt: skip
+def fold_moves(store: Store, ranks: Sequence[int], whole: bool = False) -> list[Line]:
     """Lines in the order of the moves. With `whole`, one line a tensor."""
-    groups: dict[_Key, list[tuple[Indices, Indices]]] = {}
+    groups: dict[_Key, list[Indices]] = {}
     for (tensor, param, shard, row, op), hops in _by_tensor(store, ranks).items():
         template, indices = (tensor, ()) if whole else blank(tensor)
-        target, positions = (param, ()) if whole else blank(param)
-        key = _Key(row, shard, op, template, target, tuple(sorted(hops.items())))
-        groups.setdefault(key, []).append((indices, positions))
-    return [
-        Line(
-            fold(key.tensor, [i for i, _ in found]) if found[0][0] else key.tensor,
-            fold(key.param, [p for _, p in found]) if found[0][1] else key.param,
-            key.shard, key.row, key.op, len(found), dict(key.hops),
-        )
-        for key, found in groups.items()
-    ]  # fmt: skip
+        key = _Key(row, shard, op, template, blank(param)[0], tuple(sorted(hops.items())))
+        groups.setdefault(key, []).append(indices)
+    return [_line(key, found) for key, found in groups.items()]
+
+
+def _line(key: _Key, found: list[Indices]) -> Line:
+    name = fold(key.tensor, found) if found[0] else key.tensor
+    return Line(name, blank(key.tensor)[0], key.param, key.shard, key.row, key.op, dict(key.hops))
 
 
 def _by_tensor(
@@ -105,6 +98,7 @@ class Group(NamedTuple):
     """All lines of one parameter template, with its shape on the first rank shown."""
 
     param: str
+    template: str
     shape: Shape
     times: int
     lines: list[Line]
@@ -112,32 +106,19 @@ class Group(NamedTuple):
 
 def by_param(lines: Sequence[Line], store: Store, rank: int) -> Iterator[Group]:
     """Lines grouped by parameter, in the order of the model."""
-    shapes = {p.name: p.shape for p in store.params(rank)}
-    order = {blank(name)[0]: place for place, name in reversed(list(enumerate(shapes)))}
+    members: dict[str, list[Parameter]] = {}
+    for param in store.params(rank):
+        members.setdefault(blank(param.name)[0], []).append(param)
     groups: dict[str, list[Line]] = {}
     for line in lines:
-        groups.setdefault(_template(line.param), []).append(line)
-    for template in sorted(groups, key=lambda t: order.get(t, len(order))):
-        own = groups[template]
-        members = [name for name in shapes if blank(name)[0] == template]
-        shape = shapes[members[0]] if members else ()
-        name = fold(template, [blank(m)[1] for m in members]) if members else own[0].param
-        yield Group(name, shape, len(members), sorted(own, key=_place))
+        groups.setdefault(line.param_template, []).append(line)
+    for template, own in members.items():
+        if template in groups:
+            name = fold(template, [blank(param.name)[1] for param in own])
+            yield Group(name, template, own[0].shape, len(own), sorted(groups[template], key=_place))
 
 
 def _place(line: Line) -> tuple[Ranges, ...]:
     """Where a line lands in its parameter: parts in their order, whatever the order of the file."""
     return next(iter(line.hops.values())).dst
 
-
-def _template(param: str) -> str:
-    """A folded name's template."""
-    depth, out = 0, []
-    for char in param:
-        depth += char == "{"
-        if not depth:
-            out.append(char)
-        elif char == "}":
-            out.append("{}")
-        depth -= char == "}"
-    return blank("".join(out))[0]

@@ -54,12 +54,12 @@ class PathTable:
         return ["  shard", "checkpoint name", "mapping row", *ranks]
 
     def _cells(self, line: Line, group: Group) -> list[str]:
-        source = self.shapes.get(_template_of(line.tensor), ())
+        source = self.shapes.get(line.tensor_template, ())
         hops = [words.hop(line.hops[r], source, group.shape) if r in line.hops else "-" for r in self.ranks]
         return [f"  {line.shard}", line.tensor, self._row(line), *hops]
 
     def _heading(self, group: Group) -> str:
-        leaf = self.leaves.get(_template_of(group.param))
+        leaf = self.leaves.get(group.template)
         times = f"  x{group.times}" if group.times > 1 else ""
         if leaf is None:
             return f"{group.param}  {group.shape}{times}"
@@ -75,9 +75,8 @@ class PathTable:
         return f'{row.row.source} "{spell(row.told)}"' + (f" {line.op}" if line.op else "")
 
     def _pads(self, group: Group) -> Iterator[str]:
-        template = _template_of(group.param)
         by_text: dict[tuple[str, str], list[int]] = {}
-        for rank, found in self._fills.get(template, ()):
+        for rank, found in self._fills.get(group.template, ()):
             text = f"{words.side((found.dst,), group.shape)} = {found.value:g}"
             ranks = by_text.setdefault((found.reason, text), [])
             if rank not in ranks:
@@ -105,18 +104,4 @@ class PathTable:
             yield f"not loaded: {why}  ({len(names)} tensors: {', '.join(t for t, _ in collapse(names)[:3])})"
         if self.hidden:
             yield f"({self.hidden} more ranks follow the same laws; --rank R shows one)"
-
-
-def _template_of(folded: str) -> str:
-    """A folded name's template: holes for positions and for `{0..31}`."""
-    segments, depth, current = [], 0, ""
-    for char in folded:
-        depth += (char == "{") - (char == "}")
-        if char == "." and not depth:
-            segments.append(current)
-            current = ""
-        else:
-            current += char
-    segments.append(current)
-    return blank(".".join("{}" if s.startswith("{") else s for s in segments))[0]
 
