@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from mappings.bind import Binding, BoundRow, Law, Leaf, is_fused
 from mappings.names import ANYTHING, Indices, Pattern, blank
+from mappings.params import VOCABULARY_MULTIPLE
 from mappings.rows import Skip, Tie
 from mappings.views import Box, Ranges, Shape, View, boxes, contiguous
 
@@ -129,7 +130,8 @@ class LoadPlan:
                 if part.cut and part.cut.kind == "pad":
                     view = padding(leaf, rank, part.name)
                     if view:
-                        yield Pad(rank, leaf, view, 0.0, f"{part.cut.axis} padded to a multiple of 64")
+                        why = f"{part.cut.axis} padded to a multiple of {VOCABULARY_MULTIPLE}"
+                        yield Pad(rank, leaf, view, 0.0, why)
 
     def _constants(self, rank: int) -> Iterator[Pad]:
         for fill, leaf in self.binding.fills:

@@ -3,8 +3,11 @@
     TraceLoadError
     ├── UsageError      the command line asks for something that cannot be done
     └── InputError      a file or a folder cannot be read, or is not what it says it is
+    Refused             a readable checkpoint that cannot even be planned; carries the finding that says why
 
-Both end a command with exit status 2 and their one line on stderr. Anything else that escapes is our bug.
+The first two end a command with exit status 2 and their one line on stderr, the last with its finding and 1.
+ConfigError and MappingFileError of the mappings and RankFailed of the engine become one of these, or a finding, where
+they cross into this package. Anything else that escapes is our bug.
 """
 
 from __future__ import annotations
@@ -35,3 +38,11 @@ class InputError(TraceLoadError):
         if self.code is None:
             return None
         return Finding(self.code, "error", self.subject or "", str(self))
+
+
+class Refused(Exception):
+    """The checkpoint cannot even be planned: one finding says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding

@@ -21,7 +21,7 @@ from mappings.userfile import MappingFileError, parse_mapping
 from tracer.checkpoint.dtypes import from_config, nbytes
 from tracer.checkpoint.folder import Checkpoint, open_checkpoint
 from tracer.checkpoint.tensor_info import TensorInfo
-from tracer.errors import InputError, UsageError
+from tracer.errors import InputError, Refused, UsageError
 from tracer.events import Run
 from tracer.store import Store
 
@@ -73,14 +73,6 @@ class Prepared:
     """What did not come from files, in words."""
     findings: list[Finding] = field(default_factory=list)
     unchecked: list[Unchecked] = field(default_factory=list)
-
-
-class Refused(Exception):
-    """The checkpoint cannot even be planned: one finding says why."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.message)
-        self.finding = finding
 
 
 def prepare(request: Request) -> Prepared:

@@ -18,9 +18,9 @@ from mappings.plan import Claim
 from mappings.proof import Proof, Span, findings, prove
 from mappings.rows import Skip, Tie
 from tracer.audit import Audit, audit
-from tracer.errors import UsageError
+from tracer.errors import Refused, UsageError
 from tracer.events import Check, End, Padding, Parameter, Tensor
-from tracer.prepare import Prepared, Refused, Request, prepare
+from tracer.prepare import Prepared, Request, prepare
 from tracer.resources import peak_rss
 from tracer.store import MoveRow, Store
 

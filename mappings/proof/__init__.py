@@ -26,20 +26,22 @@ __all__ = ["Proof", "Span", "prove", "prove_axes", "prove_bytes", "prove_names",
            "prove_slots"]  # fmt: skip
 
 
-NO_HEADER = "there is no header, names and shapes come from the rows"
+NO_NAMES = "there is no header, names and shapes come from the rows"
+NO_SHAPES = "there is no header, shapes come from the rows"
 
 
 def prove(
     plan: LoadPlan, spans: Sequence[Span] | None, shapes_known: bool = True, names_known: bool = True
 ) -> list[Proof]:
     """All six, in order. A proof without its input is reported as not checked, with the reason."""
+    missing = NO_SHAPES if names_known else NO_NAMES
     parts: list[Callable[[], Proof]] = [
-        lambda: prove_names(plan, None if names_known else NO_HEADER),
-        lambda: prove_slots(plan, None if names_known else NO_HEADER),
+        lambda: prove_names(plan, None if names_known else NO_NAMES),
+        lambda: prove_slots(plan, None if names_known else NO_NAMES),
         lambda: prove_axes(plan.binding),
-        lambda: prove_sizes(plan) if shapes_known else _skipped("sizes", NO_HEADER),
+        lambda: prove_sizes(plan) if shapes_known else _skipped("sizes", missing),
         lambda: prove_ranks(plan.binding),
-        lambda: prove_bytes(spans) if spans is not None else _skipped("bytes", NO_HEADER),
+        lambda: prove_bytes(spans) if spans is not None else _skipped("bytes", missing),
     ]  # fmt: skip
     return [part() for part in parts]
 

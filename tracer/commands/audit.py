@@ -13,10 +13,10 @@ from mappings.proof import findings, prove
 from tracer.audit import Audit
 from tracer.audit import audit as run_audit
 from tracer.commands.output import Printer, output_options
-from tracer.errors import InputError
+from tracer.errors import InputError, Refused
 from tracer.events import End, Event, Move, Padding, Parameter, Run, Tensor, from_json, to_json
 from tracer.outputs import check_output, is_store
-from tracer.prepare import Refused, replan
+from tracer.prepare import replan
 from tracer.report import jsonl, verdict
 from tracer.store import Store, add_events
 
