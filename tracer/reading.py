@@ -1,0 +1,63 @@
+"""Opens a saved trace, of this tool or another: a store, or JSON Lines read into one."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from mappings.findings import Finding
+from tracer.errors import InputError
+from tracer.events import End, Event, Move, Padding, Parameter, Run, Tensor, from_json
+from tracer.outputs import is_store
+from tracer.store import Store, add_events
+
+
+def open_trace(path: Path) -> Store:
+    """A store, or JSON Lines read into one. Raises InputError with the line that is wrong."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such trace", subject=str(path))
+    return Store.open(path) if is_store(path) else _read_lines(path)
+
+
+def _read_lines(path: Path) -> Store:
+    store = Store.new()
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    _add(store, line, number, path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as JSON Lines: {error}", subject=str(path)) from error
+    if not store.count("run"):
+        raise InputError(f"{path}: expected a trace, found no records", subject=str(path))
+    store.index()
+    return store
+
+
+def _add(store: Store, line: str, number: int, path: Path) -> None:
+    try:
+        event = from_json(line)
+        _keep(store, event, first=number == 1)
+    except (ValueError, sqlite3.IntegrityError, OverflowError) as error:
+        raise InputError(f"{path}: line {number}: {error}", subject=str(path)) from error
+
+
+def _keep(store: Store, event: Event | Finding | None, first: bool) -> None:
+    """Raises ValueError for a record in the wrong place, sqlite3.IntegrityError for one that is there twice."""
+    if first != isinstance(event, Run):
+        raise ValueError("the run record of a trace is its first line, and only that")
+    match event:
+        case Run():
+            store.set_run(event)
+        case Tensor():
+            store.add_tensors([event])
+        case Parameter():
+            store.add_params([event])
+        case Move():
+            add_events(store, [event])
+        case Padding():
+            store.add_pads([event])
+        case End():
+            store.set_end(event)
+        case Finding():
+            store.add_finding(event)
