@@ -17,6 +17,7 @@ QKV = linear(
     split="head", share="kv",
 )  # fmt: skip
 OUT = linear("model.layers.{layer:attention}.o_proj", "hidden, head.dim", split="head")
+MIXER = mixer("model.layers.{layer:mamba}.mamba")
 DT_NORM = norm("model.layers.{layer:mamba}.mamba.dt_layernorm", "dt")
 B_NORM = norm("model.layers.{layer:mamba}.mamba.b_layernorm", "state")
 C_NORM = norm("model.layers.{layer:mamba}.mamba.c_layernorm", "state")
@@ -35,7 +36,13 @@ ROWS: list[Entry] = [
     Row("model.embed_tokens", EMBED),
     Row("model.layers.{layer}.input_layernorm", INPUT_NORM),
     Row("model.layers.{layer}.pre_ff_layernorm", FF_NORM),
-    *mixer("model.layers.{layer:mamba}.mamba", "model.layers.{layer:mamba}.mamba"),
+    Row("model.layers.{layer:mamba}.mamba.A_log", MIXER.a, op="neg_exp"),
+    Row("model.layers.{layer:mamba}.mamba.D", MIXER.d),
+    Row("model.layers.{layer:mamba}.mamba.conv1d", MIXER.conv),
+    Row("model.layers.{layer:mamba}.mamba.in_proj", MIXER.in_proj, "part, hidden"),
+    Row("model.layers.{layer:mamba}.mamba.x_proj", MIXER.x_proj, "part, inner"),
+    Row("model.layers.{layer:mamba}.mamba.dt_proj", MIXER.dt_proj),
+    Row("model.layers.{layer:mamba}.mamba.out_proj", MIXER.out_proj),
     Row("model.layers.{layer:mamba}.mamba.dt_layernorm", DT_NORM),
     Row("model.layers.{layer:mamba}.mamba.b_layernorm", B_NORM),
     Row("model.layers.{layer:mamba}.mamba.c_layernorm", C_NORM),

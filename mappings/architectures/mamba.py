@@ -5,7 +5,9 @@ Sources: Mamba (arXiv 2312.00752), Mamba-2 (arXiv 2405.21060), the converted `-h
 
 from __future__ import annotations
 
-from mappings.params import embedding, linear, norm, plain
+from typing import NamedTuple
+
+from mappings.params import Param, embedding, linear, norm, plain
 from mappings.rows import Architecture, Entry, Row, Tie
 
 EMBED = embedding("backbone.embeddings")
@@ -24,24 +26,43 @@ OUTPUT: list[Entry] = [
 ]
 
 
-def mixer(engine: str, disk: str) -> list[Entry]:
-    """The Mamba mixer below a module: the same rows wherever it stands."""
-    a = plain(f"{engine}.A", "inner, state", split="inner", dtype="F32")
-    in_proj = linear(
-        f"{engine}.in_proj", x="inner, hidden", z="inner, hidden", split="inner", bias="mamba_proj_bias"
-    )
-    conv = linear(f"{engine}.conv1d", "inner, 1, conv", split="inner", bias="mamba_conv_bias", quantised=False)
-    x_proj = linear(f"{engine}.x_proj", dt="dt, inner", b="state, inner", c="state, inner", split="inner")
-    return [
-        Row(f"{disk}.A_log", a, op="neg_exp"),
-        Row(f"{disk}.D", plain(f"{engine}.D", "inner", split="inner")),
-        Row(f"{disk}.conv1d", conv),
-        Row(f"{disk}.in_proj", in_proj, "part, hidden"),
-        Row(f"{disk}.x_proj", x_proj, "part, inner"),
-        Row(f"{disk}.dt_proj", linear(f"{engine}.dt_proj", "inner, dt", split="inner", bias=True)),
-        Row(f"{disk}.out_proj", linear(f"{engine}.out_proj", "hidden, inner", split="inner", bias="mamba_proj_bias")),
-    ]
+class Mixer(NamedTuple):
+    """The parameters of a Mamba mixer, below whatever module it stands in."""
 
+    a: Param
+    d: Param
+    conv: Param
+    in_proj: Param
+    x_proj: Param
+    dt_proj: Param
+    out_proj: Param
+
+
+def mixer(module: str) -> Mixer:
+    """The mixer of a module, named as in the engine. Its rows are written out where they are used, to be grepped."""
+    return Mixer(
+        a=plain(f"{module}.A", "inner, state", split="inner", dtype="F32"),
+        d=plain(f"{module}.D", "inner", split="inner"),
+        conv=linear(f"{module}.conv1d", "inner, 1, conv", split="inner", bias="mamba_conv_bias", quantised=False),
+        in_proj=linear(
+            f"{module}.in_proj", x="inner, hidden", z="inner, hidden", split="inner", bias="mamba_proj_bias"
+        ),
+        x_proj=linear(f"{module}.x_proj", dt="dt, inner", b="state, inner", c="state, inner", split="inner"),
+        dt_proj=linear(f"{module}.dt_proj", "inner, dt", split="inner", bias=True),
+        out_proj=linear(f"{module}.out_proj", "hidden, inner", split="inner", bias="mamba_proj_bias"),
+    )
+
+
+MAMBA_MIXER = mixer("backbone.layers.{layer}.mixer")
+MAMBA_ROWS: list[Entry] = [
+    Row("backbone.layers.{layer}.mixer.A_log", MAMBA_MIXER.a, op="neg_exp"),
+    Row("backbone.layers.{layer}.mixer.D", MAMBA_MIXER.d),
+    Row("backbone.layers.{layer}.mixer.conv1d", MAMBA_MIXER.conv),
+    Row("backbone.layers.{layer}.mixer.in_proj", MAMBA_MIXER.in_proj, "part, hidden"),
+    Row("backbone.layers.{layer}.mixer.x_proj", MAMBA_MIXER.x_proj, "part, inner"),
+    Row("backbone.layers.{layer}.mixer.dt_proj", MAMBA_MIXER.dt_proj),
+    Row("backbone.layers.{layer}.mixer.out_proj", MAMBA_MIXER.out_proj),
+]
 
 MAMBA = Architecture(
     "MambaForCausalLM",
@@ -49,7 +70,7 @@ MAMBA = Architecture(
         "hidden": "hidden_size", "inner": "intermediate_size | expand * hidden_size", "state": "state_size",
         "conv": "conv_kernel", "dt": "time_step_rank | ceil hidden_size / 16", "vocab": "vocab_size",
     },
-    entries=(*INPUT, *mixer("backbone.layers.{layer}.mixer", "backbone.layers.{layer}.mixer"), *OUTPUT),
+    entries=(*INPUT, *MAMBA_ROWS, *OUTPUT),
     flags={
         "tie_word_embeddings": True, "mamba_proj_bias": "@use_bias", "mamba_conv_bias": "@use_conv_bias",
         "use_bias": False, "use_conv_bias": True,
