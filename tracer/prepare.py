@@ -28,7 +28,7 @@ from tracer.store import Store
 FLOATS = ("F32", "F16", "BF16", "F64")
 """Data types that parameters can have where no scheme says otherwise."""
 
-LoadFormat = Literal["auto", "safetensors", "dummy"]
+LoadFormat = Literal["auto", "safetensors", "pt", "gguf", "dummy"]
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,10 @@ class Prepared:
 
 def prepare(request: Request) -> Prepared:
     """Headers and config to a plan. No bytes of tensors are read and torch is not imported."""
-    checkpoint = open_checkpoint(Path(request.model)) if request.model else None
-    if request.load_format == "safetensors" and (checkpoint is None or checkpoint.state != "complete"):
-        raise UsageError(f"--load-format safetensors: {request.model or 'no MODEL'} has no safetensors files here")
+    only = request.load_format if request.load_format not in ("auto", "dummy") else None
+    checkpoint = open_checkpoint(Path(request.model), only) if request.model else None
+    if only and (checkpoint is None or checkpoint.state != "complete"):
+        raise UsageError(f"--load-format {only}: {request.model or 'no MODEL'} has no {only} files here")
     config = _config(request, checkpoint)
     names = _names(checkpoint)
     dtype = _dtype(request, config, checkpoint)
@@ -93,13 +94,17 @@ def prepare(request: Request) -> Prepared:
     arch = chosen.binding.arch
     found = [*chosen.binding.findings, *(checkpoint.findings if checkpoint else [])]
     return Prepared(
-        request, _title(request), checkpoint.folder if checkpoint else Path(), planned, _infos(tensors),
+        request, _title(request), _folder(checkpoint), planned, _infos(tensors),
         Run(
             _title(request), arch.name, request.tp, request.load_format, "engine", request.ranks,
             not request.plan_only, config, mapping, dtype, arch.dialect,
         ),
         checkpoint, chosen.lost if names else {}, fake, found, list(checkpoint.unchecked) if checkpoint else [],
     )  # fmt: skip
+
+
+def _folder(checkpoint: Checkpoint | None) -> Path:
+    return (checkpoint.files.folder if checkpoint else None) or Path()
 
 
 def _title(request: Request) -> str:

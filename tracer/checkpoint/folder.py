@@ -1,40 +1,41 @@
-"""Opens a checkpoint: a folder, or one safetensors file. Headers only; not a byte of a tensor is read.
+"""Opens a checkpoint: a folder, a file, or a repository. Headers only; not a byte of a tensor is read.
 
 What makes a checkpoint unreadable is raised as InputError; what merely does not fit together is a finding;
-what is absent and can be done without is said by `state`.
+what is absent and can be done without is said by `state`. Which files are the model is decided in `copies.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mappings.findings import Finding, Unchecked
 from mappings.proof.bytes import Span
-from tracer.checkpoint import consistency, shards
-from tracer.checkpoint.index import Index, find_index, read_index
+from tracer.checkpoint import consistency, formats, shards
+from tracer.checkpoint.copies import Copy, choose, second_copy, unnamed
+from tracer.checkpoint.files import Files, LocalFiles
+from tracer.checkpoint.formats import GGUF, Format
+from tracer.checkpoint.header import Header
+from tracer.checkpoint.headers import read_header, read_headers
+from tracer.checkpoint.index import Index
 from tracer.checkpoint.json_object import read_object
-from tracer.checkpoint.lfs import pointer_size
-from tracer.checkpoint.safetensors import Header, open_header
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError
 
 State = Literal["complete", "index-only", "config-only"]
-_READS = "this version reads safetensors"
-_OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".gguf", ".ckpt", ".h5", ".bin.index.json")
 
 
 @dataclass(slots=True)
 class Checkpoint:
     """What is known of a checkpoint from its config, its index and its headers."""
 
-    path: Path
-    """As given: the folder, or the one file."""
-    folder: Path
-    """Where the files that tensors name are."""
+    files: Files
     config: dict[str, Any] | None
+    format: Format | None = None
+    """Of the copy of the model that was chosen; None where there is only a config."""
+    index: Index | None = None
     tensors: list[TensorInfo] = field(default_factory=list)
     """Of the files that are present, in file order, each name once; empty unless the state is complete."""
     names: list[str] = field(default_factory=list)
@@ -52,56 +53,55 @@ class Checkpoint:
     """Size of the file that each Git-LFS pointer stands for."""
 
 
-def open_checkpoint(path: Path) -> Checkpoint:
-    """Read everything there is to know without reading a tensor."""
+def open_checkpoint(path: Path, only: str | None = None) -> Checkpoint:
+    """Read everything there is to know of a folder or a file without reading a tensor.
+
+    `only` is the format that alone is looked for, as `--load-format` spells it. Raises InputError, and UsageError
+    where there is none of that format.
+    """
     try:
-        if path.is_dir():
-            return _open_folder(path)
         if path.exists():
-            return _open_file(path)
+            return open_files(LocalFiles(path), only)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}", subject=path.name) from error
     raise InputError(f"{path}: no such file or folder", subject=path.name)
 
 
-def _open_file(path: Path) -> Checkpoint:
-    header = open_header(path)
-    checkpoint = Checkpoint(path, path.parent, _config(path.parent))
-    _fill(checkpoint, {path.name: header})
-    return checkpoint
-
-
-def _open_folder(folder: Path) -> Checkpoint:
-    checkpoint = Checkpoint(folder, folder, _config(folder))
-    index_path = find_index(folder)
-    if index_path is None:
-        _open_unindexed(checkpoint)
+def open_files(files: Files, only: str | None = None) -> Checkpoint:
+    """The same of files that may be elsewhere."""
+    checkpoint = Checkpoint(files, _config(files))
+    chosen = choose(files, only)
+    if chosen is None:
+        _open_config_only(checkpoint)
+        return checkpoint
+    copy, checkpoint.index = chosen
+    checkpoint.format = copy.format
+    if checkpoint.index is None:
+        _open_unindexed(checkpoint, copy)
     else:
-        _open_indexed(checkpoint, read_index(index_path))
+        _open_indexed(checkpoint, copy, checkpoint.index)
     return checkpoint
 
 
-def _config(folder: Path) -> dict[str, Any] | None:
-    path = folder / "config.json"
-    return read_object(path, "config.invalid") if path.exists() else None
+def _config(files: Files) -> dict[str, Any] | None:
+    return read_object(files, "config.json", "config.invalid") if files.has("config.json") else None
 
 
-# --- without an index: every safetensors file belongs to the model ---
+# --- without an index: every file of the copy belongs to the model ---
 
 
-def _open_unindexed(checkpoint: Checkpoint) -> None:
-    found = shards.safetensors_files(checkpoint.folder)
-    files = _set_pointers_aside(checkpoint, shards.without_second_copy(found))
+def _open_unindexed(checkpoint: Checkpoint, copy: Copy) -> None:
+    files = _set_pointers_aside(checkpoint, copy.files)
     if not files:
         _open_config_only(checkpoint)
         return
-    headers = _headers(checkpoint.folder, files)
+    headers = read_headers(checkpoint.files, copy.format, files)
     present = _tensors_by_file(headers)
     checkpoint.findings += _pointer_findings(checkpoint, "error")
     checkpoint.findings += shards.gaps([*files, *checkpoint.pointer_sizes])
     checkpoint.findings += consistency.duplicates(present)
-    _add_second_copy(checkpoint, files)
-    if len(files) > 1:
+    _add(checkpoint, second_copy(checkpoint.files, copy, files))
+    if len(files) > 1 and copy.format is not GGUF:
         reason = f"{len(files)} files and no index that says what they hold"
         checkpoint.unchecked.append(Unchecked("index", reason))
     _fill(checkpoint, headers)
@@ -112,59 +112,57 @@ def _open_config_only(checkpoint: Checkpoint) -> None:
         raise _nothing_here(checkpoint)
     checkpoint.state = "config-only"
     checkpoint.findings += _pointer_findings(checkpoint, "info")
-    checkpoint.unchecked.append(Unchecked("headers", "no safetensors file is here, only config.json"))
-    others = sorted(p.name for p in checkpoint.folder.iterdir() if p.name.endswith(_OTHER_WEIGHTS))
-    if others:
-        checkpoint.unchecked.append(Unchecked("weights", f"{_READS}, not {consistency.some(others)}"))
+    checkpoint.findings += shards.gaps(checkpoint.pointer_sizes)
+    checkpoint.unchecked.append(Unchecked("headers", "no file of weights is here, only config.json"))
 
 
 def _nothing_here(checkpoint: Checkpoint) -> InputError:
     """Says what the folder holds instead of a checkpoint."""
-    folder = checkpoint.folder
+    files = checkpoint.files
     if checkpoint.pointer_sizes:
         first = next(iter(checkpoint.pointer_sizes))
         return InputError(
-            f"{folder / first}: expected a safetensors file, found a Git-LFS pointer; run git lfs pull",
+            f"{files.where(first)}: expected a file of weights, found a Git-LFS pointer; run git lfs pull",
             code="file.lfs-pointer",
             subject=first,
         )
-    names = sorted(path.name for path in folder.iterdir())
-    weights = [name for name in names if name.endswith(_OTHER_WEIGHTS)]
-    if weights:
-        message = f"{_READS}, found {consistency.some(weights)}"
-        return InputError(f"{folder}: {message}", code="file.wrong-format", subject=weights[0])
+    names = files.names()
+    inside = sorted({name.partition("/")[0] for name in names if "/" in name and formats.of_file(name)})
+    if inside:
+        message = f"{files.title}: no checkpoint here, but in its sub-folders: {consistency.some(inside)}; name one"
+        return InputError(message, subject=inside[0])
     held = f"found {consistency.some(names)}" if names else "the folder is empty"
-    message = f"{folder}: no checkpoint: expected safetensors files or a config.json, {held}"
-    return InputError(message, subject=folder.name)
+    wanted = "safetensors, PyTorch or GGUF files or a config.json"
+    return InputError(f"{files.title}: no checkpoint: expected {wanted}, {held}", subject=files.title)
 
 
 # --- with an index: it says which files belong to the model ---
 
 
-def _open_indexed(checkpoint: Checkpoint, index: Index) -> None:
-    here = [file for file in index.files() if (checkpoint.folder / file).exists()]
+def _open_indexed(checkpoint: Checkpoint, copy: Copy, index: Index) -> None:
+    here = [file for file in index.files() if checkpoint.files.has(file)]
     files = _set_pointers_aside(checkpoint, here)
     if files:
-        _open_named(checkpoint, index, files)
+        _open_named(checkpoint, copy, index, files)
     else:
-        others = _set_pointers_aside(checkpoint, _unnamed(checkpoint, index))
+        others = _set_pointers_aside(checkpoint, unnamed(checkpoint.files, copy, index))
         if others:
-            _open_despite_index(checkpoint, index, others)
+            _open_despite_index(checkpoint, copy, index, others)
         else:
             _open_index_only(checkpoint, index)
 
 
-def _open_named(checkpoint: Checkpoint, index: Index, files: list[str]) -> None:
+def _open_named(checkpoint: Checkpoint, copy: Copy, index: Index, files: list[str]) -> None:
     """Some or all of the named files are here."""
-    headers = _headers(checkpoint.folder, files)
+    headers = read_headers(checkpoint.files, copy.format, files)
     present = _tensors_by_file(headers)
     absent = [file for file in index.files() if file not in headers and file not in checkpoint.pointer_sizes]
     _add(checkpoint, consistency.missing_files(index, absent))
     checkpoint.findings += _pointer_findings(checkpoint, "error")
     checkpoint.findings += consistency.compare(index, present)
     checkpoint.findings += consistency.duplicates(present)
-    _check_unnamed(checkpoint, index)
-    _add_second_copy(checkpoint, files)
+    _check_unnamed(checkpoint, copy, index)
+    _add(checkpoint, second_copy(checkpoint.files, copy, files))
     _fill(checkpoint, headers, index)
     if len(files) < len(index.files()):
         checkpoint.unchecked.append(Unchecked("index.total-size", "not all files are here"))
@@ -185,9 +183,9 @@ def _open_index_only(checkpoint: Checkpoint, index: Index) -> None:
     checkpoint.unchecked.append(Unchecked("headers", reason))
 
 
-def _open_despite_index(checkpoint: Checkpoint, index: Index, files: list[str]) -> None:
+def _open_despite_index(checkpoint: Checkpoint, copy: Copy, index: Index, files: list[str]) -> None:
     """None of the named files is here, but others are: the index was written for another layout."""
-    headers = _headers(checkpoint.folder, files)
+    headers = read_headers(checkpoint.files, copy.format, files)
     present = _tensors_by_file(headers)
     held = {tensor.name for tensors in present.values() for tensor in tensors}
     checkpoint.findings.append(_stale(index, files, held))
@@ -210,17 +208,11 @@ def _stale(index: Index, files: list[str], held: set[str]) -> Finding:
     )
 
 
-def _unnamed(checkpoint: Checkpoint, index: Index) -> list[str]:
-    named = set(index.files())
-    found = [file for file in shards.safetensors_files(checkpoint.folder) if file not in named]
-    return [file for file in found if not file.startswith("consolidated")]
-
-
-def _check_unnamed(checkpoint: Checkpoint, index: Index) -> None:
+def _check_unnamed(checkpoint: Checkpoint, copy: Copy, index: Index) -> None:
     """Files that the index does not name: never loaded, so their faults must not stop us."""
-    for file in _unnamed(checkpoint, index):
+    for file in unnamed(checkpoint.files, copy, index):
         try:
-            tensors = open_header(checkpoint.folder / file).tensors
+            tensors = read_header(checkpoint.files, copy.format, file).tensors
         except InputError as error:
             checkpoint.unchecked.append(Unchecked(f"{file}, which {index.file} does not name", str(error)))
             continue
@@ -228,10 +220,6 @@ def _check_unnamed(checkpoint: Checkpoint, index: Index) -> None:
 
 
 # --- both ways ---
-
-
-def _headers(folder: Path, files: Sequence[str]) -> dict[str, Header]:
-    return {file: open_header(folder / file, file) for file in files}
 
 
 def _tensors_by_file(headers: Mapping[str, Header]) -> dict[str, list[TensorInfo]]:
@@ -248,32 +236,20 @@ def _fill(checkpoint: Checkpoint, headers: Mapping[str, Header], index: Index | 
                 chosen[tensor.name] = tensor
         if header.metadata:
             checkpoint.metadata[file] = header.metadata
-        checkpoint.spans += _spans(checkpoint.folder / file, file, header)
+        checkpoint.spans += header.spans
+        checkpoint.findings += header.findings
+    checkpoint.config = checkpoint.config or next((h.config for h in headers.values() if h.config), None)
     order = [tensor for header in headers.values() for tensor in header.tensors]
     checkpoint.tensors = [tensor for tensor in order if chosen[tensor.name] is tensor]
     absent = [name for name, file in homes.items() if name not in chosen and file not in headers]
     checkpoint.names = [tensor.name for tensor in checkpoint.tensors] + absent
 
 
-def _spans(path: Path, file: str, header: Header) -> Iterator[Span]:
-    yield Span(file, 0, header.data_start, "the header")
-    for tensor in header.tensors:
-        if tensor.offset is not None:
-            yield Span(file, tensor.offset, tensor.offset + tensor.nbytes, tensor.name)
-    size = path.stat().st_size
-    yield Span(file, size, size, "the end of the file")
-
-
 def _set_pointers_aside(checkpoint: Checkpoint, files: Sequence[str]) -> list[str]:
     """The files that are real; what the others stand for is noted."""
-    real = []
-    for file in files:
-        size = pointer_size(checkpoint.folder / file)
-        if size is None:
-            real.append(file)
-        else:
-            checkpoint.pointer_sizes[file] = size
-    return real
+    sizes = {file: checkpoint.files.pointer_size(file) for file in files}
+    checkpoint.pointer_sizes.update({file: size for file, size in sizes.items() if size is not None})
+    return [file for file, size in sizes.items() if size is None]
 
 
 def _pointer_findings(checkpoint: Checkpoint, severity: Literal["error", "info"]) -> list[Finding]:
@@ -292,10 +268,6 @@ def _pointer_findings(checkpoint: Checkpoint, severity: Literal["error", "info"]
             "run git lfs pull, or download the files again",
         )
     ]
-
-
-def _add_second_copy(checkpoint: Checkpoint, chosen: Sequence[str]) -> None:
-    _add(checkpoint, shards.second_copy(checkpoint.folder, chosen))
 
 
 def _add(checkpoint: Checkpoint, finding: Finding | None) -> None:

@@ -1,15 +1,14 @@
-"""Reads `*.safetensors.index.json`: which file each tensor is promised to be in."""
+"""Reads `*.index.json`: which file each tensor is promised to be in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 
+from tracer.checkpoint.files import Files
 from tracer.checkpoint.json_object import read_object
 from tracer.errors import InputError
 
-SUFFIX = ".safetensors.index.json"
-DEFAULT_NAME = f"model{SUFFIX}"
 _NAME_LIMIT = 255
 """What file systems take."""
 
@@ -27,29 +26,22 @@ class Index:
         return list(dict.fromkeys(self.weight_map.values()))
 
 
-def find_index(folder: Path) -> Path | None:
-    """The folder's index; where several exist and none has the usual name, none of them is it."""
-    usual = folder / DEFAULT_NAME
-    if usual.exists():
-        return usual
-    found = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX))
-    return found[0] if len(found) == 1 else None
-
-
-def read_index(path: Path) -> Index:
-    content = read_object(path, "index.invalid", unique_keys=True)
+def read_index(files: Files, file: str) -> Index:
+    """The index in a file. Raises InputError."""
+    content = read_object(files, file, "index.invalid", unique_keys=True)
+    where = files.where(file)
     weight_map = content.get("weight_map")
     if not isinstance(weight_map, dict):
-        raise _invalid(path, f"weight_map: expected an object, found {type(weight_map).__name__}")
-    for tensor, file in weight_map.items():
-        fault = _fault(tensor, file)
+        raise _invalid(where, file, f"weight_map: expected an object, found {type(weight_map).__name__}")
+    for tensor, home in weight_map.items():
+        fault = _fault(tensor, home)
         if fault is not None:
-            raise _invalid(path, f"weight_map entry {tensor[:200]!a}: {fault}")
-    return Index(path.name, weight_map, _total_size(content.get("metadata")))
+            raise _invalid(where, file, f"weight_map entry {tensor[:200]!a}: {fault}")
+    return Index(file, weight_map, _total_size(content.get("metadata")))
 
 
-def _invalid(path: Path, message: str) -> InputError:
-    return InputError(f"{path}: {message}", code="index.invalid", subject=path.name)
+def _invalid(where: str, file: str, message: str) -> InputError:
+    return InputError(f"{where}: {message}", code="index.invalid", subject=file)
 
 
 def _fault(tensor: str, file: object) -> str | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from tracer.checkpoint.regular_file import read_all
+from tracer.checkpoint.files import Files, read_all
 from tracer.checkpoint.sniff import HEAD_BYTES, kind_of
 from tracer.errors import InputError
 
@@ -15,23 +14,23 @@ _LIMIT = 200_000_000
 """The largest index seen describes a million tensors in a tenth of this."""
 
 
-def read_object(path: Path, code: str, *, unique_keys: bool = False) -> dict[str, Any]:
-    """The JSON object in `path`; anything else is refused with `code`, or the code of what it really is."""
-    content = read_all(path, _LIMIT)
+def read_object(files: Files, file: str, code: str, *, unique_keys: bool = False) -> dict[str, Any]:
+    """The JSON object in a file; anything else is refused with `code`, or the code of what it really is."""
+    content, path = read_all(files, file, _LIMIT), files.where(file)
     kind = kind_of(content[:HEAD_BYTES])
     if kind is not None:
         raise InputError(
-            f"{path}: expected JSON, found {kind.what}; {kind.advice}", code=kind.code, subject=path.name
+            f"{path}: expected JSON, found {kind.what}; {kind.advice}", code=kind.code, subject=file
         )
     try:
         value = json.loads(content.decode("utf-8"), object_pairs_hook=unique_dict if unique_keys else None)
     except RecursionError:
-        raise InputError(f"{path}: JSON nested too deeply", code=code, subject=path.name) from None
+        raise InputError(f"{path}: JSON nested too deeply", code=code, subject=file) from None
     except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}", code=code, subject=path.name) from error
+        raise InputError(f"{path}: not valid JSON: {error}", code=code, subject=file) from error
     if not isinstance(value, dict):
         found = "null" if value is None else f"a {type(value).__name__}"
-        raise InputError(f"{path}: expected a JSON object, found {found}", code=code, subject=path.name)
+        raise InputError(f"{path}: expected a JSON object, found {found}", code=code, subject=file)
     return value
 
 

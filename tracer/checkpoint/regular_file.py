@@ -33,12 +33,3 @@ def open_regular(path: Path) -> BinaryIO:
             f"{path}: expected a regular file, found {kind}", code="file.wrong-format", subject=path.name
         )
     return os.fdopen(descriptor, "rb")
-
-
-def read_all(path: Path, limit: int) -> bytes:
-    """The whole of a file that must be small; one byte more than `limit` is refused unread."""
-    with open_regular(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise InputError(f"{path}: expected at most {limit} bytes, found more", subject=path.name)
-    return content

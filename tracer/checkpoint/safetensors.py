@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
+from mappings.proof.bytes import Span
 from tracer.checkpoint.dtypes import BITS
+from tracer.checkpoint.header import Header
 from tracer.checkpoint.json_object import DuplicateKey, unique_dict
 from tracer.checkpoint.regular_file import open_regular
 from tracer.checkpoint.sniff import HEAD_BYTES, kind_of
@@ -29,16 +30,6 @@ _ELEMENT_LIMIT = 2**57
 """Times 64 bits this still fits the 64-bit counters of other readers."""
 _FIELDS = {"dtype", "shape", "data_offsets"}
 _METADATA = "__metadata__"
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a safetensors file says of itself, verified against its size."""
-
-    tensors: list[TensorInfo]
-    """In the order in which they lie in the file."""
-    metadata: dict[str, str]
-    data_start: int
 
 
 class _Refusal(Exception):
@@ -56,14 +47,21 @@ def read_header(path: Path, name: str | None = None) -> list[TensorInfo]:
 
 
 def open_header(path: Path, name: str | None = None) -> Header:
-    """As `read_header`, with the metadata; reads the header and not a byte of the data."""
+    """As `read_header`, with the metadata."""
     with open_regular(path) as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        head = file.read(HEAD_BYTES)
-        wanted = _LENGTH_BYTES + min(_length(head), HEADER_LIMIT)
-        raw = head if len(head) >= wanted else head + file.read(wanted - len(head))
-    return parse_header(raw, size, name or path.name, str(path))
+        return read(file, file.seek(0, 2), name or path.name, str(path))
+
+
+def read(file: BinaryIO, size: int, name: str, where: str) -> Header:
+    """The header of a file of `size` bytes; of its data not a byte is read. Raises InputError."""
+    file.seek(0)
+    raw = file.read(_LENGTH_BYTES)
+    length = _length(raw)
+    if 2 <= length <= min(size - _LENGTH_BYTES, HEADER_LIMIT):
+        raw += file.read(length)
+    elif size > len(raw):
+        raw += file.read(min(size, HEAD_BYTES) - len(raw))  # enough to tell what it is instead
+    return parse_header(raw, size, name, where)
 
 
 def parse_header(raw: bytes, file_size: int, name: str, where: str | None = None) -> Header:
@@ -87,7 +85,12 @@ def _parse(raw: bytes, file_size: int, name: str) -> Header:
         TensorInfo(tensor, dtype, shape, name, start + begin, end - begin)
         for begin, end, tensor, dtype, shape in spans
     ]
-    return Header(tensors, metadata, start)
+    return Header(tensors, metadata, _accounted(spans, name, start, file_size))
+
+
+def _accounted(spans: Sequence[_Span], name: str, start: int, size: int) -> list[Span]:
+    data = [Span(name, start + begin, start + end, tensor) for begin, end, tensor, _, _ in spans]
+    return [Span(name, 0, start, "the header"), *data, Span(name, size, size, "the end of the file")]
 
 
 def _length(raw: bytes) -> int:

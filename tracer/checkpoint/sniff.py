@@ -22,7 +22,7 @@ _SAVE_AS = "convert it to safetensors"
 _POINTER = Kind("file.lfs-pointer", "a Git-LFS pointer, not the file it stands for", "run git lfs pull")
 _STARTS: list[tuple[tuple[bytes, ...], Kind]] = [
     ((LFS_MAGIC,), _POINTER),
-    ((b"GGUF",), Kind("file.wrong-format", "a GGUF file", "this version reads safetensors only")),
+    ((b"GGUF",), Kind("file.wrong-format", "a GGUF file", "name it .gguf")),
     ((b"PK\x03\x04",), Kind("file.wrong-format", "a zip archive (PyTorch .bin or .pt)", _SAVE_AS)),
     (
         (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),

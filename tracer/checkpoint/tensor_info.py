@@ -18,3 +18,5 @@ class TensorInfo:
     offset: int | None
     """Absolute byte in the file."""
     nbytes: int
+    strides: tuple[int, ...] | None = None
+    """In elements; None where the bytes are in row-major order, as they are outside of pickles."""

@@ -30,7 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL", help="a checkpoint folder or a .safetensors file")
     add("--tp", type=int, default=1, metavar="N", help="tensor-parallel size (default 1)")
-    add("--load-format", choices=["auto", "safetensors", "dummy"], default="auto",
+    add("--load-format", choices=["auto", "safetensors", "pt", "gguf", "dummy"], default="auto",
         help="dummy: run the loader on the meta device, no tensor bytes are read")  # fmt: skip
     add("--plan", action="store_true", help="stop after headers, plan and proofs; nothing is executed, no torch")
     add("--rank", type=int, metavar="R", help="trace one rank only")

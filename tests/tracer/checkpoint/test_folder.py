@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.hostile import HOSTILE, entry, file_of
 from tracer.checkpoint.folder import Checkpoint, open_checkpoint
-from tracer.errors import InputError
+from tracer.errors import InputError, UsageError
 
 
 def write_shard(folder: Path, file: str, *names: str, metadata: dict[str, str] | None = None) -> None:
@@ -70,7 +70,7 @@ def test_one_file_brings_its_config(two_shards: Path) -> None:
     checkpoint = open_checkpoint(two_shards / "model-00002-of-00002.safetensors")
     assert checkpoint.names == ["c"]
     assert checkpoint.config is not None
-    assert checkpoint.folder == two_shards
+    assert checkpoint.files.folder == two_shards
 
 
 def test_shards_in_a_subfolder(tmp_path: Path) -> None:
@@ -256,15 +256,43 @@ def test_consolidated_weights_alone_are_the_model(tmp_path: Path) -> None:
 
 def test_other_formats_beside_it(two_shards: Path) -> None:
     (two_shards / "pytorch_model.bin").write_bytes(b"")
-    (two_shards / "original").mkdir()
+    write_shard(two_shards, "original/consolidated.00.safetensors", "wk")
     checkpoint = open_checkpoint(two_shards)
     assert codes(checkpoint) == [("shards.second-copy", "info")]
-    assert checkpoint.findings[0].evidence["ignored"] == ["pytorch_model.bin", "original/"]
+    assert checkpoint.findings[0].evidence["ignored"] == ["original/", "pytorch_model.bin"]
 
 
 def test_a_merged_file_beside_its_shards(two_shards: Path) -> None:
     write_shard(two_shards, "merged.safetensors", "a", "b", "c")
     assert codes(open_checkpoint(two_shards)) == [("shards.second-copy", "warning")]
+
+
+def test_several_indexes_are_several_copies(two_shards: Path) -> None:
+    """Variants of one model: the usual name is read, what the other index names is no stray file."""
+    write_shard(two_shards, "model.fp16-00001-of-00001.safetensors", "a", "b", "c")
+    weight_map = dict.fromkeys("abc", "model.fp16-00001-of-00001.safetensors")
+    (two_shards / "model.fp16.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    checkpoint = open_checkpoint(two_shards)
+    assert codes(checkpoint) == [("shards.second-copy", "info")]
+    assert checkpoint.index is not None and checkpoint.index.file == "model.safetensors.index.json"
+    assert checkpoint.findings[0].evidence["ignored"] == ["model.fp16-00001-of-00001.safetensors"]
+
+
+def test_files_before_pointers_before_promises(two_shards: Path) -> None:
+    """A safetensors index whose files are pointers, and another whose files are here."""
+    for file in two_shards.glob("*.safetensors"):
+        write_pointer(two_shards, file.name, 100)
+    write_shard(two_shards, "b.safetensors", "a", "b", "c")
+    weight_map = dict.fromkeys("abc", "b.safetensors")
+    (two_shards / "b.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    checkpoint = open_checkpoint(two_shards)
+    assert checkpoint.index is not None and checkpoint.index.file == "b.safetensors.index.json"
+    assert checkpoint.state == "complete"
+
+
+def test_a_format_that_is_asked_for_and_not_there(two_shards: Path) -> None:
+    with pytest.raises(UsageError, match="--load-format gguf: .* found safetensors files"):
+        open_checkpoint(two_shards, "gguf")
 
 
 def test_a_damaged_file_that_nobody_loads_stops_nobody(two_shards: Path) -> None:
@@ -282,12 +310,11 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert "the folder is empty" in str(refusal(tmp_path))
 
 
-@pytest.mark.parametrize("file", ["pytorch_model.bin", "model.gguf"])
-def test_other_formats_alone(tmp_path: Path, file: str) -> None:
-    (tmp_path / file).write_bytes(b"GGUF")
-    error = refusal(tmp_path)
-    assert error.code == "file.wrong-format"
-    assert "reads safetensors" in str(error)
+def test_weights_one_level_down(tmp_path: Path) -> None:
+    """A folder of models is not a model."""
+    write_shard(tmp_path, "unet/model.safetensors", "a")
+    write_shard(tmp_path, "vae/model.safetensors", "b")
+    assert "in its sub-folders: unet, vae; name one" in str(refusal(tmp_path))
 
 
 def test_pointers_and_nothing_else(tmp_path: Path) -> None:

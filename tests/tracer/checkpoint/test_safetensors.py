@@ -16,7 +16,8 @@ from safetensors.numpy import save
 
 from fixtures.hostile import entry, file_of, framed
 from tracer.checkpoint.dtypes import BITS
-from tracer.checkpoint.safetensors import Header, open_header, parse_header, read_header
+from tracer.checkpoint.header import Header
+from tracer.checkpoint.safetensors import open_header, parse_header, read_header
 from tracer.errors import InputError
 
 names = st.text(min_size=1, max_size=12).filter(lambda name: name != "__metadata__")
@@ -157,7 +158,7 @@ def test_padding_after_the_json_belongs_to_the_header(tmp_path: Path) -> None:
     text = json.dumps({"a": entry()}).encode() + b"     "
     path = tmp_path / "model.safetensors"
     path.write_bytes(framed(text, bytes(8)))
-    assert read_header(path)[0].offset == open_header(path).data_start == 8 + len(text)
+    assert read_header(path)[0].offset == open_header(path).spans[0].stop == 8 + len(text)
 
 
 def test_a_long_header_is_read_whole(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""The files of a checkpoint, wherever they are: what everything above asks of a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from tracer.checkpoint.lfs import LIMIT, parse_pointer
+from tracer.checkpoint.regular_file import open_regular
+from tracer.errors import InputError
+
+
+class Files(Protocol):
+    """A folder here (`LocalFiles`), or a repository on the Hub (`hub.HubFiles`)."""
+
+    @property
+    def title(self) -> str:
+        """As the user named it."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the files can be mapped; None where their bytes are not on this machine."""
+
+    @property
+    def one_file(self) -> bool:
+        """Whether the user named one file, and nothing beside it counts as weights."""
+
+    def names(self) -> list[str]:
+        """Relative names in natural order, sub-folders with `/`: those of the top level and of one level below."""
+
+    def has(self, file: str) -> bool:
+        """Whether there is anything at this name, however deep."""
+
+    def size(self, file: str) -> int:
+        """Bytes."""
+
+    def open(self, file: str) -> BinaryIO:
+        """Seekable, for reading. Where remote, a read of n bytes is one request for n bytes."""
+
+    def pointer_size(self, file: str) -> int | None:
+        """Size of the file that a Git-LFS pointer at this name stands for; None if it is no pointer."""
+
+    def where(self, file: str) -> str:
+        """The file's name in messages."""
+
+
+class LocalFiles:
+    """A folder on this machine; or one file of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.one_file = not path.is_dir()
+        self.folder = path.parent if self.one_file else path
+
+    @property
+    def title(self) -> str:
+        return str(self.path)
+
+    def names(self) -> list[str]:
+        if self.one_file:
+            return [self.path.name]
+        return in_natural_order(_two_levels(self.folder))
+
+    def has(self, file: str) -> bool:
+        # A link that leads nowhere is there, and cannot be read: saying that it is missing would mislead.
+        path = self.folder / file
+        return path.exists() or path.is_symlink()
+
+    def size(self, file: str) -> int:
+        with self.open(file) as opened:
+            return opened.seek(0, 2)
+
+    def open(self, file: str) -> BinaryIO:
+        return open_regular(self.folder / file)
+
+    def pointer_size(self, file: str) -> int | None:
+        with self.open(file) as opened:
+            return parse_pointer(opened.read(LIMIT + 1))
+
+    def where(self, file: str) -> str:
+        return str(self.folder / file)
+
+
+def read_all(files: Files, file: str, limit: int) -> bytes:
+    """The whole of a file that must be small. Raises InputError for one of more than `limit` bytes, unread."""
+    with files.open(file) as opened:
+        content = opened.read(min(files.size(file), limit + 1))
+    if len(content) > limit:
+        raise InputError(f"{files.where(file)}: expected at most {limit} bytes, found more", subject=file)
+    return content
+
+
+def in_natural_order(names: Sequence[str]) -> list[str]:
+    """2 before 10."""
+    return sorted(names, key=_natural)
+
+
+def _natural(file: str) -> list[tuple[bool, int, str]]:
+    parts = re.split(r"(\d+)", file)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def _two_levels(folder: Path) -> list[str]:
+    return [name for entry in folder.iterdir() for name in (entry.name, *_inside(entry))]
+
+
+def _inside(entry: Path) -> list[str]:
+    """One level down is where publishers put second copies; further down is somebody else's."""
+    if entry.name.startswith(".") or not entry.is_dir():
+        return []
+    try:
+        return [f"{entry.name}/{below.name}" for below in entry.iterdir()]
+    except OSError:
+        # Whose content is needed is opened by name, and says then why it cannot be.
+        return []
