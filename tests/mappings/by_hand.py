@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fixtures.gguf_models import NAMES, in_halves
+
 Ids: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 Named: TypeAlias = Iterator[tuple[str, Ids]]
 Fields: TypeAlias = Mapping[str, Any]
@@ -310,6 +312,29 @@ def jamba(c: Fields, r: Rank) -> Named:
             yield from gated(r, ff)
 
 
+def hub_names(c: Fields, tensors: Mapping[str, Ids]) -> Mapping[str, Ids]:
+    """A checkpoint in GGUF as the Hub would have it: names, and the rows of q and k where they were reordered."""
+    if "token_embd.weight" not in tensors:
+        return tensors
+    known = {gguf: hub for hub, gguf in NAMES.items()}
+    in_order = c["architectures"][0].startswith("Qwen")
+    found: dict[str, Ids] = {}
+    for name, array in tensors.items():
+        module, leaf = name.rsplit(".", 1)
+        segments = module.split(".")
+        numbers = [s for s in segments if s.isdigit()]
+        template = ".".join("{}" if s.isdigit() else s for s in segments)
+        heads = {"attn_q": "num_attention_heads", "attn_k": "num_key_value_heads"}.get(segments[-1])
+        if heads and not in_order:
+            array = in_halves(array, c[heads])
+        if template.endswith("_exps"):
+            one = known[f"{template.removesuffix('_exps')}.{{}}"]
+            found |= {f"{one.format(*numbers, e)}.{leaf}": expert for e, expert in enumerate(array)}
+        else:
+            found[f"{known[template].format(*numbers)}.{leaf}"] = array
+    return found
+
+
 LOADERS: dict[str, Callable[[Fields, Rank], Named]] = {
     "LlamaForCausalLM": llama, "MistralForCausalLM": llama, "Qwen2ForCausalLM": llama, "Qwen3ForCausalLM": llama,
     "Phi3ForCausalLM": phi3, "MixtralForCausalLM": mixtral, "GPT2LMHeadModel": gpt2, "BloomForCausalLM": bloom,
@@ -320,4 +345,4 @@ LOADERS: dict[str, Callable[[Fields, Rank], Named]] = {
 
 def loaded(config: Fields, tensors: Mapping[str, Ids], tp: int, rank: int) -> dict[str, Ids]:
     """Every parameter of a rank."""
-    return dict(LOADERS[config["architectures"][0]](config, Rank(tensors, tp, rank)))
+    return dict(LOADERS[config["architectures"][0]](config, Rank(hub_names(config, tensors), tp, rank)))

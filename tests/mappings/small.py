@@ -62,6 +62,13 @@ CONFIGS: dict[str, Small] = {
     "mixtral": _decoder("MixtralForCausalLM", num_local_experts=3),
     "mixtral stacked": _decoder("MixtralForCausalLM/stacked", num_local_experts=3),
     "mixtral with one expert": _decoder("MixtralForCausalLM", num_local_experts=1),
+    "llama in gguf": _decoder("LlamaForCausalLM/gguf", head_dim=6),
+    "llama in gguf with biases": _decoder("LlamaForCausalLM/gguf", head_dim=6, attention_bias=True, mlp_bias=True),
+    "mistral in gguf": _decoder("MistralForCausalLM/gguf", head_dim=2, tie_word_embeddings=True),
+    "qwen2 in gguf": _decoder("Qwen2ForCausalLM/gguf", head_dim=6),
+    "qwen3 in gguf": _decoder("Qwen3ForCausalLM/gguf", head_dim=6),
+    "mixtral in gguf": _decoder("MixtralForCausalLM/gguf", head_dim=6, num_local_experts=3),
+    "mixtral in gguf by expert": _decoder("MixtralForCausalLM/gguf-per-expert", head_dim=6, num_local_experts=3),
     "gpt2": Small(
         "GPT2LMHeadModel",
         {

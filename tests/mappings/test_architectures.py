@@ -25,7 +25,7 @@ HOLE = re.compile(r"\{[a-z]+(:[a-z]+)?\}")
 LAYOUTS = {
     "part, hidden", "hidden, part", "hidden, ffn", "ffn, hidden", "head.dim, hidden", "head.part, hidden",
     "kv.part, hidden", "expert, part, hidden", "expert, hidden, ffn.part", "expert, ffn, hidden", "part, inner",
-    "part, 1, conv",
+    "part, 1, conv", "head.half.two, hidden", "kv.half.two, hidden",
 }  # fmt: skip
 """The layouts that are stated anywhere: each is a peculiarity of a checkpoint that somebody published."""
 
