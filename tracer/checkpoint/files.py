@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -27,6 +29,10 @@ class Files(Protocol):
     def one_file(self) -> bool:
         """Whether the user named one file, and nothing beside it counts as weights."""
 
+    @property
+    def at_once(self) -> int:
+        """How many files are best opened at the same time: several where each costs a wait for somebody's answer."""
+
     def names(self) -> list[str]:
         """Relative names in natural order, sub-folders with `/`: those of the top level and of one level below."""
 
@@ -49,6 +55,8 @@ class Files(Protocol):
 class LocalFiles:
     """A folder on this machine; or one file of it."""
 
+    at_once = 1
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.one_file = not path.is_dir()
@@ -59,9 +67,12 @@ class LocalFiles:
         return str(self.path)
 
     def names(self) -> list[str]:
-        if self.one_file:
-            return [self.path.name]
-        return in_natural_order(_two_levels(self.folder))
+        return list(self._names)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        # Asked for several times, and there are folders of a hundred thousand files.
+        return [self.path.name] if self.one_file else in_natural_order(_two_levels(self.folder))
 
     def has(self, file: str) -> bool:
         # A link that leads nowhere is there, and cannot be read: saying that it is missing would mislead.
@@ -73,6 +84,8 @@ class LocalFiles:
             return opened.seek(0, 2)
 
     def open(self, file: str) -> BinaryIO:
+        if not _is_text(file):
+            raise InputError(f"{self.where(file)}: expected a name in UTF-8; rename the file", subject=file)
         return open_regular(self.folder / file)
 
     def pointer_size(self, file: str) -> int | None:
@@ -85,11 +98,20 @@ class LocalFiles:
 
 def read_all(files: Files, file: str, limit: int) -> bytes:
     """The whole of a file that must be small. Raises InputError for one of more than `limit` bytes, unread."""
+    size = files.size(file)
+    if size > limit:
+        raise InputError(f"{files.where(file)}: expected at most {limit} bytes, found {size}", subject=file)
     with files.open(file) as opened:
-        content = opened.read(min(files.size(file), limit + 1))
-    if len(content) > limit:
-        raise InputError(f"{files.where(file)}: expected at most {limit} bytes, found more", subject=file)
-    return content
+        return opened.read(size)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can be written down; on Linux it may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def in_natural_order(names: Sequence[str]) -> list[str]:
@@ -103,15 +125,15 @@ def _natural(file: str) -> list[tuple[bool, int, str]]:
 
 
 def _two_levels(folder: Path) -> list[str]:
-    return [name for entry in folder.iterdir() for name in (entry.name, *_inside(entry))]
+    with os.scandir(folder) as entries:
+        return [name for entry in entries for name in (entry.name, *_inside(entry))]
 
 
-def _inside(entry: Path) -> list[str]:
+def _inside(entry: os.DirEntry[str]) -> list[str]:
     """One level down is where publishers put second copies; further down is somebody else's."""
-    if entry.name.startswith(".") or not entry.is_dir():
-        return []
     try:
-        return [f"{entry.name}/{below.name}" for below in entry.iterdir()]
+        folder = not entry.name.startswith(".") and entry.is_dir()
+        return [f"{entry.name}/{below}" for below in os.listdir(entry)] if folder else []
     except OSError:
-        # Whose content is needed is opened by name, and says then why it cannot be.
+        # Also of a link to itself. Whose content is needed is opened by name, and says then why it cannot be.
         return []
