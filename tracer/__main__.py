@@ -2,7 +2,11 @@
 
 import sys
 
-from tracer.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from tracer.cli import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:  # while still importing
+        print("tracer: interrupted", file=sys.stderr)
+        sys.exit(130)

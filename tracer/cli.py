@@ -1,6 +1,7 @@
 """`tracer` and `trace-load` (which is `tracer load`): parse, dispatch, turn what went wrong into one line.
 
-Exit status: 0 nothing wrong, 1 at least one finding of severity error, 2 bad usage or unreadable input.
+Exit status: 0 nothing wrong, 1 at least one finding of severity error, 2 bad usage or unreadable input; 130 after
+Ctrl-C and 143 after SIGTERM. Under torchrun all processes of a load exit with that of rank 0.
 """
 
 from __future__ import annotations
@@ -9,13 +10,19 @@ import argparse
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import ModuleType
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from tracer import torchrun
 from tracer.commands import audit, load, mappings
 from tracer.commands.output import printable
-from tracer.errors import InputError, TraceLoadError
+from tracer.errors import InputError, TraceLoadError, UsageError
+from tracer.interrupts import Terminated, exit_status, terminable
+
+if TYPE_CHECKING:
+    from tracer.execute import Crew
 
 DESCRIPTION = "Forensics for LLM checkpoints: where every tensor goes, proved and observed."
 COMMANDS = {"load": load, "audit": audit, "mappings": mappings}
@@ -26,6 +33,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse does, but a disk that is full is not passed over."""
+        print(message, end="", file=file or sys.stderr, flush=True)
 
 
 def trace_load(argv: Sequence[str] | None = None) -> int:
@@ -51,33 +62,80 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) -> int:
-    args = parser.parse_args(argv)
-    command: ModuleType = module or args.module
     try:
-        return int(command.run(args))
-    except TraceLoadError as error:
-        if args.debug:
+        place = torchrun.world()
+    except UsageError as error:
+        parser.error(str(error))
+    if place is not None and place.rank:
+        torchrun.silence()  # before parsing, as a bad option need be said only once
+    try:
+        args = parser.parse_args(argv)
+    except OSError as error:  # --help could not be printed
+        return _told(parser.prog, error)
+    command: ModuleType = module or args.module
+    if place is None or command is not load:
+        return _guarded(parser.prog, args.debug, lambda: _alone(command, args))
+
+    def lead(crew: Crew) -> int:
+        return _guarded(parser.prog, args.debug, lambda: _alone(load, args, crew))
+
+    return _guarded(parser.prog, args.debug, lambda: torchrun.together(place, args, lead))
+
+
+def _alone(command: ModuleType, args: argparse.Namespace, *more: Crew) -> int:
+    """Run a command to its end, which is that all it printed was taken."""
+    with terminable():
+        status = int(command.run(args, *more))
+        sys.stdout.flush()
+        return status
+
+
+def _guarded(prog: str, debug: bool, work: Callable[[], int]) -> int:
+    """What `work` returns, or the status for what it raised; with `debug` errors are let through."""
+    try:
+        return work()
+    except (KeyboardInterrupt, BrokenPipeError) as stop:
+        return _told(prog, stop)
+    except (TraceLoadError, sqlite3.Error, OSError) as error:
+        if debug:
             raise
-        code = f" [{error.code}]" if isinstance(error, InputError) and error.code else ""
-        print(printable(f"{parser.prog}: {error}{code}"), file=sys.stderr)
-        return 2
-    except sqlite3.Error as error:
-        if args.debug:
-            raise
-        print(f"{parser.prog}: the trace store cannot be read or written: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _told(prog, error)
+
+
+def _told(prog: str, error: BaseException) -> int:
+    """Say in one line what went wrong; the exit status."""
+    if isinstance(error, BrokenPipeError):
+        _abandon_output()  # the reader (head, less) has seen enough
         return 0
-    except OSError as error:
-        if args.debug:
-            raise
-        print(f"{parser.prog}: {error.strerror}: {error.filename or 'output'}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return 130
+    if isinstance(error, OSError):
+        _try_output()
+    print(printable(f"{prog}: {_line(error)}"), file=sys.stderr)
+    return exit_status(error) if isinstance(error, KeyboardInterrupt) else 2
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        what = "terminated" if isinstance(error, Terminated) else "interrupted"
+        return "; ".join([what, *getattr(error, "__notes__", [])])
+    if isinstance(error, sqlite3.Error):
+        return f"the trace store cannot be read or written: {error}"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or 'output'}"
+    return f"{error} [{error.code}]" if isinstance(error, InputError) and error.code else str(error)
+
+
+def _try_output() -> None:
+    """Let out what was printed before; if that is what failed, try no more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _abandon_output()
+
+
+def _abandon_output() -> None:
+    """Python would try once more at exit, and complain."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ def check_output(option: str, target: Path, inputs: Iterable[str | None]) -> Non
 def _check_target(option: str, target: Path) -> None:
     if not target.parent.is_dir():
         raise UsageError(f"cannot write {option} {target}: there is no folder {target.parent}")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        # Said now: the load may take an hour, and what it found could then not be written.
+        raise UsageError(f"cannot write {option} {target}: the folder {target.parent} is read-only")
     if target.exists() and not stat.S_ISREG(target.stat().st_mode):
         raise UsageError(f"cannot write {option} {target}: it is no plain file")
 

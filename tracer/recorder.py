@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import marshal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 Note: TypeAlias = list[Any]
 """`["param", name, shape, strides, dtype, tied to]` (all of a rank's parameters come first),
 `["move", tensor, param, row, shard, op, src offset, sizes, src strides, dst offset, dst strides]`, or
-`["pad", param, value, reason, dst offset, sizes, dst strides]`; offsets count from the tensor's first element."""
+`["pad", param, value, reason, dst offset, sizes, dst strides]`; offsets count from the tensor's first element.
+A rank's first notes are `["file", path, size, time, inode]` of the files that it is about to map."""
 Emit: TypeAlias = Callable[[Note], Any]
 UNKNOWN = "?"
 """The name of a storage that was not announced: a copy from or to somewhere else."""
@@ -88,11 +90,11 @@ class Spool:
     """Notes of one rank in a file, in batches that follow each other.
 
     Batches are marshalled, which costs a fifth of JSON; the file lives as long as the load, and only the interpreter
-    that runs the load reads it.
+    that runs the load reads it. Raises OSError, with the file's name, when its disk is full.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
+        self._file = path.open("wb", buffering=0)  # a batch is written at once, and what failed is not tried again
         self._notes: list[Note] = []
         self._due = time.monotonic() + FLUSH_SECONDS
 
@@ -105,9 +107,13 @@ class Spool:
 
     def flush(self) -> None:
         """Write out what is waiting."""
-        marshal.dump(self._notes, self._file)
-        self._file.flush()
+        data = memoryview(marshal.dumps(self._notes))
         self._notes.clear()
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._file.name) from error
 
     def __enter__(self) -> Spool:
         return self
@@ -115,18 +121,34 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.flush()
-        self._file.close()
+        with closing(self._file):
+            self.flush()
 
 
-def read_spool(path: Path) -> list[Note]:
-    """The notes of a rank; a last batch that was cut short is left out."""
-    notes: list[Note] = []
+def read_spool(path: Path) -> Iterator[list[Note]]:
+    """The batches of a rank's notes; a last one that was cut short is left out."""
     if not path.exists():
-        return notes
+        return
     with path.open("rb") as file:
         while True:
             try:
-                notes += marshal.load(file)
+                yield marshal.load(file)
             except (EOFError, ValueError, TypeError):
-                return notes
+                return
+
+
+class Tail:
+    """What a spool has grown by since the last look, for whoever reads it from afar."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+
+    def __call__(self) -> bytes:
+        if not self._path.exists():
+            return b""
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            data = file.read()
+        self._at += len(data)
+        return data

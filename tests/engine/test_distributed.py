@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.distributed import ProcessGroup, RankFailed, launch
+from engine.distributed import ProcessGroup
+from engine.launch import RankFailed, launch
 
 LIMIT = 10.0
 """Seconds from a rank's failure to the exception, with all ranks gone."""

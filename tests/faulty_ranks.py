@@ -1,0 +1,141 @@
+"""Loads in which something happens to a rank half-way; and the command with such a load, for tests from outside.
+
+    FAULT=KillsItself HALF_WAY=FILE python -m tests.faulty_ranks load DIR --tp 2
+
+Half-way is where the second layer begins; that it was reached, and by which processes, is written to HALF_WAY.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.loader import Loader
+from mappings.plan import Step
+from tracer import execute
+from tracer.prepare import Request
+
+LAYER = "model.layers.1."
+
+
+class HalfWay(Loader):
+    """Does something once, on one rank, before the second layer."""
+
+    RANK = 1
+    met = False
+
+    def place(self, step: Step, tensor: torch.Tensor, param: torch.Tensor) -> None:
+        if not self.met and step.param.startswith(LAYER) and self.rank == self.RANK:
+            self.met = True
+            time.sleep(0.3)  # notes wait a tenth of a second
+            self.recorder.filled(param[:0], 0.0, "half-way")  # ... and go with the next one
+            _mark(Path(os.environ["HALF_WAY"]))
+            self.happen()
+        super().place(step, tensor, param)
+
+    def happen(self) -> None:
+        raise NotImplementedError
+
+
+def _mark(path: Path) -> None:
+    """Complete as soon as it is there."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(f"{os.getpid()} {os.getppid()} {time.time()}")
+    partial.rename(path)
+
+
+class KillsItself(HalfWay):
+    def happen(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Raises(HalfWay):
+    def happen(self) -> None:
+        raise RuntimeError("planted failure\nwith a second line")
+
+
+class RunsOutOfMemory(HalfWay):
+    def happen(self) -> None:
+        torch.empty(1 << 55, dtype=torch.uint8)
+
+
+class LeavesAsShellsSay(HalfWay):
+    def happen(self) -> None:
+        os._exit(137)
+
+
+class CutsTheFile(HalfWay):
+    """The file shrinks to one page under the map."""
+
+    RANK = 0
+
+    def happen(self) -> None:
+        os.truncate(os.environ["FAULTY_FILE"], 4096)
+
+
+class ReadsWhatWasCut(CutsTheFile):
+    """... and is read through the map, past its new end."""
+
+    def happen(self) -> None:
+        super().happen()
+        for position in range(len(self.plan.tensors)):
+            self.source.tensor(position).sum()
+
+
+class RewritesTheFile(HalfWay):
+    """A byte changes in place, and nothing else can be seen of it."""
+
+    RANK = 0
+
+    def happen(self) -> None:
+        with Path(os.environ["FAULTY_FILE"]).open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"\x7f")
+
+
+class ReplacesTheFile(HalfWay):
+    """Another file of the same content takes its name, as a download that is renamed does."""
+
+    RANK = 0
+
+    def happen(self) -> None:
+        path = Path(os.environ["FAULTY_FILE"])
+        copy = path.with_suffix(".new")
+        copy.write_bytes(path.read_bytes())
+        copy.rename(path)
+
+
+class Waits(HalfWay):
+    """Long enough for a signal to come."""
+
+    def happen(self) -> None:
+        time.sleep(60)
+
+
+class WaitsOnRankZero(Waits):
+    RANK = 0
+
+
+load_rank_process = execute._rank_process
+
+
+def rank_process(
+    group: Any, request: Request, ranks: Sequence[int], spools: str, loader: object
+) -> execute.RankResult:  # fmt: skip
+    """A rank's work with the fault that the environment names."""
+    return load_rank_process(group, request, ranks, spools, globals()[os.environ["FAULT"]])
+
+
+if __name__ == "__main__":
+    from tests import faulty_ranks
+    from tracer.cli import main
+
+    execute._rank_process = faulty_ranks.rank_process
+    sys.exit(main())
