@@ -26,6 +26,10 @@ class WeightSource(Protocol):
     def tensor(self, position: int) -> torch.Tensor:
         """The tensor at a position of the plan's header."""
 
+    def copy(self, dst: torch.Tensor, src: torch.Tensor) -> None:
+        """What `dst.copy_(src)` does, however this source does it best; `src` is a view of the latest tensor."""
+        dst.copy_(src)
+
 
 def strided(tensor: torch.Tensor, view: View) -> torch.Tensor:
     """A view of a contiguous tensor; offsets count from the tensor's own first element."""
@@ -66,7 +70,10 @@ class Loader:
     def write(self, dst: torch.Tensor, src: torch.Tensor, step: Step) -> None:
         """The one primitive that writes checkpoint data to a parameter."""
         op = step.row.op
-        dst.copy_(TRANSFORMS[op](src) if op else src)
+        if op:
+            dst.copy_(TRANSFORMS[op](src))
+        else:
+            self.source.copy(dst, src)
         self.recorder.copied(src, dst, step.row.id, step.shard, op)
 
     def fill(self, params: Mapping[str, torch.Tensor]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,10 @@ from typing import Protocol
 import torch
 
 from engine.dtypes import TORCH
+from engine.loader import WeightSource
+from engine.runs import MappedBytes, OpenFile, Reader
 from mappings.plan import Stored
+from mappings.views import contiguous
 
 
 class Placed(Stored, Protocol):
@@ -21,24 +23,32 @@ class Placed(Stored, Protocol):
     def file(self) -> str | None: ...
     @property
     def offset(self) -> int | None: ...
+    @property
+    def strides(self) -> tuple[int, ...] | None:
+        """In elements; None: row-major."""
+
+    @property
+    def big_endian(self) -> bool: ...
 
 
 class MappedWeights:
-    """Tensors as views of mapped files: a rank touches the pages of its own slices and no others.
+    """Tensors as views of mapped files: a rank reads the bytes of its own slices and no others.
 
     `open_map` maps one file read-only. A data type that torch cannot hold raises ValueError.
     """
 
     def __init__(
-        self, folder: Path, tensors: Sequence[Placed], open_map: Callable[[Path], mmap.mmap]
+        self, folder: Path, tensors: Sequence[Placed], open_map: Callable[[Path], MappedBytes]
     ) -> None:  # fmt: skip
         self._folder = folder
         self._tensors = tensors
         self._open = open_map
-        self._maps: dict[str, mmap.mmap] = {}
+        self._files: dict[str, OpenFile] = {}
+        self._latest: OpenFile | None = None
+        self._reader = Reader()
 
     def tensor(self, position: int) -> torch.Tensor:
-        """A read-only view of the file's bytes, contiguous."""
+        """A read-only view of the file's bytes, contiguous; a copy where they are in another order."""
         info = self._tensors[position]
         if info.dtype not in TORCH:
             raise ValueError(f"{info.name} has data type {info.dtype}, which torch cannot hold")
@@ -46,21 +56,36 @@ class MappedWeights:
         if 0 in shape:
             return torch.empty(shape, dtype=TORCH[info.dtype])
         assert info.file is not None and info.offset is not None, "a tensor without bytes is not read"
-        count = 1
-        for size in shape:
-            count *= size
+        strides = info.strides or contiguous(shape)
+        count = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given buffer is not writable")
-            flat = torch.frombuffer(self._map(info.file), dtype=TORCH[info.dtype], count=count, offset=info.offset)
-        return flat.view(shape)
+            self._latest = self._file(info.file)
+            flat = torch.frombuffer(self._latest.mapped, dtype=TORCH[info.dtype], count=count, offset=info.offset)
+        flat = _swapped(flat) if info.big_endian else flat
+        return flat.as_strided(shape, strides).contiguous() if info.strides else flat.view(shape)
 
-    def _map(self, file: str) -> mmap.mmap:
-        if file not in self._maps:
-            self._maps[file] = self._open(self._folder / file)
-        return self._maps[file]
+    def copy(self, dst: torch.Tensor, src: torch.Tensor) -> None:
+        """`dst.copy_(src)`. Where `src` is seen to lie in the file of the latest tensor, long runs are read from it."""
+        if self._latest is None:
+            dst.copy_(src)
+        else:
+            self._reader.copy(dst, src, self._latest)
+
+    def _file(self, name: str) -> OpenFile:
+        if name not in self._files:
+            self._files[name] = OpenFile(self._open(self._folder / name))
+        return self._files[name]
 
 
-class MetaWeights:
+def _swapped(flat: torch.Tensor) -> torch.Tensor:
+    """A copy of big-endian elements with their bytes reversed; of complex numbers, those of each half."""
+    parts = torch.view_as_real(flat) if flat.is_complex() else flat
+    rows = parts.reshape(-1, 1).view(torch.uint8)
+    return rows.flip(1).contiguous().view(-1).view(flat.dtype)
+
+
+class MetaWeights(WeightSource):
     """Tensors that are only shapes: the loader runs as ever, and no byte exists."""
 
     def __init__(self, tensors: Sequence[Stored]) -> None:
@@ -68,4 +93,5 @@ class MetaWeights:
 
     def tensor(self, position: int) -> torch.Tensor:
         info = self._tensors[position]
-        return torch.empty(tuple(info.shape), dtype=TORCH[info.dtype], device="meta")
+        # What torch cannot hold (blocks of GGUF, sub-byte types) has elements all the same, and no bytes here.
+        return torch.empty(tuple(info.shape), dtype=TORCH.get(info.dtype, torch.uint8), device="meta")

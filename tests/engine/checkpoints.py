@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from engine.distributed import ProcessGroup
-from engine.loader import Loader
+from engine.loader import Loader, WeightSource
 from engine.models.contract import CausalLM
 from engine.models.registry import resolve
 from engine.parallel import Alone, Group, TensorParallel
@@ -148,8 +148,8 @@ class Header:
     shape: tuple[int, ...]
 
 
-class Checkpoint:
-    """The tensors of a folder, read by the safetensors library; a `WeightSource`."""
+class Checkpoint(WeightSource):
+    """The tensors of a folder, read by the safetensors library."""
 
     def __init__(self, folder: Path) -> None:
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text())

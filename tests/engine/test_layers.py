@@ -14,7 +14,7 @@ from engine.dtypes import TORCH
 from engine.layers.embedding import ParallelLMHead, VocabParallelEmbedding
 from engine.layers.linear import MergedColumnParallelLinear, QKVParallelLinear, RowParallelLinear
 from engine.layers.moe import route
-from engine.loader import Loader
+from engine.loader import Loader, WeightSource
 from engine.models import registry
 from engine.parallel import Alone, TensorParallel
 from engine.recorder import NullRecorder
@@ -58,7 +58,7 @@ def randomised(module: nn.Module) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Memory:
+class Memory(WeightSource):
     """A weight source of named tensors."""
 
     tensors: dict[str, Tensor]
