@@ -32,7 +32,10 @@ def test_the_refusal_names_its_code_and_its_file(name: str, path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_header(path)
     assert caught.value.code == HOSTILE[name].code
-    assert str(caught.value).startswith(f"{path}: ")
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert HOSTILE[name].says
+    assert not [words for words in HOSTILE[name].says if words not in message], message
 
 
 def test_the_refusal_is_one_readable_line(path: Path) -> None:
