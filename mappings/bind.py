@@ -19,7 +19,7 @@ from mappings.names import Domains, Indices, Pattern
 from mappings.params import Cut, Param, Part
 from mappings.rows import Architecture, Fill, Row, Skip, Tie
 from mappings.schemes import Scheme, scheme_of
-from mappings.sizes import Config, ConfigError, axes_of, domains_of, positions
+from mappings.sizes import MAX_TENSORS, Config, ConfigError, axes_of, domains_of, positions
 from mappings.views import Shape, View
 
 
@@ -130,7 +130,7 @@ class BoundRow:
 
     def param_indices(self, indices: Indices) -> Indices:
         """The position of the parameter that a tensor of this row belongs to."""
-        return tuple(indices[hole] for hole in self._holes)
+        return tuple([indices[hole] for hole in self._holes])
 
     @cached_property
     def _holes(self) -> tuple[int, ...]:
@@ -138,7 +138,25 @@ class BoundRow:
         return tuple(self.pattern.axes.index(axis) for axis in self.leaf.pattern.axes)
 
     def param_name(self, indices: Indices) -> str:
-        return self.leaf.pattern.name(self.param_indices(indices))
+        position = self.param_indices(indices)
+        name = self._param_names.get(position)
+        if name is None:
+            name = self._param_names[position] = self.leaf.pattern.name(position)
+        return name
+
+    @cached_property
+    def _param_names(self) -> dict[Indices, str]:
+        """Names that were asked for: the tensors of 256 experts lead to one."""
+        return {}
+
+    def shifting(self, indices: Indices) -> Indices:
+        """The positions that move the destination within its parameter, such as an expert's number."""
+        return tuple([indices[hole] for hole in self._shifting])
+
+    @cached_property
+    def _shifting(self) -> tuple[int, ...]:
+        own = set(self.leaf.pattern.axes)
+        return tuple(hole for hole, axis in enumerate(self.pattern.axes) if axis not in own)
 
 
 @lru_cache(maxsize=1 << 15)
@@ -221,11 +239,20 @@ class Binder:
         feeding = {p.name: [r for r in rows if r.slot.param.name == p.name] for p in params}
         leaves = {p.name: [self._leaf(p, x) for x in self._leaf_names(p, feeding[p.name])] for p in params}
         bound = [self._row(row, leaf) for row in rows for leaf in leaves[row.slot.param.name]]
+        self._check_count(bound)
         return Binding(
             self.arch, self.config, self.axes, self.domains, self.tp,
             tuple(leaf for found in leaves.values() for leaf in found), tuple(bound), self._skips(), ties,
             self._fills(leaves), self.scheme, tuple(self.by_header), tuple(self.findings),
         )  # fmt: skip
+
+    def _check_count(self, rows: Sequence[BoundRow]) -> None:
+        """Each number may be possible and their product not: every tensor is going to be enumerated."""
+        total, field = sum(row.count() for row in rows), self.arch.layers
+        if total > MAX_TENSORS:
+            layers = self.config.get(field)
+            message = f"config.json describes {total:,} tensors ({field} {layers}), expected at most {MAX_TENSORS:,}"
+            raise ConfigError(Finding("config.invalid", "error", field, message, {"field": field, "tensors": total}))
 
     def _scheme(self) -> Scheme | None:
         """The declared scheme; an unknown one is said and the weights are treated as unquantised."""
@@ -301,9 +328,10 @@ class Binder:
         return self.scheme.scale_layout(layout, parts[0]) if self.scheme else layout
 
     def _domain(self, pattern: Pattern) -> tuple[Sequence[int], ...]:
-        return tuple(
-            self.domains[h] if h in self.domains else range(positions(h, self.axes.size(h))) for h in pattern.holes
-        )  # fmt: skip
+        return tuple(self.domains[hole] if hole in self.domains else self._counted(hole) for hole in pattern.holes)
+
+    def _counted(self, axis: str) -> range:
+        return range(positions(self.arch.axes.get(axis, axis), self.axes.size(axis)))
 
     def _row(self, row: Row, leaf: Leaf) -> BoundRow:
         pattern = Pattern(row.leaf_name(leaf.leaf))

@@ -5,7 +5,7 @@ A check ends as *ok*, as findings, or as `Unchecked` with its reason; the last i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,3 +33,9 @@ class Unchecked:
 
     name: str
     reason: str
+
+
+def in_order(found: Iterable[Finding]) -> list[Finding]:
+    """Errors first; among equals as they came, causes before what follows from them."""
+    order = {"error": 0, "warning": 1, "info": 2}
+    return sorted(found, key=lambda finding: order[finding.severity])

@@ -7,9 +7,10 @@ A name whose own segments have braces is nobody's: no row can spell it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import TypeAlias
 
@@ -78,8 +79,11 @@ MOST_HOLES = 12
 """A name with more numbers in it is no name of a tensor; its numbers are taken as they stand."""
 
 
+@lru_cache(maxsize=1 << 17)
 def blank(name: str) -> tuple[str, Indices]:
     """A checkpoint name's template and the integers in its holes; `07` is no integer here, as nobody writes it.
+
+    Remembered, as choosing the rows, claiming and reporting all ask it of the same names.
 
     >>> blank("model.layers.3.mlp.experts.12.w1.weight")
     ('model.layers.{}.mlp.experts.{}.w1.weight', (3, 12))
@@ -89,10 +93,11 @@ def blank(name: str) -> tuple[str, Indices]:
     if len(segments) > MOST_HOLES and sum(map(is_index, segments)) > MOST_HOLES:
         return name, ()
     for position, segment in enumerate(segments):
-        if is_index(segment):
+        if segment.isdigit() and is_index(segment):
             indices.append(int(segment))
             segments[position] = HOLE
-    return ".".join(segments), tuple(indices)
+    # Thousands of names share a template: one string serves them all, and compares by identity.
+    return sys.intern(".".join(segments)), tuple(indices)
 
 
 def is_index(segment: str) -> bool:

@@ -5,18 +5,21 @@ The plan is columnar: one verdict a tensor, one list of laws a row. Moves are sp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
+from operator import contains
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from mappings.bind import Binding, BoundRow, Law, Leaf, is_fused
-from mappings.names import ANYTHING, Indices, Pattern, blank
+from mappings.names import ANYTHING, MOST_HOLES, Indices, Pattern, blank
 from mappings.params import VOCABULARY_MULTIPLE
 from mappings.rows import Skip, Tie
-from mappings.views import Box, Ranges, Shape, View, boxes, contiguous
+from mappings.views import Box, Ranges, Shape, View, boxes, contiguous, moved_on
 
 Owner: TypeAlias = BoundRow | Skip | Tie
+Candidate: TypeAlias = tuple[Owner, Pattern, tuple[Sequence[int], ...]]
+"""Who might claim a name, and at which positions of its holes."""
 Disposition: TypeAlias = Literal["loaded", "skipped", "unmapped"]
 
 
@@ -45,6 +48,34 @@ class Claim(NamedTuple):
         return "loaded" if isinstance(self.owner, BoundRow) else "skipped"
 
 
+class Place:
+    """A law at one position of the name axes that shift it: the same for every layer, another for every expert."""
+
+    def __init__(self, row: BoundRow, law: Law, indices: Indices) -> None:
+        self.law = law
+        self.dst = law.dst
+        self.by = sum(i * s for i, s in zip(indices, law.shift, strict=True))
+        if self.by:
+            self.dst = law.dst.shifted(self.by)
+        self.shard = _shard(law, indices)
+        self._row = row
+
+    @cached_property
+    def boxes(self) -> tuple[Box, ...]:
+        """The moves that a copy to this place is written down as."""
+        whole = self._row.leaf.form(self.law.rank).shape
+        unshifted = boxes(self._row.shape, self.law.src, whole, self.law.dst)
+        moved = moved_on(unshifted, whole, self.by) if self.by else unshifted
+        return boxes(self._row.shape, self.law.src, whole, self.dst) if moved is None else moved
+
+
+def _shard(law: Law, indices: Indices) -> str | int | None:
+    expert = next((i for i, s in zip(indices, law.shift, strict=True) if s), None)
+    if expert is not None and not law.part:
+        return expert
+    return f"{expert}.{law.part}" if expert is not None else law.part or None
+
+
 class Step(NamedTuple):
     """One copy that a rank makes: part of a tensor to part of a parameter."""
 
@@ -52,26 +83,26 @@ class Step(NamedTuple):
     """Position in the header."""
     row: BoundRow
     indices: Indices
-    law: Law
+    place: Place
     param: str
 
     @property
+    def law(self) -> Law:
+        return self.place.law
+
+    @property
     def src(self) -> View:
-        return self.law.src
+        return self.place.law.src
 
     @property
     def dst(self) -> View:
         """The destination at this tensor's positions of the name axes."""
-        by = sum(i * s for i, s in zip(self.indices, self.law.shift, strict=True))
-        return self.law.dst.shifted(by) if by else self.law.dst
+        return self.place.dst
 
     @property
     def shard(self) -> str | int | None:
         """The shard's name in the trace: q, gate, an expert's number ..., None for a parameter that is not fused."""
-        expert = next((i for i, s in zip(self.indices, self.law.shift, strict=True) if s), None)
-        if expert is not None and not self.law.part:
-            return expert
-        return f"{expert}.{self.law.part}" if expert is not None else self.law.part or None
+        return self.place.shard
 
 
 class Pad(NamedTuple):
@@ -98,21 +129,30 @@ class LoadPlan:
 
     def steps(self, rank: int) -> Iterator[Step]:
         """The copies of one rank, in file order."""
-        for position, row, indices, name in self._loaded:
-            for law in row.laws(rank):
-                yield Step(position, row, indices, law, name)
+        places = self._places[rank]
+        for position, row, indices, name, where in self._loaded:
+            own = places.get(where)
+            if own is None:
+                own = places[where] = [Place(row, law, indices) for law in row.laws(rank)]
+            for place in own:
+                yield Step(position, row, indices, place, name)
 
     @cached_property
-    def _loaded(self) -> list[tuple[int, BoundRow, Indices, str]]:
-        """The claimed tensors with the parameter that each leads to; the same for every rank."""
+    def _places(self) -> list[dict[tuple[BoundRow, Indices], list[Place]]]:
+        """On each rank, the places of a row at the positions that shift it, as far as they were asked for."""
+        return [{} for _ in range(self.tp)]
+
+    @cached_property
+    def _loaded(self) -> list[tuple[int, BoundRow, Indices, str, tuple[BoundRow, Indices]]]:
+        """The claimed tensors with the parameter that each leads to, and what tells its places; alike on every rank."""
         return [
-            (position, claim.owner, claim.indices, claim.owner.param_name(claim.indices))
-            for position, claim in enumerate(self.claims) if isinstance(claim.owner, BoundRow)
+            (position, row, indices, row.param_name(indices), (row, row.shifting(indices)))
+            for position, (row, indices, _) in enumerate(self.claims) if isinstance(row, BoundRow)
         ]  # fmt: skip
 
     def boxes(self, step: Step) -> tuple[Box, ...]:
         """The moves that a step is written down as."""
-        return boxes(step.row.shape, step.src, step.row.leaf.form(step.law.rank).shape, step.dst)
+        return step.place.boxes
 
     def pads(self, rank: int) -> Iterator[tuple[Pad, str]]:
         """The fills of one rank, with the parameter's name."""
@@ -197,7 +237,7 @@ class Claims:
 
     def __init__(self, binding: Binding) -> None:
         self.binding = binding
-        self._by_template: dict[str, list[tuple[Owner, Pattern, tuple[Sequence[int], ...]]]] = {}
+        self._by_template: dict[str, list[Candidate]] = {}
         self._below: list[tuple[Skip, tuple[str, ...], Pattern]] = []
         for row in binding.rows:
             self._add(row, row.pattern, row.domain)
@@ -222,11 +262,11 @@ class Claims:
         known = self.binding.domains
         return tuple(known[h] if h in known else range(self.binding.axes.size(h)) for h in pattern.holes)
 
-    def owners(self, template: str) -> list[tuple[Owner, Pattern, tuple[Sequence[int], ...]]]:
+    def owners(self, template: str) -> list[Candidate]:
         """All candidates for a blanked name."""
         return self._by_template.get(template, []) + self._under(template)
 
-    def _under(self, template: str) -> list[tuple[Owner, Pattern, tuple[Sequence[int], ...]]]:
+    def _under(self, template: str) -> list[Candidate]:
         segments = tuple(template.split("."))
         return [
             (skip, pattern, self._domain(pattern))
@@ -236,16 +276,23 @@ class Claims:
 
     def claim(self, names: Sequence[str]) -> list[Claim]:
         """The verdict on each name."""
-        candidates: dict[str, list[tuple[Owner, Pattern, tuple[Sequence[int], ...]]]] = {}
+        known: dict[str, tuple[list[Candidate], list[Ready]]] = {}
         claims = []
         for name in names:
             template, indices = blank(name)
             if "{" in name:
                 claims.append(_decide(self._under(template), indices))
                 continue
-            if template not in candidates:
-                candidates[template] = self.owners(template)
-            claims.append(_decide(candidates[template], indices))
+            found = known.get(template)
+            if found is None:
+                owners = self.owners(template)
+                found = known[template] = owners, _ready(owners)
+            for owner, inside in found[1]:
+                if all(map(contains, inside, indices)):
+                    claims.append(Claim(owner, indices[: len(inside)]))
+                    break
+            else:
+                claims.append(_decide(found[0], indices))
         return claims
 
     def templates(self) -> list[str]:
@@ -253,7 +300,21 @@ class Claims:
         return list(self._by_template)
 
 
-def _decide(found: Sequence[tuple[Owner, Pattern, tuple[Sequence[int], ...]]], indices: Indices) -> Claim:
+class Ready(NamedTuple):
+    """A candidate whose holes are all the integers of the template, or the first of them: most are."""
+
+    owner: Owner
+    inside: tuple[Set[int], ...]
+
+
+def _ready(found: Sequence[Candidate]) -> list[Ready]:
+    """The same candidates for a quick look; none if any has integers of its own, or the template too many."""
+    plain = all(literal is None for _, pattern, _ in found for literal in pattern.literals)
+    few = all(len(domain) == len(pattern.literals) <= MOST_HOLES for _, pattern, domain in found)
+    return [Ready(owner, tuple(map(frozenset, domain))) for owner, _, domain in found] if plain and few else []
+
+
+def _decide(found: Sequence[Candidate], indices: Indices) -> Claim:
     outside = None
     for owner, pattern, domain in found:
         own = pattern.positions(indices)

@@ -45,6 +45,20 @@ def declared(config: Mapping[str, Any]) -> str:
     raise ConfigError(Finding(code, "error", "architectures", message, {"found": repr(value)}))
 
 
+def candidates(config: Mapping[str, Any], extra: Sequence[Architecture] = ()) -> list[Architecture]:
+    """The dialects that config.json may mean. Raises ConfigError where there is none (`arch.unknown`, `config.*`)."""
+    known = [*extra, *installed()]
+    name = declared(config)
+    found = [arch for arch in known if name in (arch.name, *arch.also)]
+    found = [arch for arch in found if arch in extra] or found
+    if not found:
+        raise ConfigError(_unknown(name, known))
+    described = [arch for arch in found if all(config.get(k) == v for k, v in arch.requires.items())]
+    if not described:
+        raise ConfigError(_not_this_kind(found[0], config))
+    return described
+
+
 def choose(
     config: Mapping[str, Any], names: Collection[str] | None, tp: int, dtype: str, extra: Sequence[Architecture] = ()
 ) -> Choice:  # fmt: skip
@@ -52,21 +66,14 @@ def choose(
 
     Raises ConfigError (`arch.unknown`, `config.*`).
     """
-    known = [*extra, *installed()]
-    name = declared(config)
-    found = [arch for arch in known if arch.name == name]
-    found = [arch for arch in found if arch in extra] or found
-    if not found:
-        raise ConfigError(_unknown(name, known))
-    described = [arch for arch in found if all(config.get(k) == v for k, v in arch.requires.items())]
-    if not described:
-        raise ConfigError(_not_this_kind(found[0], config))
+    described = candidates(config, extra)
     templates = None if names is None else {blank(n)[0] for n in names}
     bound = [Binder(arch, config, tp, templates, dtype).bind() for arch in described]
     scores = {b.arch.id: _score(b, templates or set()) for b in bound}
     best = max(bound, key=lambda b: scores[b.arch.id])
     total = len(templates or ())
-    lost = {i: f"claims {n} of {total} name templates" for i, n in scores.items() if i != best.arch.id}
+    # A dialect that claims no name at all was never in question.
+    lost = {i: f"claims {n} of {total} name templates" for i, n in scores.items() if n and i != best.arch.id}
     return Choice(best, lost)
 
 
@@ -77,12 +84,20 @@ def _score(binding: Binding, templates: Collection[str]) -> int:
 
 def _unknown(name: str, known: Sequence[Architecture]) -> Finding:
     names = list(dict.fromkeys(arch.name for arch in known))
-    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    near = _nearest(name, names)
     offered = f"; nearest: {', '.join(near)}" if near else ""
     return Finding(
         "arch.unknown", "error", name, f"no rows for architecture {name}{offered}",
         {"nearest": near, "known": names}, fix="describe it with --mapping FILE (see `tracer mappings`)",
     )  # fmt: skip
+
+
+def _nearest(name: str, names: Sequence[str]) -> list[str]:
+    """By the whole name, or by what is left without the ending that most share: GGUF says `qwen3moe`."""
+    by_stem = {known.lower().removesuffix("forcausallm"): known for known in names}
+    stems = get_close_matches(name.lower().removesuffix("forcausallm"), by_stem, n=3, cutoff=0.6)
+    near = get_close_matches(name, names, n=3, cutoff=0.5) or [by_stem[stem] for stem in stems]
+    return near or get_close_matches(name, names, n=3, cutoff=0.1)
 
 
 def _not_this_kind(arch: Architecture, config: Mapping[str, Any]) -> Finding:

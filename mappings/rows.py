@@ -71,6 +71,8 @@ class Skip:
     why: str
     derived: bool = False
     """Whether the engine recomputes it (a rotary table, a causal mask)."""
+    at_most: str | None = None
+    """A layout that has at least as many elements, where the axes bound it: what files weigh is judged by it."""
     source: str = field(default_factory=_here, compare=False)
 
 
@@ -107,6 +109,8 @@ class Architecture:
 
     name: str
     """As in `architectures` of config.json."""
+    also: tuple[str, ...] = field(default=(), kw_only=True)
+    """Other names there under which the same tensors have been published."""
     axes: Mapping[str, str]
     """Axis -> size expression over config fields (see `mappings.sizes`)."""
     entries: tuple[Entry, ...]

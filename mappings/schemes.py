@@ -7,6 +7,7 @@ one F32 scale for each 128 x 128 block, `weight_scale_inv`; model card and `quan
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mappings.axes import Dim, Layout, blocks
@@ -45,17 +46,22 @@ class Scheme:
         return param.quantised
 
 
+_DECLARED_IN = ("quantization_config", "quantization", "compression_config")
+"""As Transformers, MLX and the first compressed-tensors call it."""
+
+
 def scheme_of(config: Config) -> Scheme | None:
     """The scheme that config.json declares. Raises ConfigError for one that is not known."""
-    declared = config.get("quantization_config")
-    if declared is None:
+    field = next((name for name in _DECLARED_IN if config.get(name) is not None), None)
+    if field is None:
         return None
+    declared = config.get(field)
     if not isinstance(declared, dict):
-        raise ConfigError(invalid("quantization_config", declared, "an object"))
+        raise ConfigError(invalid(field, declared, "an object"))
     method, block = declared.get("quant_method"), _block(declared.get("weight_block_size"))
     if method == "fp8" and block:
         return Scheme("fp8-block", "weight_scale_inv", "F8_E4M3", "F32", block)
-    raise ConfigError(_unsupported(method, block))
+    raise ConfigError(_unsupported(field, declared))
 
 
 def _block(value: object) -> tuple[int, int] | None:
@@ -64,10 +70,11 @@ def _block(value: object) -> tuple[int, int] | None:
     return (good[0], good[1]) if len(sizes) == len(good) == 2 else None
 
 
-def _unsupported(method: object, block: object) -> Finding:
+def _unsupported(field: str, declared: Mapping[str, object]) -> Finding:
+    told = {key: declared[key] for key in ("quant_method", "bits", "group_size", "mode") if key in declared}
+    said = ", ".join(f"{key} {value!r}"[:60] for key, value in told.items()) or "a scheme without quant_method"
     return Finding(
-        "quant.unsupported", "error", "quantization_config",
-        f"config.json declares quant_method {method!r}, for which there are no leaf layouts;"
-        " known: fp8 with weight_block_size",
-        {"quant_method": str(method), "weight_block_size": str(block)},
+        "quant.unsupported", "error", field,
+        f"config.json: {field} declares {said}, for which there are no leaf layouts; known: fp8 with weight_block_size",
+        {key: str(value) for key, value in told.items()},
     )  # fmt: skip

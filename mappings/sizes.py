@@ -21,6 +21,9 @@ MAX_SIZE = 1 << 40
 MAX_POSITIONS = 100_000
 """No name has a hole with more positions (layers, experts); every position is enumerated."""
 
+MAX_TENSORS = 2_000_000
+"""The largest models have a tenth of this."""
+
 
 class ConfigError(Exception):
     """A config field is missing or wrong; carries the finding."""
@@ -84,8 +87,17 @@ class Config:
         """`"attention_bias"`: the field is set to something true; `"layers == 2"`: to just that; either after `not`."""
         negated, positive = expression.startswith("not "), expression.removeprefix("not ")
         name, equals, wanted = positive.partition(" == ")
-        holds = str(self.get(name)) == wanted if equals else bool(self.get(name))
+        value = self.get(name)
+        if value is not None and (wanted.isdigit() or not equals):
+            self._check_flag(name, value)
+        holds = str(value) == wanted if equals else bool(value)
         return holds is not negated
+
+    def _check_flag(self, name: str, value: object) -> None:
+        """`"false"` is true to whoever only asks whether it is set. Raises ConfigError."""
+        if not isinstance(value, int) or not 0 <= value < MAX_SIZE:
+            expected = "true or false" if name in self.defaults else "true, false or a non-negative integer"
+            raise ConfigError(invalid(name, value, expected))
 
 
 def invalid(name: str, value: object, expected: str) -> Finding:
@@ -117,7 +129,7 @@ class Sizes(Mapping[str, int]):
         if axis not in self._known:
             value = self._evaluate(axis, self._expressions[axis])
             if not 0 < value < MAX_SIZE:
-                raise ConfigError(invalid(axis, value, "a positive size"))
+                raise ConfigError(invalid(self._spelled(self._expressions[axis]), value, "a positive size"))
             self._known[axis] = value
         return self._known[axis]
 
@@ -165,13 +177,22 @@ class Sizes(Mapping[str, int]):
         if right == 0:
             raise ConfigError(invalid(text, "a division by zero", "a size"))
         if left % right and not ceil:
-            raise ConfigError(_indivisible(text, left, right))
+            raise ConfigError(_indivisible(self._spelled(text), left, right))
         return -(-left // right)
+
+    def _spelled(self, text: str) -> str:
+        """A term in config fields: an axis is what its size was taken from, since nobody wrote `@kv` into a config."""
+        return " ".join(self._source(word[1:]) if word.startswith("@") else word for word in text.split())
+
+    def _source(self, axis: str) -> str:
+        alternatives = [part.strip() for part in self._expressions[axis].split("|")]
+        told = next((part for part in alternatives if self._term(part) is not None), alternatives[0])
+        return self._spelled(told)
 
 
 def _indivisible(text: str, left: int, right: int) -> Finding:
     return Finding(
-        "config.conflict", "error", text.split(maxsplit=1)[0].lstrip("@"),
+        "config.conflict", "error", text.split(maxsplit=1)[0],
         f"config.json: {text} = {left} / {right} is not an integer", {"expression": text, "left": left, "right": right},
     )  # fmt: skip
 

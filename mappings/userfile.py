@@ -46,6 +46,11 @@ def parse_mapping(text: str, known: Sequence[Architecture]) -> Architecture:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise MappingFileError(f"not TOML: {error}") from error
+    except RecursionError as error:
+        raise MappingFileError("TOML nested too deeply") from error
+    except ValueError as error:
+        # Python refuses to read it, for the time that it would take.
+        raise MappingFileError("it holds a number of more digits than any size has") from error
     check_fields(data, userchecks.FILE, "the file", ["architecture"])
     base = _base(data["architecture"], data.get("like"), known)
     extended = _extend(base, data["architecture"], data)

@@ -7,7 +7,7 @@ serves the plan and the observation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise, product
 from math import prod
@@ -80,6 +80,19 @@ def boxes(src_shape: Shape, src: View, dst_shape: Shape, dst: View) -> tuple[Box
             return found
         # From where it starts, a loop runs on into the next position of an outer dimension.
         unrolled.append(kept.pop())
+
+
+def moved_on(found: Sequence[Box], dst_shape: Shape, by: int) -> tuple[Box, ...] | None:
+    """The boxes of a copy when its destination lies `by` elements further; None where they run over an edge.
+
+    What `boxes` would say, for a fraction of its cost: only where the boxes begin depends on the offset.
+    """
+    steps = unravel(by, dst_shape)
+    moved = tuple(
+        Box(src, tuple((a + n, b + n, step) for (a, b, step), n in zip(dst, steps, strict=True)), perm)
+        for src, dst, perm in found
+    )  # fmt: skip
+    return moved if all(_within(box.dst, dst_shape) for box in moved) else None
 
 
 def _within(ranges: Ranges, shape: Shape) -> bool:

@@ -13,7 +13,10 @@ from tracer.cli import COMMANDS, main, trace_load
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-AREAS = "file|header|index|shards|tensor|param|experts|layers|fused|arch|shape|config|layout|tie|tp|audit|quant|mapping"
+AREAS = (
+    "file|header|index|shards|pickle|hub|tensor|param|experts|layers|fused|adapter|arch|shape|config|layout|tie|tp|quant"
+    "|mapping|audit"
+)
 CODE = re.compile(rf'"((?:{AREAS})\.[a-z]+(?:-[a-z]+)*)"')
 NOT_CODES = {"config.json"}
 

@@ -12,6 +12,8 @@ they cross into this package. Anything else that escapes is our bug.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mappings.findings import Finding
 
 
@@ -43,6 +45,8 @@ class InputError(TraceLoadError):
 class Refused(Exception):
     """The checkpoint cannot even be planned: one finding says why."""
 
-    def __init__(self, finding: Finding) -> None:
+    def __init__(self, finding: Finding, others: Sequence[Finding] = ()) -> None:
         super().__init__(finding.message)
         self.finding = finding
+        self.others = others
+        """What else is wrong with it, and would be if it could."""

@@ -6,6 +6,7 @@ Shapes and data types of parameters are those that were allocated, not those tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from mappings.plan import view_ranges
 from mappings.views import Box, Shape, View, boxes, contiguous
@@ -13,6 +14,9 @@ from tracer.checkpoint.dtypes import from_config
 from tracer.events import Padding, Parameter
 from tracer.recorder import UNKNOWN, Note
 from tracer.store import MoveRow, Store
+
+Views: TypeAlias = tuple[int, Shape, Shape, int, Shape]
+"""Source offset, sizes, source strides, destination offset, destination strides: the end of a note of a move."""
 
 
 class Observer:
@@ -24,6 +28,8 @@ class Observer:
         self._tensors = tensors
         self._fused = fused
         self._params: dict[str, Shape] = {}
+        self._known: dict[tuple[Shape, Shape, Views], tuple[Box, ...]] = {}
+        """Views say the same of every layer; what they mean need not be found out again."""
 
     def add(self, notes: Sequence[Note]) -> None:
         """Notes in the order in which they were made."""
@@ -39,19 +45,24 @@ class Observer:
         return Parameter(self._rank, name, tuple(shape), from_config(dtype) or dtype, name in self._fused, tied_to)
 
     def _move(self, note: Note) -> MoveRow:
-        _, tensor, param, row, shard, op, src_offset, sizes, src_strides, dst_offset, dst_strides = note
-        src = View(src_offset, tuple(sizes), tuple(src_strides))
-        dst = View(dst_offset, tuple(sizes), tuple(dst_strides))
-        return MoveRow(self._rank, tensor, row, shard, param, op, self._boxes(tensor, src, param, dst))
+        _, tensor, param, row, shard, op, *views = note
+        return MoveRow(self._rank, tensor, row, shard, param, op, self._boxes(tensor, param, tuple(views)))
 
-    def _boxes(self, tensor: str, src: View, param: str, dst: View) -> Iterable[Box]:
+    def _boxes(self, tensor: str, param: str, views: Views) -> tuple[Box, ...]:
         """What moved. From an unknown source the destination is still known; to an unknown one nothing is."""
-        if param not in self._params:
+        target = self._params.get(param)
+        if target is None:
             return ()
-        if tensor == UNKNOWN:
-            src = View(0, dst.sizes, contiguous(dst.sizes))
-        shape = dst.sizes if tensor == UNKNOWN else self._tensors[tensor]
-        return boxes(shape, src, self._params[param], dst)
+        shape = views[1] if tensor == UNKNOWN else self._tensors[tensor]
+        key = shape, target, views
+        found = self._known.get(key)
+        if found is None:
+            src_offset, sizes, src_strides, dst_offset, dst_strides = views
+            src = View(0, sizes, contiguous(sizes)) if tensor == UNKNOWN else View(src_offset, sizes, src_strides)
+            found = boxes(shape, src, target, View(dst_offset, sizes, dst_strides))
+            if tensor != UNKNOWN:
+                self._known[key] = found
+        return found
 
     def _pads(self, note: Note) -> Iterable[Padding]:
         _, param, value, reason, offset, sizes, strides = note

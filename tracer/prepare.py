@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,21 +13,31 @@ from fixtures.geometries import DEFAULT, geometry
 from mappings.architectures import BUILT_IN
 from mappings.bind import Binding
 from mappings.findings import Finding, Unchecked
+from mappings.mismatch import mismatch
 from mappings.plan import LoadPlan, Stored, plan
-from mappings.registry import choose
+from mappings.registry import candidates, choose, installed
 from mappings.rows import Architecture
 from mappings.sizes import ConfigError, invalid
 from mappings.synth import describe, synthesise
 from mappings.userfile import MappingFileError, parse_mapping
 from tracer.checkpoint.dtypes import from_config, nbytes
+from tracer.checkpoint.files import LocalFiles
 from tracer.checkpoint.folder import Checkpoint, open_checkpoint
+from tracer.checkpoint.hub.address import advice, is_hub_id
+from tracer.checkpoint.json_object import read_object
+from tracer.checkpoint.regular_file import open_regular
 from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.collection import uncollected
+from tracer.completing import completed
 from tracer.errors import InputError, Refused, UsageError
 from tracer.events import Run
 from tracer.store import Store
+from tracer.weighing import Weighed, weigh
 
 FLOATS = ("F32", "F16", "BF16", "F64")
 """Data types that parameters can have where no scheme says otherwise."""
+_LONGEST_MAPPING = 10_000_000
+"""Bytes; a thousand times those of the largest architecture."""
 
 LoadFormat = Literal["auto", "safetensors", "pt", "gguf", "dummy"]
 
@@ -49,6 +60,13 @@ class Request:
     """JSON object laid over config.json."""
     dtype: str | None = None
     device: str | None = None
+    revision: str | None = None
+    """Branch, tag or commit of a repository on the Hub."""
+
+    @property
+    def bytes_wanted(self) -> bool:
+        """Whether tensors are to be read."""
+        return not self.plan_only and self.load_format != "dummy"
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -73,33 +91,44 @@ class Prepared:
     """What did not come from files, in words."""
     findings: list[Finding] = field(default_factory=list)
     unchecked: list[Unchecked] = field(default_factory=list)
+    weighed: str = ""
+    """What the sizes of absent files have shown; empty where they were not weighed."""
 
 
+@uncollected()
 def prepare(request: Request) -> Prepared:
     """Headers and config to a plan. No bytes of tensors are read and torch is not imported."""
     only = request.load_format if request.load_format not in ("auto", "dummy") else None
-    checkpoint = open_checkpoint(Path(request.model), only) if request.model else None
+    checkpoint = _open(request, only)
     if only and (checkpoint is None or checkpoint.state != "complete"):
         raise UsageError(f"--load-format {only}: {request.model or 'no MODEL'} has no {only} files here")
-    config = _config(request, checkpoint)
+    config, told = _config(request, checkpoint)
     names = _names(checkpoint)
-    dtype = _dtype(request, config, checkpoint)
     mapping = _read_text(request.mapping) if request.mapping else None
+    extra = _extra(mapping, request.mapping)
     try:
-        chosen = choose(config, names, request.tp, dtype, _extra(mapping, request.mapping))
+        candidates(config, extra)
+        dtype = _dtype(request, config, checkpoint)
+        chosen = choose(config, names, request.tp, dtype, extra)
         tensors, fake = _tensors(checkpoint, chosen.binding, names)
         planned = plan(chosen.binding, tensors)
     except ConfigError as error:
-        raise Refused(error.finding) from error
+        raise _refused(error.finding, config, checkpoint) from error
     arch = chosen.binding.arch
-    found = [*chosen.binding.findings, *(checkpoint.findings if checkpoint else [])]
+    wrong = [finding for finding in chosen.binding.findings if finding.severity == "error"]
+    if wrong and checkpoint is not None:
+        # Its tensors are not what the rows describe, so that whatever they said of them would be wrong.
+        raise _refused(wrong[0], config, checkpoint)
+    weighed = weigh(checkpoint, planned, dtype) if checkpoint else Weighed()
+    found = [*told, *chosen.binding.findings, *weighed.findings]
+    title = checkpoint.files.title if checkpoint else request.geometry
     return Prepared(
-        request, _title(request), _folder(checkpoint), planned, _infos(tensors),
+        _pinned(request, checkpoint), title, _folder(checkpoint), planned, _infos(tensors),
         Run(
-            _title(request), arch.name, request.tp, request.load_format, "engine", request.ranks,
+            title, arch.name, request.tp, request.load_format, "engine", request.ranks,
             not request.plan_only, config, mapping, dtype, arch.dialect,
         ),
-        checkpoint, chosen.lost if names else {}, fake, found, list(checkpoint.unchecked) if checkpoint else [],
+        checkpoint, chosen.lost if names else {}, fake, found, weighed.unchecked, weighed.checked,
     )  # fmt: skip
 
 
@@ -107,13 +136,44 @@ def _folder(checkpoint: Checkpoint | None) -> Path:
     return (checkpoint.files.folder if checkpoint else None) or Path()
 
 
-def _title(request: Request) -> str:
-    return request.model or request.geometry
+def _open(request: Request, only: str | None) -> Checkpoint | None:
+    """What MODEL is: a path, a repository on the Hub, or nothing. An existing path is never a repository."""
+    model, revision = request.model, request.revision
+    if model and is_hub_id(model):
+        from tracer.checkpoint.hub.opening import open_repository
+
+        return open_repository(model, revision, only, request.bytes_wanted)
+    if revision is not None:
+        found = model or "no MODEL"
+        raise UsageError(f"--revision {revision}: expected a repository on the Hub (org/name), found {found}")
+    if model is None:
+        return None
+    if not os.path.lexists(model):
+        raise InputError(f"{model}: no such file or folder{advice(model)}", subject=model)
+    return open_checkpoint(Path(model), only)
 
 
-def _config(request: Request, checkpoint: Checkpoint | None) -> dict[str, Any]:
+def _pinned(request: Request, checkpoint: Checkpoint | None) -> Request:
+    """The request for the processes of the ranks: they are to read this very folder, whatever a name means by then."""
+    if checkpoint is None or checkpoint.files.folder is None or not request.model or not is_hub_id(request.model):
+        return request
+    return replace(request, model=str(checkpoint.files.folder), revision=None)
+
+
+def _refused(finding: Finding, config: Mapping[str, Any], checkpoint: Checkpoint | None) -> Refused:
+    """Why there is no plan, and what can be said of the files without one."""
+    others = list(checkpoint.findings) if checkpoint else []
+    arch = next((a for a in installed() if config.get("architectures") == [a.name]), None)
+    names = (_names(checkpoint) if arch and finding.code == "config.missing-field" else None) or []
+    other = mismatch(arch, names) if arch and names else None
+    return Refused(other, [finding, *others]) if other else Refused(finding, others)
+
+
+def _config(request: Request, checkpoint: Checkpoint | None) -> tuple[dict[str, Any], list[Finding]]:
+    """config.json, or what stands for it, completed; and what is to be said about that."""
+    found: list[Finding] = []
     if request.config_path:
-        config = _json_object(_config_file(request.config_path), "--hf-config-path")
+        config = _config_file(Path(request.config_path))
     elif checkpoint is None:
         config = geometry(request.geometry)
     elif checkpoint.config is None:
@@ -121,24 +181,29 @@ def _config(request: Request, checkpoint: Checkpoint | None) -> dict[str, Any]:
             "config.missing", "error", "config.json", f"{request.model} has no config.json",
             fix="give one with --hf-config-path DIR",
         )  # fmt: skip
-        raise Refused(finding)
+        raise Refused(finding, checkpoint.findings)
     else:
-        config = dict(checkpoint.config)
+        config, found = completed(checkpoint.config, checkpoint.files)
     if request.overrides:
         config |= _json_object(request.overrides, "--hf-overrides")
-    return config
+    return config, found
 
 
-def _config_file(path: str) -> str:
-    file = Path(path)
-    return _read_text(str(file / "config.json" if file.is_dir() else file))
+def _config_file(path: Path) -> dict[str, Any]:
+    """The config.json that `--hf-config-path` names, or that is in the folder which it names."""
+    files = LocalFiles(path)
+    return read_object(files, path.name if files.one_file else "config.json", "config.invalid")
 
 
 def _read_text(path: str) -> str:
+    with open_regular(Path(path)) as file:
+        content = file.read(_LONGEST_MAPPING + 1)
+    if len(content) > _LONGEST_MAPPING:
+        raise InputError(f"{path}: expected at most {_LONGEST_MAPPING} bytes, found more", subject=path)
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}", subject=path) from error
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected UTF-8, byte {error.start} is not", subject=path) from error
 
 
 def _json_object(text: str, option: str) -> dict[str, Any]:
@@ -171,7 +236,7 @@ def _dtype(request: Request, config: Mapping[str, Any], checkpoint: Checkpoint |
     if spelled not in (None, "auto"):
         known = from_config(spelled) if isinstance(spelled, str) else None
         if known not in FLOATS:
-            raise Refused(invalid("torch_dtype", spelled, "float32, float16 or bfloat16"))
+            raise ConfigError(invalid("torch_dtype", spelled, "float32, float16 or bfloat16"))
         return known
     weights: dict[str, int] = {}
     for tensor in checkpoint.tensors if checkpoint else []:
@@ -197,7 +262,9 @@ def _tensors(
         return synthesise(binding), ["names, shapes and data types (from config.json)", "the bytes"]
     if checkpoint is not None and checkpoint.state == "index-only":
         stub = plan(binding, [_Named(name) for name in names])
-        return describe(names, stub.claims), ["shapes and data types (from the rows)", "the bytes"]
+        real = {tensor.name: tensor for tensor in checkpoint.tensors}
+        told: list[Stored] = [real.get(t.name, t) for t in describe(names, stub.claims)]
+        return told, ["shapes and data types (from the rows)", "the bytes"]
     return checkpoint.tensors if checkpoint else [], []
 
 

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from mappings.findings import Finding
+from tracer.checkpoint.regular_file import open_regular
 from tracer.errors import InputError
 from tracer.events import End, Event, Move, Padding, Parameter, Run, Tensor, from_json
 from tracer.outputs import is_store
@@ -14,8 +15,7 @@ from tracer.store import Store, add_events
 
 def open_trace(path: Path) -> Store:
     """A store, or JSON Lines read into one. Raises InputError with the line that is wrong."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such trace", subject=str(path))
+    open_regular(path).close()  # or say what stands in its place
     return Store.open(path) if is_store(path) else _read_lines(path)
 
 
@@ -30,7 +30,6 @@ def _read_lines(path: Path) -> Store:
         raise InputError(f"{path}: cannot be read as JSON Lines: {error}", subject=str(path)) from error
     if not store.count("run"):
         raise InputError(f"{path}: expected a trace, found no records", subject=str(path))
-    store.index()
     return store
 
 

@@ -5,6 +5,7 @@ The static half is `tracer.prepare`; `tracer.execute` drives the engine, and onl
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -13,19 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mappings.bind import is_fused
-from mappings.findings import Finding
+from mappings.findings import Finding, in_order
 from mappings.plan import Claim
 from mappings.proof import Proof, Span, findings, prove
 from mappings.rows import Skip, Tie
-from tracer.audit import Audit, audit
-from tracer.errors import Refused, UsageError
+from tracer.collection import uncollected
+from tracer.errors import InputError, Refused, UsageError
 from tracer.events import Check, End, Padding, Parameter, Tensor
+from tracer.globs import matching
 from tracer.prepare import Prepared, Request, prepare
 from tracer.resources import peak_rss
 from tracer.store import MoveRow, Store
 
 if TYPE_CHECKING:
-    from tracer.execute import LoaderFactory
+    from tracer.audit import Audit
+    from tracer.execute import Crew, LoaderFactory
 
 LARGEST_TP = 4096
 """More ranks than any engine cuts a model for; a larger number is a slip."""
@@ -40,9 +43,11 @@ class Told:
     ranks: int | None = None
     tensor: str | None = None
     param: str | None = None
+    everything: bool = False
+    """All of them, whatever is looked at: the trace is kept."""
 
     def wants(self, tensor: str, param: str) -> bool:
-        if not self.tensor and not self.param:
+        if self.everything or (not self.tensor and not self.param):
             return True
         return fnmatchcase(tensor, self.tensor or "") or fnmatchcase(param, self.param or "")
 
@@ -63,6 +68,8 @@ class Result:
     why_not: str = ""
     """Why what was loaded cannot generate; empty where it can, or where nothing was loaded."""
     failure: str | None = None
+    damage: InputError | None = None
+    """What ended the load, where it was its input."""
 
     @property
     def findings(self) -> list[Finding]:
@@ -74,27 +81,53 @@ class Result:
         return self.failure is not None or any(f.severity == "error" for f in self.findings)
 
 
+@uncollected()
 def run(
-    request: Request, save: Path | None = None, loader: LoaderFactory | None = None, told: Told = EVERYTHING
+    request: Request, save: Path | None = None, loader: LoaderFactory | None = None, told: Told = EVERYTHING,
+    crew: Crew | None = None,
 ) -> Result:  # fmt: skip
     """Do what was asked, with another loader than the engine's if one is given.
 
     `told` is how much of a plan that is not executed is spelled out: a terabyte's moves take seconds to write down.
+    `crew` are the other processes that torchrun started, where it did.
 
-    Raises UsageError, InputError, and Refused for a checkpoint without a plan.
+    Raises UsageError, InputError, and Refused for a checkpoint without a plan. A load that is cut short, by a file
+    that changes while it is read or by a signal, leaves in `save` what was observed until then.
     """
     started = time.monotonic()
     _check(request)
     prepared = prepare(request)
+    _check_globs(prepared, told)
     proofs = prove(prepared.plan, _spans(prepared), _shapes_known(prepared), _names_known(prepared))
     store = Store.new(save)
     try:
-        result = _trace(prepared, proofs, store, loader, told)
+        result = _trace(prepared, proofs, store, loader, told, crew)
         _finish(result, started)
+    except KeyboardInterrupt as stop:
+        _cut_short(Result(prepared, proofs, store, None, "interrupted", failure="interrupted"), save, stop)
+        raise
+    except sqlite3.Error as error:
+        store.discard()
+        raise UsageError(f"cannot write {save or 'the trace'}: {error}") from error
     except BaseException:
         store.discard()
         raise
+    if result.damage:
+        store.close()
+        raise result.damage
     return result
+
+
+def _cut_short(result: Result, save: Path | None, stop: KeyboardInterrupt) -> None:
+    """Keep what was observed, where the load had begun and a file was asked for; without an audit."""
+    store = result.store
+    try:
+        if save is not None and result.prepared.run.observed and store.count("param"):
+            store.index()
+            _finish(result, 0.0)
+            stop.add_note(f"what was observed until then is in {save}")
+    finally:
+        store.discard()
 
 
 def _check(request: Request) -> None:
@@ -104,6 +137,14 @@ def _check(request: Request) -> None:
         raise UsageError(f"--device {request.device}: expected cpu or cuda")
     if request.rank is not None and not 0 <= request.rank < request.tp:
         raise UsageError(f"--rank {request.rank}: expected 0 to {request.tp - 1} with --tp {request.tp}")
+
+
+def _check_globs(prepared: Prepared, told: Told) -> None:
+    """A slip of the pen is said before a load of minutes, not after it. Raises UsageError."""
+    if told.tensor:
+        matching("--tensor", told.tensor, [info.name for info in prepared.infos])
+    if told.param:
+        matching("--param", told.param, [*dict(prepared.plan.params()), *prepared.plan.tied()])
 
 
 def _shapes_known(prepared: Prepared) -> bool:
@@ -120,14 +161,15 @@ def _spans(prepared: Prepared) -> list[Span] | None:
 
 
 def _trace(
-    prepared: Prepared, proofs: list[Proof], store: Store, loader: LoaderFactory | None, told: Told
+    prepared: Prepared, proofs: list[Proof], store: Store, loader: LoaderFactory | None, told: Told,
+    crew: Crew | None,
 ) -> Result:  # fmt: skip
     """Execute the plan if nothing forbids it; else the trace holds the plan's own moves and says so."""
     hindrance = _hindrance(prepared, proofs)
     store.set_run(prepared.run)
     store.add_tensors(_tensor_records(prepared))
     if hindrance is None:
-        return _observe(prepared, proofs, store, loader)
+        return _observe(prepared, proofs, store, loader, crew)
     prepared.run = replace(prepared.run, observed=False)
     store.set_run(prepared.run)
     if all(proof.holds for proof in proofs if proof.name in ("axes", "ranks")):
@@ -151,27 +193,33 @@ def _hindrance(prepared: Prepared, proofs: list[Proof]) -> str | None:
     return None
 
 
-def _observe(prepared: Prepared, proofs: list[Proof], store: Store, loader: LoaderFactory | None) -> Result:
+def _observe(
+    prepared: Prepared, proofs: list[Proof], store: Store, loader: LoaderFactory | None, crew: Crew | None
+) -> Result:  # fmt: skip
     from tracer import execute
+    from tracer.audit import audit
 
     request = prepared.request
-    execute.refuse_unloadable(prepared)
     if request.load_format == "dummy" or not _shapes_known(prepared):
         done = execute.on_meta(prepared, store, request.ranks, loader)
     else:
-        device = execute.pick_device(request.device, len(request.ranks))
-        done = execute.in_processes(prepared, store, request.ranks, device, loader)
-    store.index()
+        execute.refuse_unloadable(prepared)
+        device = execute.pick_device(request.device, len(request.ranks), crew)
+        done = execute.in_processes(prepared, store, device, loader, crew)
     checked = audit(store, prepared.plan)
-    return Result(prepared, proofs, store, checked, done.where, done.why_not, done.failure)
+    return Result(prepared, proofs, store, checked, done.where, done.why_not, done.failure, done.damage)
 
 
 def _tensor_records(prepared: Prepared) -> Iterable[Tensor]:
+    known: dict[int, tuple[str, str | None, str | None]] = {}
     for info, claim in zip(prepared.infos, prepared.plan.claims, strict=True):
-        row, reason = _verdict(prepared.plan.binding.arch.id, claim)
-        yield Tensor(
-            info.name, info.dtype, info.shape, info.file, info.offset, info.nbytes, claim.disposition, row, reason
-        )  # fmt: skip
+        # Few entries claim all tensors; each one that nobody claims has a reason of its own.
+        verdict = known.get(id(claim.owner))
+        if verdict is None:
+            verdict = claim.disposition, *_verdict(prepared.plan.binding.arch.id, claim)
+            if claim.owner is not None:
+                known[id(claim.owner)] = verdict
+        yield Tensor(info.name, info.dtype, info.shape, info.file, info.offset, info.nbytes, *verdict)
 
 
 def _verdict(arch: str, claim: Claim) -> tuple[str | None, str | None]:
@@ -211,10 +259,9 @@ def _add_planned(prepared: Prepared, store: Store, told: Told) -> None:
         )  # fmt: skip
     for rank in prepared.request.ranks[: told.ranks]:
         store.add_moves(
-            MoveRow(rank, names[s.tensor], s.row.id, s.shard, s.param, s.row.op, planned.boxes(s))
-            for s in planned.steps(rank) if told.wants(names[s.tensor], s.param)
+            MoveRow(rank, names[tensor], row.id, place.shard, param, row.op, place.boxes)
+            for tensor, row, _, place, param in planned.steps(rank) if told.wants(names[tensor], param)
         )  # fmt: skip
-    store.index()
 
 
 def _checks(result: Result) -> Iterator[Check]:
@@ -237,9 +284,10 @@ def _finish(result: Result, started: float) -> None:
     """Findings in the order of causes, then the totals."""
     found = [*result.prepared.findings, *findings(result.proofs)]
     found += result.audit.findings if result.audit else []
-    order = {"error": 0, "warning": 1, "info": 2}
+    damage = result.damage.finding() if result.damage else None
+    found += [damage] if damage else []
     store = result.store
-    store.set_findings(sorted(found, key=lambda f: order[f.severity]))
+    store.set_findings(in_order(found))
     store.set_checks(_checks(result))
     if result.failure is None:
         seconds = time.monotonic() - started

@@ -11,12 +11,12 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mappings.findings import Finding
-from mappings.views import Box, Ranges
+from mappings.views import Box
+from tracer.cells import box_of, perm_text, ranges_of, ranges_text, shape_of, shape_text, shard_of, shard_text
 from tracer.errors import InputError, UsageError
 from tracer.events import (
     Check,
@@ -27,14 +27,12 @@ from tracer.events import (
     Run,
     Tensor,
     finding_to_dict,
-    ranges_from_json,
-    ranges_to_json,
 )
 from tracer.outputs import partial_of
 
 SCHEMA = """
 CREATE TABLE run (value TEXT NOT NULL);
-CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE tensor (id INTEGER PRIMARY KEY, name INTEGER NOT NULL UNIQUE, dtype TEXT, shape TEXT, file INTEGER,
                      offset INTEGER, nbytes INTEGER, disposition TEXT, row INTEGER, reason TEXT);
 CREATE TABLE param (id INTEGER PRIMARY KEY, rank INTEGER NOT NULL, name INTEGER NOT NULL, shape TEXT, dtype TEXT,
@@ -58,10 +56,12 @@ CREATE VIEW params AS SELECT p.id, p.rank, n.text AS name, p.shape, p.dtype, p.f
 CREATE VIEW pads AS SELECT d.id, d.rank, n.text AS param, d.dst, d.value, d.reason FROM pad d
     JOIN name n ON n.id = d.param;
 """
-INDEXES = """
-CREATE INDEX IF NOT EXISTS move_param ON move (param, rank);
-CREATE INDEX IF NOT EXISTS move_tensor ON move (tensor, rank);
-"""
+INDEXES = (
+    "CREATE UNIQUE INDEX IF NOT EXISTS name_text ON name (text)",
+    "CREATE INDEX IF NOT EXISTS move_param ON move (param, rank)",
+    "CREATE INDEX IF NOT EXISTS move_tensor ON move (tensor, rank)",
+)
+"""Made when all is in, which is several times faster than keeping them up to date."""
 
 
 class MoveRow(NamedTuple):
@@ -84,86 +84,115 @@ class Store:
         self._final = final
         self._partial = partial
         self._names: dict[str, int] = {}
-        self._boxes: dict[tuple[Ranges, Ranges, tuple[int, ...] | None], int] = {}
+        self._boxes: dict[Box, int] = {}
+        self._new_names: list[tuple[int, str]] = []
+        self._new_boxes: list[tuple[int, str, str, str | None]] = []
+        self._indexed = False
 
     @classmethod
     def new(cls, path: Path | None = None) -> Store:
         """An empty store, in memory or in a file beside `path`. Raises UsageError when that cannot be written."""
         partial = partial_of(path) if path else None
         try:
-            db = sqlite3.connect(partial or ":memory:", isolation_level=None)
-            db.execute("PRAGMA journal_mode = OFF")
-            db.execute("PRAGMA synchronous = OFF")
-            db.executescript(SCHEMA)
+            store = cls(sqlite3.connect(partial or ":memory:", isolation_level=None), path, partial)
+            store._begin()
         except sqlite3.Error as error:
+            if partial:
+                partial.unlink(missing_ok=True)
             raise UsageError(f"cannot write {path}: {error}") from error
-        db.execute("BEGIN")
-        return cls(db, path, partial)
+        return store
+
+    def _begin(self) -> None:
+        try:
+            self.db.execute("PRAGMA journal_mode = OFF")
+            self.db.execute("PRAGMA synchronous = OFF")
+            self.db.executescript(SCHEMA)
+            self.db.execute("BEGIN")
+        except sqlite3.Error:
+            self.close()
+            raise
 
     @classmethod
     def open(cls, path: Path) -> Store:
         """A saved store. Raises InputError when the file is none."""
         try:
             db = _read_only(path)
-            found = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            try:
+                found = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            except sqlite3.Error:
+                db.close()
+                raise
         except sqlite3.Error as error:
             raise InputError(f"{path}: expected a trace store (SQLite), found: {error}", subject=str(path)) from error
         if not {"run", "move", "tensor"} <= found:
             raise InputError(f"{path}: an SQLite file, but no trace: tables are {sorted(found)}", subject=str(path))
-        return cls(db)
+        store = cls(db)
+        store._indexed = True
+        return store
 
     def name(self, text: str) -> int:
         """The number of a name, given out when first seen."""
-        if text not in self._names:
-            number = len(self._names) + 1
-            self.db.execute("INSERT INTO name VALUES (?, ?)", (number, text))
-            self._names[text] = number
-        return self._names[text]
+        number = self._names.get(text)
+        if number is None:
+            number = self._names[text] = len(self._names) + 1
+            self._new_names.append((number, text))
+        return number
 
     def _optional(self, text: str | None) -> int | None:
         return None if text is None else self.name(text)
 
-    def box(self, src: Ranges, dst: Ranges, perm: tuple[int, ...] | None) -> int:
+    def box(self, block: Box) -> int:
         """The number of a block, given out when first seen."""
-        key = (src, dst, perm)
-        number = self._boxes.get(key)
+        number = self._boxes.get(block)
         if number is None:
-            number = self._boxes[key] = len(self._boxes) + 1
-            texts = (number, _text(src), _text(dst), json.dumps(perm) if perm else None)
-            self.db.execute("INSERT INTO box VALUES (?, ?, ?, ?)", texts)
+            number = self._boxes[block] = len(self._boxes) + 1
+            self._new_boxes.append((number, ranges_text(block.src), ranges_text(block.dst), perm_text(block.perm)))
         return number
+
+    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Rows of one table, after the names and blocks that they mention."""
+        # Ctrl-C may come between two of these, and what is asked for again then must not be there twice.
+        self.db.executemany("INSERT OR IGNORE INTO name VALUES (?, ?)", self._new_names)
+        self._new_names.clear()
+        self.db.executemany("INSERT OR IGNORE INTO box VALUES (?, ?, ?, ?)", self._new_boxes)
+        self._new_boxes.clear()
+        if rows:
+            self.db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
     def set_run(self, run: Run) -> None:
         self.db.execute("DELETE FROM run")
         self.db.execute("INSERT INTO run VALUES (?)", (json.dumps(asdict(run)),))
 
     def add_tensors(self, tensors: Iterable[Tensor]) -> None:
-        rows = (
-            (self.name(t.name), t.dtype, json.dumps(t.shape), self._optional(t.file), t.offset, t.nbytes,
-             t.disposition, self._optional(t.row), t.reason)
+        name, optional = self.name, self._optional
+        rows = [
+            (None, name(t.name), t.dtype, shape_text(t.shape), optional(t.file), t.offset, t.nbytes,
+             t.disposition, optional(t.row), t.reason)
             for t in tensors
-        )  # fmt: skip
-        self.db.executemany("INSERT INTO tensor VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", list(rows))
+        ]  # fmt: skip
+        self._insert("tensor", rows)
 
     def add_params(self, params: Iterable[Parameter]) -> None:
-        rows = (
-            (p.rank, self.name(p.name), json.dumps(p.shape), p.dtype, p.fused, self._optional(p.tied_to))
+        rows = [
+            (None, p.rank, self.name(p.name), shape_text(p.shape), p.dtype, p.fused, self._optional(p.tied_to))
             for p in params
-        )  # fmt: skip
-        self.db.executemany("INSERT INTO param VALUES (NULL, ?, ?, ?, ?, ?, ?)", list(rows))
+        ]  # fmt: skip
+        self._insert("param", rows)
 
     def add_moves(self, rows: Iterable[MoveRow]) -> None:
         """In the order in which they happened."""
-        name, box = self.name, self.box
+        name, box, names, boxes = self.name, self.box, self._names.get, self._boxes.get
+        # Numbers begin with 1, and nearly always one is there.
         flat = [
-            (rank, name(tensor), name(row), json.dumps(shard), name(param), box(*block), op)
+            (None, rank, names(tensor) or name(tensor), names(row) or name(row), shard_text(shard),
+             names(param) or name(param), boxes(block) or box(block), op)
             for rank, tensor, row, shard, param, op, blocks in rows for block in blocks
         ]  # fmt: skip
-        self.db.executemany("INSERT INTO move VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", flat)
+        self._insert("move", flat)
 
     def add_pads(self, pads: Iterable[Padding]) -> None:
-        rows = [(p.rank, self.name(p.param), _text(p.dst), p.value, p.reason) for p in pads]
-        self.db.executemany("INSERT INTO pad VALUES (NULL, ?, ?, ?, ?, ?)", rows)
+        rows = [(None, p.rank, self.name(p.param), ranges_text(p.dst), p.value, p.reason) for p in pads]
+        self._insert("pad", rows)
 
     def set_findings(self, findings: Iterable[Finding]) -> None:
         """Replace the findings."""
@@ -192,11 +221,16 @@ class Store:
         self.db.execute("INSERT INTO finish VALUES (?)", (json.dumps(asdict(end)),))
 
     def index(self) -> None:
-        """Make look-ups by parameter and by tensor fast; call it once everything is in."""
-        self.db.executescript(INDEXES)
+        """Make look-ups by parameter and by tensor fast: for a complete file, or when one is first asked for."""
+        if not self._indexed:
+            for statement in INDEXES:
+                self.db.execute(statement)
+        self._indexed = True
 
     def commit(self) -> None:
         """Give a file store its final name. Until then nothing is at that name."""
+        if self._partial:
+            self.index()
         if self.db.in_transaction:
             self.db.execute("COMMIT")
         if self._partial and self._final:
@@ -208,9 +242,13 @@ class Store:
             self.db = _read_only(self._final)
             self._partial = None
 
+    def close(self) -> None:
+        """Let go of the file, or of the memory."""
+        self.db.close()
+
     def discard(self) -> None:
         """Close; a file store that was not committed is removed."""
-        self.db.close()
+        self.close()
         if self._partial:
             self._partial.unlink(missing_ok=True)
 
@@ -240,12 +278,12 @@ class Store:
         """In file order."""
         for row in self.db.execute("SELECT name, dtype, shape, file, offset, nbytes, disposition, row, reason"
                                    " FROM tensors ORDER BY id"):  # fmt: skip
-            yield Tensor(row[0], row[1], tuple(json.loads(row[2])), *row[3:])
+            yield Tensor(row[0], row[1], shape_of(row[2]), *row[3:])
 
     def params(self, rank: int) -> Iterator[Parameter]:
         query = "SELECT rank, name, shape, dtype, fused, tied_to FROM params WHERE rank = ? ORDER BY id"
         for row in self.db.execute(query, (rank,)):
-            yield Parameter(row[0], row[1], tuple(json.loads(row[2])), row[3], bool(row[4]), row[5])
+            yield Parameter(row[0], row[1], shape_of(row[2]), row[3], bool(row[4]), row[5])
 
     def moves(
         self, rank: int | None = None, tensor: str | None = None, param: str | None = None
@@ -253,27 +291,18 @@ class Store:
         """In the order in which they happened, optionally of one rank, tensor or parameter."""
         wanted = {"rank": rank, "tensor": tensor, "param": param}
         given = {k: v for k, v in wanted.items() if v is not None}
+        if tensor is not None or param is not None:
+            self.index()
         where = " AND ".join(f"{key} = :{key}" for key in given)
         query = "SELECT rank, tensor, row, shard, param, src, dst, perm, op FROM moves"
         for row in self.db.execute(f"{query}{' WHERE ' + where if where else ''} ORDER BY id", given):
-            perm = tuple(json.loads(row[7])) if row[7] else None
-            shard = json.loads(row[3])
-            yield Move(row[0], row[1], row[2], shard, row[4], _ranges(row[5]), _ranges(row[6]), perm, row[8])
-
-    def blocks(self, by: str, side: str, rank: int | None = None) -> dict[str, tuple[Ranges, ...]]:
-        """The blocks on one side ("src", "dst") of all moves, in a fixed order, by "tensor" or "param"."""
-        where = "WHERE m.rank = ?" if rank is not None else ""
-        query = f"SELECT n.text, group_concat(m.box) FROM move m JOIN name n ON n.id = m.{by} {where} GROUP BY m.{by}"
-        text = {row[0]: row[1] for row in self.db.execute(f"SELECT id, {side} FROM box")}
-        return {
-            name: tuple(_ranges(text[b]) for b in sorted(map(int, boxes.split(","))))
-            for name, boxes in self.db.execute(query, () if rank is None else (rank,))
-        }  # fmt: skip
+            box = box_of(*row[5:8])
+            yield Move(row[0], row[1], row[2], shard_of(row[3]), row[4], *box, row[8])
 
     def pads(self, rank: int) -> Iterator[Padding]:
         query = "SELECT rank, param, dst, value, reason FROM pads WHERE rank = ? ORDER BY id"
         for row in self.db.execute(query, (rank,)):
-            yield Padding(row[0], row[1], _ranges(row[2]), row[3], row[4])
+            yield Padding(row[0], row[1], ranges_of(row[2]), row[3], row[4])
 
     def findings(self) -> list[Finding]:
         return [Finding(**json.loads(row[0])) for row in self.db.execute("SELECT value FROM finding ORDER BY id")]
@@ -281,15 +310,6 @@ class Store:
 
 def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-
-
-def _text(ranges: Ranges) -> str:
-    return json.dumps(ranges_to_json(ranges), separators=(",", ":"))
-
-
-@lru_cache(maxsize=1 << 16)
-def _ranges(text: str) -> Ranges:
-    return ranges_from_json(json.loads(text))
 
 
 def add_events(store: Store, moves: Sequence[Move]) -> None:

@@ -35,6 +35,7 @@ ROWS: list[Entry] = [
 
 BLOOM = Architecture(
     "BloomForCausalLM",
+    also=("BloomModel",),  # the first uploads, without the head, which is tied
     axes={
         "hidden": "hidden_size | n_embed", "head": "n_head | num_attention_heads", "dim": "@hidden / @head",
         "ffn": "4 * @hidden", "vocab": "vocab_size",

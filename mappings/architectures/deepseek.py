@@ -9,7 +9,7 @@ from mappings.architectures.llama import INPUT, NORMS, OUTPUT, ROTARY
 from mappings.names import Domains
 from mappings.params import experts, linear, norm, plain
 from mappings.rows import Architecture, Entry, Row, Skip
-from mappings.sizes import Config
+from mappings.sizes import Config, positions
 
 Q_A_NORM = norm("model.layers.{layer}.self_attn.q_a_layernorm", "q_rank", when="q_lora_rank")
 KV_A_NORM = norm("model.layers.{layer}.self_attn.kv_a_layernorm", "kv_rank")
@@ -97,8 +97,10 @@ def layers(config: Config) -> Domains:
     total, first = config.require("num_hidden_layers"), config.count("first_k_dense_replace")
     every = config.size("moe_layer_freq") or 1
     moe = [i for i in range(total) if i >= first and i % every == 0]
-    after = range(total, total + config.count("num_nextn_predict_layers"))
-    return {"layer:moe": moe, "layer:dense": [i for i in range(total) if i not in set(moe)], "layer:mtp": after}
+    routed = set(moe)
+    more = positions("num_nextn_predict_layers", config.count("num_nextn_predict_layers"))
+    dense = [i for i in range(total) if i not in routed]
+    return {"layer:moe": moe, "layer:dense": dense, "layer:mtp": range(total, total + more)}
 
 
 def _deepseek(name: str, flags: dict[str, object]) -> Architecture:

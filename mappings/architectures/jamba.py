@@ -68,9 +68,10 @@ def layers(config: Config) -> Domains:
     total = range(config.require("num_hidden_layers"))
     attention = _every(config, "attn_layer", total)
     moe = _every(config, "expert_layer", total) if config.require("num_experts") > 1 else []
+    attending, routed = set(attention), set(moe)
     return {
-        "layer:attention": attention, "layer:mamba": [i for i in total if i not in attention],
-        "layer:moe": moe, "layer:dense": [i for i in total if i not in moe],
+        "layer:attention": attention, "layer:mamba": [i for i in total if i not in attending],
+        "layer:moe": moe, "layer:dense": [i for i in total if i not in routed],
     }  # fmt: skip
 
 

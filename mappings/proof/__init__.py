@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from mappings.findings import Finding, Unchecked
 from mappings.plan import LoadPlan
 from mappings.proof.axes import prove_axes
+from mappings.proof.blocks import prove_blocks
 from mappings.proof.bytes import Span, prove_bytes
 from mappings.proof.names import prove_names
 from mappings.proof.ranks import prove_ranks
@@ -40,10 +41,18 @@ def prove(
         lambda: prove_slots(plan, None if names_known else NO_NAMES),
         lambda: prove_axes(plan.binding),
         lambda: prove_sizes(plan) if shapes_known else _skipped("sizes", missing),
-        lambda: prove_ranks(plan.binding),
+        lambda: _ranks(plan),
         lambda: prove_bytes(spans) if spans is not None else _skipped("bytes", missing),
     ]  # fmt: skip
     return [part() for part in parts]
+
+
+def _ranks(plan: LoadPlan) -> Proof:
+    """Where the cuts are legal, blocks of quantised tensors are looked at too."""
+    proof = prove_ranks(plan.binding)
+    if proof.holds:
+        proof.findings.extend(prove_blocks(plan))
+    return proof
 
 
 def _skipped(name: str, reason: str) -> Proof:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mappings.bind import BoundRow
 from mappings.findings import Finding
+from mappings.ggml import BLOCKS
 from mappings.names import collapse
 from mappings.plan import LoadPlan
 
@@ -25,7 +26,7 @@ def prove_dtypes(plan: LoadPlan) -> list[Finding]:
 
 
 def _compare(row: BoundRow, dtype: str, names: list[str]) -> Finding | None:
-    if row.leaf.dtype in FLOATS and dtype not in FLOATS:
+    if row.leaf.dtype in FLOATS and dtype not in FLOATS and dtype not in BLOCKS:
         return _finding(
             "quant.missing", row, dtype, names, f"without scales or a scheme that says what its {dtype} values mean"
         )

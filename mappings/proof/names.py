@@ -10,6 +10,7 @@ from mappings.bind import Binding, BoundRow
 from mappings.findings import Finding, Unchecked
 from mappings.names import Pattern, blank, collapse
 from mappings.plan import Claims, LoadPlan, Owner
+from mappings.proof.slots import unfilled
 from mappings.proof.verdict import Proof
 from mappings.rows import Skip, Tie
 
@@ -55,12 +56,42 @@ def _unmapped(plan: LoadPlan) -> list[Finding]:
         if claim.owner is None:
             names.setdefault(claim.reason or "", []).append(tensor.name)
     known = Claims(plan.binding).templates()
-    found = []
+    found = _strangers(plan, names)
     for reason, unmapped in _by_cause(names).items():
         for subject, count in collapse(unmapped):
             template = blank(unmapped[0])[0] if count == len(unmapped) else subject
             found.append(_no_row(subject, count, reason, get_close_matches(template, known, n=3, cutoff=0.6)))
     return found
+
+
+def _strangers(plan: LoadPlan, names: dict[str, list[str]]) -> list[Finding]:
+    """Takes from `names` the modules that no row has anything to do with, if every parameter is filled without them.
+
+    A tower for images on a language model: what the rows describe is complete, and what is left over is not theirs.
+    """
+    prefixes, rows = plan.binding.arch.prefixes, plan.binding.rows
+    homes = {(prefix + row.pattern.text).partition(".")[0] for row in rows for prefix in prefixes}
+    modules: dict[str, list[str]] = {}
+    for name in (name for unmapped in names.values() for name in unmapped):
+        module, dot, _ = name.partition(".")
+        if dot and module not in homes and "{" not in name:
+            modules.setdefault(module, []).append(name)
+    if not modules or unfilled(plan):
+        return []
+    gone = {name for own in modules.values() for name in own}
+    for reason, unmapped in names.items():
+        names[reason] = [name for name in unmapped if name not in gone]
+    return [_module(module, own, plan.binding.arch.name) for module, own in modules.items()]
+
+
+def _module(module: str, names: list[str], arch: str) -> Finding:
+    return Finding(
+        "tensor.unmapped", "warning", f"{module}.**",
+        f"{module}.**: {len(names)} tensors of a module that {arch} does not have; every parameter is filled without"
+        " them, and loaders that refuse unknown names stop",
+        {"tensors": len(names), "templates": [template for template, _ in collapse(names)]},
+        fix="correct `architectures` in config.json, or take the module out",
+    )  # fmt: skip
 
 
 def _by_cause(names: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -102,9 +133,11 @@ def _twice(plan: LoadPlan) -> list[Finding]:
 
 
 def _stored_ties(plan: LoadPlan) -> list[Finding]:
+    stated = plan.binding.config.fields
     return [
         Finding(
-            "tie.conflict", "warning", tensor.name,
+            # Where only the class ties by default, many publishers store the copy and nobody misses it.
+            "tie.conflict", "info" if stated.get(claim.owner.when) is None else "warning", tensor.name,
             f"{tensor.name} is stored although {claim.owner.when} says it is"
             f" {claim.owner.to.leaf_name('weight')}: not read",
             {"to": claim.owner.to.leaf_name("weight"), "flag": claim.owner.when},

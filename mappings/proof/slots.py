@@ -16,7 +16,7 @@ def prove_slots(plan: LoadPlan, without_header: str | None = None) -> Proof:
     found = [f for leaf in plan.binding.leaves for f in _table(plan.binding, leaf)]
     if without_header:
         return Proof("slots", found, unchecked=Unchecked("slots", without_header))
-    found += _unfilled(plan)
+    found += unfilled(plan)
     return Proof("slots", found, checked=f"{len(plan.binding.leaves)} parameter templates")
 
 
@@ -72,7 +72,7 @@ def _slot(leaf: Leaf, part: str, rank: int, problem: str, rows: list[BoundRow]) 
     )  # fmt: skip
 
 
-def _unfilled(plan: LoadPlan) -> list[Finding]:
+def unfilled(plan: LoadPlan) -> list[Finding]:
     """Tensors that rows expect and the header lacks, by row; whole layers and experts are named as such."""
     present: dict[str, set[Indices]] = {}
     for claim in plan.claims:

@@ -500,6 +500,27 @@ def test_a_stored_head_that_is_tied_is_a_warning() -> None:
     assert finding.evidence == {"to": "model.embed_tokens.weight", "flag": "tie_word_embeddings"}
 
 
+def test_a_stored_head_that_only_the_class_ties_is_worth_knowing() -> None:
+    found = extended("bloom", Synthetic("lm_head.weight", "BF16", (67, 48)))
+    assert [f.severity for f in found if f.code == "tie.conflict"] == ["info"]
+
+
+def test_modules_of_another_model_are_a_warning_while_this_one_is_complete() -> None:
+    tower = [Synthetic(f"vpm.layers.{i}.fc.{leaf}", "BF16", (10,)) for i in range(3) for leaf in ("weight", "bias")]
+    (finding,) = extended("llama", *tower)
+    assert (finding.code, finding.severity, finding.subject) == ("tensor.unmapped", "warning", "vpm.**")
+    assert finding.evidence["tensors"] == 6
+    (strange,) = extended("llama", Synthetic("model.vpm.fc.weight", "BF16", (10,)))
+    assert (strange.code, strange.severity) == ("tensor.unmapped", "error")
+
+
+def test_modules_of_another_model_are_an_error_where_a_parameter_is_empty() -> None:
+    binding = bind("llama")
+    header = [t for t in synthesise(binding) if "q_proj" not in t.name]
+    found = errors(proofs(binding, [*header, Synthetic("vpm.fc.weight", "BF16", (10,))]))
+    assert {f.code for f in found} == {"tensor.unmapped", "param.unfilled"}
+
+
 def test_a_model_stored_under_two_prefixes_is_a_second_copy() -> None:
     again = [t._replace(name=f"transformer.{t.name}") for t in synthesise(bind("gpt2")) if t.name.startswith("h.1")]
     found = [f for f in extended("gpt2", *again) if f.severity == "error"]

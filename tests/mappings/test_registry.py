@@ -65,6 +65,8 @@ def test_the_first_of_several_names_counts() -> None:
         ("Qwen4ForCausalLM", "Qwen3ForCausalLM"),
         ("DeepseekV32ForCausalLM", "DeepseekV3ForCausalLM"),
         ("GPT2Model", "GPT2LMHeadModel"),
+        ("qwen3moe", "Qwen3ForCausalLM"),
+        ("deepseek2", "DeepseekV2ForCausalLM"),
     ],
 )
 def test_an_unknown_architecture_is_answered_with_the_nearest(name: str, nearest: str) -> None:
@@ -103,6 +105,8 @@ STACKED = CONFIGS["mixtral stacked"]
     [
         ("mixtral", "MixtralForCausalLM", "MixtralForCausalLM/stacked"),
         ("mixtral stacked", "MixtralForCausalLM/stacked", "MixtralForCausalLM"),
+        ("mixtral in gguf", "MixtralForCausalLM/gguf", "MixtralForCausalLM/gguf-per-expert"),
+        ("mixtral in gguf by expert", "MixtralForCausalLM/gguf-per-expert", "MixtralForCausalLM/gguf"),
     ],
 )
 def test_the_dialect_that_claims_most_names_wins_and_the_other_is_told_why(
@@ -112,7 +116,8 @@ def test_the_dialect_that_claims_most_names_wins_and_the_other_is_told_why(
     choice = choose(STACKED.config, names, 1, "BF16")
     assert choice.binding.arch.id == chosen
     assert list(choice.lost) == [other]
-    shared = {n for n in names_of("mixtral") if n in set(names_of("mixtral stacked"))}
+    rival = next(name for name, small in CONFIGS.items() if small.arch == other)
+    shared = {n for n in names if n in set(names_of(rival))}
     templates, claimed = (len({_template(n) for n in found}) for found in (names, shared))
     assert choice.lost[other] == f"claims {claimed} of {templates} name templates"
 
@@ -124,11 +129,12 @@ def _template(name: str) -> str:
 def test_without_a_header_the_spelling_of_the_hub_is_taken() -> None:
     choice = choose(STACKED.config, None, 1, "BF16")
     assert choice.binding.arch.id == "MixtralForCausalLM"
-    assert list(choice.lost) == ["MixtralForCausalLM/stacked"]
+    assert choice.lost == {}
 
 
-def test_an_architecture_of_one_dialect_has_no_losers() -> None:
-    assert choose(CONFIGS["llama"].config, names_of("llama"), 1, "BF16").lost == {}
+@pytest.mark.parametrize("name", ["phi3", "llama", "llama in gguf"])
+def test_without_a_rival_that_claims_anything_there_are_no_losers(name: str) -> None:
+    assert choose(CONFIGS[name].config, names_of(name), 1, "BF16").lost == {}
 
 
 @pytest.mark.parametrize("prefix", ["", "transformer."])

@@ -144,11 +144,26 @@ def test_a_count_may_be_zero_or_absent_but_not_negative() -> None:
             config.count(name)
 
 
-@pytest.mark.parametrize("value", [None, False, 0, "", [], True, 1, "yes"])
+@pytest.mark.parametrize("value", [None, False, 0, True, 1, 1536])
 def test_a_flag_is_the_truth_of_its_field(value: object) -> None:
     config = Config({"bias": value})
     assert config.flag("bias") is bool(value)
     assert config.flag("not bias") is not bool(value)
+
+
+@pytest.mark.parametrize("value", ["", "false", "yes", [], {}, 1.0, -1, 1 << 80, float("nan")], ids=repr)
+@pytest.mark.parametrize("expression", ["bias", "not bias", "bias == 2"])
+def test_what_is_neither_true_nor_false_is_not_taken_for_either(expression: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=r"bias is .* expected true or false") as caught:
+        Config({"bias": value}, {"bias": False}).flag(expression)
+    assert caught.value.finding.code == "config.invalid"
+
+
+def test_an_axis_in_a_quotient_is_spelled_as_the_field_that_it_came_from() -> None:
+    finding = refusal("heads / @kv", {"heads": 4, "kv_heads": 3}, kv="absent | kv_heads | heads")
+    assert "heads / kv_heads = 4 / 3 is not an integer" in finding.message
+    finding = refusal("@hidden / heads", {"heads": 4, "n_embd": 7}, hidden="hidden_size | n_embd")
+    assert (finding.subject, finding.evidence["expression"]) == ("n_embd", "n_embd / heads")
 
 
 @pytest.mark.parametrize(("value", "holds"), [(2, True), (1, False), (22, False), (None, False)])
@@ -232,6 +247,14 @@ def test_the_block_scheme_of_deepseek_is_read_from_the_config() -> None:
     assert scheme is not None
     assert (scheme.name, scheme.block, scheme.scale_leaf) == ("fp8-block", (128, 64), "weight_scale_inv")
     assert scheme_of(Config({})) is None
+
+
+@pytest.mark.parametrize("field", ["quantization", "compression_config"])
+def test_a_scheme_is_declared_in_whichever_field_its_tool_uses(field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        scheme_of(Config({field: {"bits": 3, "group_size": 64}}))
+    assert (caught.value.finding.code, caught.value.finding.subject) == ("quant.unsupported", field)
+    assert "bits 3, group_size 64" in caught.value.finding.message
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,8 @@ def test_any_single_missing_tensor_is_one_finding_that_names_it(name: str) -> No
 
 
 def _is_numbered(tensor: Synthetic) -> bool:
-    """Whether an expert's number is in the name."""
-    return tensor.name.partition(".experts.")[2].partition(".")[0].isdigit()
+    """Whether an expert's number is in the name, beside the layer's."""
+    return sum(segment.isdigit() for segment in tensor.name.split(".")) == 2
 
 
 def test_a_missing_part_is_named_as_such() -> None:

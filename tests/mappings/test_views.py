@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
-from mappings.views import Box, Ranges, Shape, View, boxes, contiguous, unravel
+from mappings.views import Box, Ranges, Shape, View, boxes, contiguous, moved_on, unravel
 from tests.mappings.laws import law
 
 Ids: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
@@ -172,6 +172,25 @@ def test_a_transposed_tensor_is_one_box_with_its_permutation(shape: list[int], d
     view = View(0, target, tuple(strides[axis] for axis in order))
     (box,) = boxes(tuple(shape), view, target, View(0, target, contiguous(target)))
     assert box.perm == (None if list(order) == sorted(order) else order)
+
+
+@law
+@given(layouts() | anything(), st.data())
+def test_boxes_moved_on_are_the_boxes_of_the_view_further_on(case: Case, data: st.DataObject) -> None:
+    """Or nothing is said; a view that would leave the tensor is never moved."""
+    by = data.draw(st.integers(0, prod(case.dst_shape)))
+    moved = moved_on(boxes(*case), case.dst_shape, by)
+    if moved is not None:
+        assert moved == boxes(*case._replace(dst=case.dst.shifted(by)))
+
+
+def test_every_expert_lies_where_the_first_does_further_on() -> None:
+    case = Case((3, 4), View(0, (3, 4), (4, 1)), (8, 6, 4), View(12, (3, 4), (4, 1)))
+    for expert in range(8):
+        moved = moved_on(boxes(*case), case.dst_shape, 24 * expert)
+        assert moved == boxes(*case._replace(dst=case.dst.shifted(24 * expert))) != ()
+    assert moved_on(boxes(*case), case.dst_shape, 24 * 8) is None
+    assert moved_on(boxes(*case), case.dst_shape, 8) is None, "it would run on into the next expert"
 
 
 # --- the plain cases: no more boxes than needed ---

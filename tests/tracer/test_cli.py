@@ -324,7 +324,7 @@ def test_quiet_prints_errors_only(folder: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(("change", "code", "said"), [
     ({"architectures": ["QwenForCausalLM"]}, "arch.unknown", "Qwen2ForCausalLM"),
-    ({"architectures": None}, "config.missing-field", "architectures"),
+    ({"architectures": None, "model_type": None}, "config.missing-field", "architectures"),
     ({"hidden_size": None}, "config.missing-field", "hidden_size"),
     ({"hidden_size": "128"}, "config.invalid", "hidden_size"),
     ({"num_hidden_layers": 0}, "config.invalid", "num_hidden_layers"),
@@ -353,8 +353,8 @@ def test_a_config_that_does_not_say_enough_is_one_finding(
     (["--plan", "--tensor", "nothing*"], "matches none of 291 names"),
     (["--plan", "--hf-overrides", "{"], "expected a JSON object"),
     (["--plan", "--hf-overrides", "[]"], "expected a JSON object, found list"),
-    (["--plan", "--hf-config-path", "/nowhere"], "cannot be read"),
-    (["--plan", "--mapping", "/nowhere.toml"], "cannot be read"),
+    (["--plan", "--hf-config-path", "/nowhere"], "cannot be opened"),
+    (["--plan", "--mapping", "/nowhere.toml"], "cannot be opened"),
     (["--plan", "--dtype", "float33"], "expected float32, float16 or bfloat16"),
     (["--plan", "--save", "/nowhere/t.db"], "cannot write"),
     (["--plan", "--json", "/nowhere/t.jsonl"], "cannot write"),

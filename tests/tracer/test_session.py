@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import mmap
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,9 +65,9 @@ def write_in_order(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
         file.truncate(8 + len(text) + end)
 
 
-@pytest.mark.parametrize(("rank", "status"), [(0, 0), (1, -signal.SIGBUS)])
-def test_a_rank_touches_only_the_bytes_of_its_own_slices(folder: Path, rank: int, status: int) -> None:
-    """The file is cut off behind rank 0's slice while it is mapped: whoever reads on dies of it."""
+@pytest.mark.parametrize(("rank", "message"), [(0, ""), (1, "cut short while it was read")])
+def test_a_rank_touches_only_the_bytes_of_its_own_slices(folder: Path, rank: int, message: str) -> None:
+    """The file is cut off behind rank 0's slice while it is mapped: whoever reads on fails, and is told."""
     tensors = {t.name: t for t in run(Request(str(folder), plan_only=True)).store.tensors()}
     table = tensors["model.embed_tokens.weight"]
     assert table.offset is not None
@@ -77,7 +76,8 @@ def test_a_rank_touches_only_the_bytes_of_its_own_slices(folder: Path, rank: int
         [sys.executable, "-c", LOAD_ONE_RANK, str(folder), str(rank), str(keep)],
         check=False, capture_output=True, text=True,
     )
-    assert done.returncode == status, done.stderr
+    assert bool(done.returncode) == bool(message), done.stderr
+    assert message in done.stderr
 
 
 def test_without_torch_the_plan_is_shown_and_the_audit_is_not_called_ok(monkeypatch: pytest.MonkeyPatch) -> None:

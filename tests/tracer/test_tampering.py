@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -83,6 +85,15 @@ def test_the_trace_itself_is_ok(records: Records, tmp_path: Path, capsys: pytest
     assert "audit ok" in capsys.readouterr().out
 
 
+def test_the_order_of_moves_is_free(records: Records, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    moves = [record for record in records if record["kind"] == "move"]
+    others = [record for record in records if record["kind"] != "move"]
+    assert audit(tmp_path / "t", [*others[:-1], *reversed(moves), others[-1]]) == 0
+    out = capsys.readouterr().out
+    assert "audit ok" in out
+    assert f"{len(moves)} observed moves equal the plan" in out
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_changed_trace_is_not_ok(
     name: str, records: Records, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -136,3 +147,21 @@ def test_a_damaged_store_is_refused_in_one_line(tmp_path: Path, capsys: pytest.C
     saved.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
     assert main(["audit", str(saved)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ("UPDATE move SET box = 999 WHERE id = 3", "block 999"),
+    ("UPDATE move SET box = 'x' WHERE id = 3", "no numbers"),
+    ("UPDATE move SET param = 999 WHERE id = 3", "name 999"),
+])  # fmt: skip
+def test_a_store_whose_numbers_lead_nowhere_is_refused_in_one_line(
+    change: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "t.db"
+    run(Request(tp=2, load_format="dummy", overrides=SMALL), save=saved)
+    with closing(sqlite3.connect(saved)) as db, db:
+        db.execute(change)
+    assert main(["audit", str(saved)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert said in err

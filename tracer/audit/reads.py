@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from mappings.bind import BoundRow
 from mappings.plan import LoadPlan, view_ranges
 from mappings.shards import replicas
 from mappings.views import Ranges, Shape, View
+from tracer.audit.blocks import Blocks, blocks_of
 from tracer.audit.coverage import Coverage, Region, inside, show, show_all
 from tracer.audit.drafts import Draft
+from tracer.columns import Columns
 from tracer.events import ranges_to_json
 from tracer.store import Store
 
 
 def audit_reads(store: Store, plan: LoadPlan) -> tuple[list[Draft], int]:
     """Drafts `audit.unread` and `audit.overread`, and how many elements were looked at."""
-    read = store.blocks("tensor", "src")
+    read = blocks_of(Columns(store), "tensor", "src")
+    judged: dict[tuple[int, Shape, BoundRow], _Judged] = {}
     drafts: list[Draft] = []
     total = 0
     for tensor, claim in zip(plan.tensors, plan.claims, strict=True):
@@ -24,14 +28,41 @@ def audit_reads(store: Store, plan: LoadPlan) -> tuple[list[Draft], int]:
             continue
         shape = tuple(tensor.shape)
         blocks = read.get(tensor.name, ())
-        drafts += [_outside(tensor.name, shape, block) for block in blocks if not inside(block, shape)]
-        blocks = tuple(block for block in blocks if inside(block, shape))
-        less, more, size = _read(shape, blocks, declared(claim.owner))
-        total += size
-        for code, regions, elements in (("audit.unread", *less), ("audit.overread", *more)):
-            if elements:
-                drafts.append(_draft(code, tensor.name, shape, regions, elements))
+        # Tensors that were read alike share one tuple of blocks, which lives as long as this function runs.
+        key = id(blocks), shape, claim.owner
+        found = judged.get(key)
+        if found is None:
+            found = judged[key] = _judge(shape, blocks, declared(claim.owner))
+        total += found.elements
+        if found.outside or found.wrong:
+            drafts += _drafts(tensor.name, shape, found)
     return drafts, total
+
+
+class _Judged(NamedTuple):
+    """What is to be said of every tensor of one shape and row that was read at the same blocks."""
+
+    outside: list[Ranges]
+    wrong: list[tuple[str, list[Region], int]]
+    elements: int
+
+
+def _judge(shape: Shape, blocks: Blocks, wanted: tuple[tuple[Ranges, int], ...]) -> _Judged:
+    """Reads count up and declared reads count down, so what is left over is wrong."""
+    held = [(block, 1) for block in blocks if inside(block, shape)]
+    cover = Coverage(shape, [*held, *((block, -times) for block, times in wanted)])
+    less, more = cover.counts < 0, cover.counts > 0
+    found = [("audit.unread", cover.regions(less), cover.elements(less)),
+             ("audit.overread", cover.regions(more), cover.elements(more))]  # fmt: skip
+    outside = [block for block in blocks if not inside(block, shape)]
+    return _Judged(outside, [wrong for wrong in found if wrong[2]], cover.elements(less | ~less))
+
+
+def _drafts(name: str, shape: Shape, found: _Judged) -> list[Draft]:
+    return [
+        *(_outside(name, shape, block) for block in found.outside),
+        *(_draft(code, name, shape, regions, elements) for code, regions, elements in found.wrong),
+    ]
 
 
 @lru_cache(maxsize=1 << 12)
@@ -50,17 +81,6 @@ def declared(row: BoundRow) -> tuple[tuple[Ranges, int], ...]:
 def _replicas(row: BoundRow, part: str) -> int:
     cut = next(p.cut for p in row.leaf.parts if p.name == part)
     return replicas(cut, row.leaf.axes.size(cut.axis) if cut else 1, row.leaf.tp)
-
-
-@lru_cache(maxsize=1 << 12)
-def _read(
-    shape: Shape, blocks: tuple[Ranges, ...], wanted: tuple[tuple[Ranges, int], ...]
-) -> tuple[tuple[list[Region], int], tuple[list[Region], int], int]:
-    """Reads count up and declared reads count down, so what is left over is wrong."""
-    cover = Coverage(shape, [*((block, 1) for block in blocks), *((block, -times) for block, times in wanted)])
-    less, more = cover.counts < 0, cover.counts > 0
-    size = cover.elements(less | ~less)
-    return (cover.regions(less), cover.elements(less)), (cover.regions(more), cover.elements(more)), size
 
 
 def _outside(name: str, shape: Shape, block: Ranges) -> Draft:

@@ -20,7 +20,7 @@ from tracer.checkpoint.consistency import some
 from tracer.checkpoint.files import Files
 from tracer.checkpoint.formats import FORMATS, GGUF, PYTORCH, Format, of_content, of_file
 from tracer.checkpoint.index import Index, read_index
-from tracer.checkpoint.shards import series_of
+from tracer.checkpoint.shards import series_of, siblings
 from tracer.checkpoint.sniff import HEAD_BYTES
 from tracer.errors import InputError, UsageError
 
@@ -98,7 +98,9 @@ def _of_file(files: Files, names: list[str]) -> Copy:
     if format is None:
         with files.open(names[0]) as file:
             format = of_content(file.read(HEAD_BYTES))
-    return Copy(format, None, names)
+    # A split model is named by one of its parts, as llama.cpp does; a shard of another format is looked at alone.
+    parts = [name for name in siblings(names[0]) if files.has(name)] if format is GGUF else names
+    return Copy(format, None, parts)
 
 
 def _of(format: Format, names: Sequence[str], files: Files) -> list[Copy]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from mappings.findings import Finding, Unchecked
 from mappings.proof.bytes import Span
-from tracer.checkpoint import consistency, formats, shards
+from tracer.checkpoint import adapters, consistency, formats, shards
 from tracer.checkpoint.copies import Copy, choose, second_copy, unnamed
 from tracer.checkpoint.files import Files, LocalFiles
 from tracer.checkpoint.formats import GGUF, Format
@@ -21,10 +21,13 @@ from tracer.checkpoint.header import Header
 from tracer.checkpoint.headers import read_header, read_headers
 from tracer.checkpoint.index import Index
 from tracer.checkpoint.json_object import read_object
+from tracer.checkpoint.regular_file import told_link
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError
 
 State = Literal["complete", "index-only", "config-only"]
+_SMALL = 100
+"""A file by this factor smaller than each that Git-LFS keeps was committed as it is."""
 
 
 @dataclass(slots=True)
@@ -37,12 +40,12 @@ class Checkpoint:
     """Of the copy of the model that was chosen; None where there is only a config."""
     index: Index | None = None
     tensors: list[TensorInfo] = field(default_factory=list)
-    """Of the files that are present, in file order, each name once; empty unless the state is complete."""
+    """Of the files that are present, in file order, each name once."""
     names: list[str] = field(default_factory=list)
     """Of all tensors, those included that the index promises in files that are absent."""
     state: State = "complete"
     """complete: shapes are known of every file that is here, and findings say which are not;
-    index-only: names without shapes, no file is here; config-only: not even names."""
+    index-only: names without shapes, no file is here but small ones; config-only: not even names."""
     findings: list[Finding] = field(default_factory=list)
     unchecked: list[Unchecked] = field(default_factory=list)
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -51,6 +54,12 @@ class Checkpoint:
     """Of each file that is here: its header, all its tensors, and an empty one where it ends."""
     pointer_sizes: dict[str, int] = field(default_factory=dict)
     """Size of the file that each Git-LFS pointer stands for."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How large each file is, or would be, whose size is known without its header."""
+        small = dict.fromkeys(tensor.file for tensor in self.tensors if tensor.file is not None)
+        return self.pointer_sizes | {file: self.files.size(file) for file in small}
 
 
 def open_checkpoint(path: Path, only: str | None = None) -> Checkpoint:
@@ -64,13 +73,15 @@ def open_checkpoint(path: Path, only: str | None = None) -> Checkpoint:
             return open_files(LocalFiles(path), only)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}", subject=path.name) from error
-    raise InputError(f"{path}: no such file or folder", subject=path.name)
+    raise InputError(f"{path}: no such file or folder{told_link(path)}", subject=path.name)
 
 
 def open_files(files: Files, only: str | None = None) -> Checkpoint:
     """The same of files that may be elsewhere."""
     checkpoint = Checkpoint(files, _config(files))
     chosen = choose(files, only)
+    if chosen is None and files.has(adapters.CONFIG):
+        raise adapters.not_a_model(files)
     if chosen is None:
         _open_config_only(checkpoint)
         return checkpoint
@@ -98,13 +109,24 @@ def _open_unindexed(checkpoint: Checkpoint, copy: Copy) -> None:
     headers = read_headers(checkpoint.files, copy.format, files)
     present = _tensors_by_file(headers)
     checkpoint.findings += _pointer_findings(checkpoint, "error")
-    checkpoint.findings += shards.gaps([*files, *checkpoint.pointer_sizes])
-    checkpoint.findings += consistency.duplicates(present)
+    if copy.format is GGUF:
+        _compare_splits(checkpoint, headers)
+    else:
+        checkpoint.findings += shards.gaps([*files, *checkpoint.pointer_sizes])
+        checkpoint.findings += consistency.duplicates(present)
+        if len(files) > 1:
+            reason = f"{len(files)} files and no index that says what they hold"
+            checkpoint.unchecked.append(Unchecked("index", reason))
     _add(checkpoint, second_copy(checkpoint.files, copy, files))
-    if len(files) > 1 and copy.format is not GGUF:
-        reason = f"{len(files)} files and no index that says what they hold"
-        checkpoint.unchecked.append(Unchecked("index", reason))
     _fill(checkpoint, headers)
+
+
+def _compare_splits(checkpoint: Checkpoint, headers: Mapping[str, Header]) -> None:
+    """GGUF files say themselves what an index says of others, and one of them describes the model."""
+    from tracer.checkpoint.gguf import check_splits, config_of_splits
+
+    checkpoint.findings += check_splits(headers, checkpoint.pointer_sizes)
+    checkpoint.config = checkpoint.config or config_of_splits(headers)
 
 
 def _open_config_only(checkpoint: Checkpoint) -> None:
@@ -142,14 +164,20 @@ def _nothing_here(checkpoint: Checkpoint) -> InputError:
 def _open_indexed(checkpoint: Checkpoint, copy: Copy, index: Index) -> None:
     here = [file for file in index.files() if checkpoint.files.has(file)]
     files = _set_pointers_aside(checkpoint, here)
-    if files:
+    if files and not _kept_in_git(checkpoint, files):
         _open_named(checkpoint, copy, index, files)
     else:
         others = _set_pointers_aside(checkpoint, unnamed(checkpoint.files, copy, index))
-        if others:
+        if others and not files:
             _open_despite_index(checkpoint, copy, index, others)
         else:
-            _open_index_only(checkpoint, index)
+            _open_index_only(checkpoint, copy, index, files)
+
+
+def _kept_in_git(checkpoint: Checkpoint, files: Sequence[str]) -> bool:
+    """Whether these files are so much smaller than those behind pointers that nobody gave them to Git-LFS."""
+    largest = max(checkpoint.files.size(file) for file in files)
+    return _SMALL * largest <= min(checkpoint.pointer_sizes.values(), default=0)
 
 
 def _open_named(checkpoint: Checkpoint, copy: Copy, index: Index, files: list[str]) -> None:
@@ -170,16 +198,25 @@ def _open_named(checkpoint: Checkpoint, copy: Copy, index: Index, files: list[st
         _add(checkpoint, consistency.total_size(index, checkpoint.tensors))
 
 
-def _open_index_only(checkpoint: Checkpoint, index: Index) -> None:
-    """A clone without its large files: normal, unless it has pointers for some of them and not for others."""
+def _open_index_only(checkpoint: Checkpoint, copy: Copy, index: Index, files: Sequence[str]) -> None:
+    """A clone without its large files: normal, unless it has pointers for some of them and not for others.
+
+    `files` are small ones that are here all the same.
+    """
     checkpoint.state = "index-only"
+    if files:
+        headers = read_headers(checkpoint.files, copy.format, files)
+        checkpoint.findings += consistency.compare(index, _tensors_by_file(headers))
+        _fill(checkpoint, headers, index)
     checkpoint.names = list(index.weight_map)
     if checkpoint.pointer_sizes:
-        absent = [file for file in index.files() if file not in checkpoint.pointer_sizes]
+        absent = [file for file in index.files() if file not in checkpoint.pointer_sizes and file not in files]
         _add(checkpoint, consistency.missing_files(index, absent))
     checkpoint.findings += _pointer_findings(checkpoint, "info")
-    _add(checkpoint, consistency.total_size_of_files(index, checkpoint.pointer_sizes))
-    reason = f"none of the {len(index.files())} files that {index.file} names is here"
+    _add(checkpoint, consistency.total_size_of_files(index, checkpoint.sizes))
+    here = f"only {len(files)} small" if files else "none"
+    verb = "are" if len(files) > 1 else "is"
+    reason = f"{here} of the {len(index.files())} files that {index.file} names {verb} here"
     checkpoint.unchecked.append(Unchecked("headers", reason))
 
 
@@ -238,7 +275,6 @@ def _fill(checkpoint: Checkpoint, headers: Mapping[str, Header], index: Index | 
             checkpoint.metadata[file] = header.metadata
         checkpoint.spans += header.spans
         checkpoint.findings += header.findings
-    checkpoint.config = checkpoint.config or next((h.config for h in headers.values() if h.config), None)
     order = [tensor for header in headers.values() for tensor in header.tensors]
     checkpoint.tensors = [tensor for tensor in order if chosen[tensor.name] is tensor]
     absent = [name for name, file in homes.items() if name not in chosen and file not in headers]
@@ -257,12 +293,13 @@ def _pointer_findings(checkpoint: Checkpoint, severity: Literal["error", "info"]
     sizes = checkpoint.pointer_sizes
     if not sizes:
         return []
+    are = "1 file is a Git-LFS pointer" if len(sizes) == 1 else f"{len(sizes)} files are Git-LFS pointers"
     return [
         Finding(
             "file.lfs-pointer",
             severity,
             next(iter(sizes)),
-            f"{len(sizes)} files are Git-LFS pointers to {sum(sizes.values())} bytes that are not here:"
+            f"{are} to {sum(sizes.values())} bytes that are not here:"
             f" {consistency.some(list(sizes))}",
             {"sizes": dict(sizes)},
             "run git lfs pull, or download the files again",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath, PureWindowsPath
 
 from tracer.checkpoint.files import Files
-from tracer.checkpoint.json_object import read_object
+from tracer.checkpoint.json_object import kind_of_value, read_object
 from tracer.errors import InputError
 
 _NAME_LIMIT = 255
@@ -28,11 +29,14 @@ class Index:
 
 def read_index(files: Files, file: str) -> Index:
     """The index in a file. Raises InputError."""
-    content = read_object(files, file, "index.invalid", unique_keys=True)
+    content = read_object(files, file, "index.invalid")
     where = files.where(file)
     weight_map = content.get("weight_map")
     if not isinstance(weight_map, dict):
-        raise _invalid(where, file, f"weight_map: expected an object, found {type(weight_map).__name__}")
+        found = kind_of_value(weight_map) if "weight_map" in content else "no such field"
+        raise _invalid(where, file, f"weight_map: expected an object, found {found}")
+    if not weight_map:
+        raise _invalid(where, file, "weight_map: expected at least one tensor, found none")
     for tensor, home in weight_map.items():
         fault = _fault(tensor, home)
         if fault is not None:
@@ -47,10 +51,21 @@ def _invalid(where: str, file: str, message: str) -> InputError:
 def _fault(tensor: str, file: object) -> str | None:
     """What is wrong with one entry; an index must not be a way to read files elsewhere."""
     if not isinstance(file, str):
-        return f"expected a file name, found {type(file).__name__}"
-    if not file or not (tensor + file).isprintable():
+        return f"expected a file name, found {kind_of_value(file)}"
+    if not tensor.isprintable():
+        return _not_printable(file)
+    return _fault_of_file(file)
+
+
+def _not_printable(file: str) -> str:
+    return f"expected printable names, found {file[:200]!a}"
+
+
+@lru_cache(maxsize=1 << 12)
+def _fault_of_file(file: str) -> str | None:
+    if not file or not file.isprintable():
         # Also refuses half surrogate pairs and NUL, which no file system call takes.
-        return f"expected printable names, found {file[:200]!a}"
+        return _not_printable(file)
     steps = PurePosixPath(file)
     # Both separators are judged everywhere, so that a checkpoint means the same on every system.
     if steps.is_absolute() or ".." in steps.parts or "\\" in file or PureWindowsPath(file).drive:

@@ -13,8 +13,16 @@ from tracer.errors import InputError
 _LIMIT = 200_000_000
 """The largest index seen describes a million tensors in a tenth of this."""
 
+_LEVELS = 100
+_TOO_DEEP = "JSON nested too deeply"
+_MARKS = {
+    b"\xef\xbb\xbf": "a byte order mark, which is not JSON",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 
-def read_object(files: Files, file: str, code: str, *, unique_keys: bool = False) -> dict[str, Any]:
+
+def read_object(files: Files, file: str, code: str) -> dict[str, Any]:
     """The JSON object in a file; anything else is refused with `code`, or the code of what it really is."""
     content, path = read_all(files, file, _LIMIT), files.where(file)
     kind = kind_of(content[:HEAD_BYTES])
@@ -23,15 +31,60 @@ def read_object(files: Files, file: str, code: str, *, unique_keys: bool = False
             f"{path}: expected JSON, found {kind.what}; {kind.advice}", code=kind.code, subject=file
         )
     try:
-        value = json.loads(content.decode("utf-8"), object_pairs_hook=unique_dict if unique_keys else None)
+        return _parse(content)
+    except _Refusal as refusal:
+        raise InputError(f"{path}: {refusal}", code=code, subject=file) from None
+
+
+class _Refusal(Exception):
+    """A reason without its file, which the caller knows."""
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(_text(content), object_pairs_hook=consistent_dict)
     except RecursionError:
-        raise InputError(f"{path}: JSON nested too deeply", code=code, subject=file) from None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}", code=code, subject=file) from error
+        raise _Refusal(_TOO_DEEP) from None
+    except (json.JSONDecodeError, DuplicateKey) as error:
+        raise _Refusal(f"not valid JSON: {error}") from None
+    except ValueError:
+        # Python refuses to read it, for the time that it would take.
+        raise _Refusal("it holds a number of more digits than any size has") from None
     if not isinstance(value, dict):
-        found = "null" if value is None else f"a {type(value).__name__}"
-        raise InputError(f"{path}: expected a JSON object, found {found}", code=code, subject=file)
+        raise _Refusal(f"expected a JSON object, found {kind_of_value(value)}")
+    if _is_deep(value):
+        raise _Refusal(_TOO_DEEP)
     return value
+
+
+def _text(content: bytes) -> str:
+    if not content:
+        raise _Refusal("expected a JSON object, found 0 bytes")
+    for mark, what in _MARKS.items():
+        if content.startswith(mark):
+            raise _Refusal(f"expected UTF-8, found {what}; save it as UTF-8")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = content[error.start : error.start + 1]
+        raise _Refusal(f"expected UTF-8, found {found!r} at byte {error.start}") from None
+
+
+def _is_deep(value: object) -> bool:
+    """Whether it is nested deeper than whatever is done with it later can follow."""
+    level = [value]
+    for _ in range(_LEVELS):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+    return bool(level)
+
+
+def kind_of_value(value: object) -> str:
+    """What a JSON value is, in words: `a list`, `null`, `3`."""
+    for kind, words in ((dict, "an object"), (list, "a list"), (str, "a string")):
+        if isinstance(value, kind):
+            return words
+    return json.dumps(value)[:80]
 
 
 class DuplicateKey(ValueError):
@@ -47,4 +100,14 @@ def unique_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise DuplicateKey(Counter(key for key, _ in pairs).most_common(1)[0][0])
+    return value
+
+
+def consistent_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An `object_pairs_hook` that refuses a key with two values; the same value twice loses nothing."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        for key, item in pairs:
+            if value[key] != item:
+                raise DuplicateKey(key)
     return value

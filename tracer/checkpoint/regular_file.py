@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -24,12 +25,32 @@ def open_regular(path: Path) -> BinaryIO:
         # Opening a pipe without a writer would wait for one.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise InputError(f"{path}: cannot be opened: {error.strerror}", subject=path.name) from error
+        raise _unopened(path, error) from error
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        kind = next((name for test, name in _NAMES if test(mode)), "something else")
-        raise InputError(
-            f"{path}: expected a regular file, found {kind}", code="file.wrong-format", subject=path.name
-        )
+        raise _irregular(path, mode)
     return os.fdopen(descriptor, "rb")
+
+
+def _unopened(path: Path, error: OSError) -> InputError:
+    if error.errno == errno.ENXIO:
+        # A socket; and a device without a driver, which cannot be opened either.
+        return _irregular(path, path.stat().st_mode)
+    found = f"{error.strerror}{told_link(path)}"
+    return InputError(f"{path}: cannot be opened: {found}", subject=path.name)
+
+
+def told_link(path: Path) -> str:
+    """Where a link leads: what is missing is the file behind it."""
+    try:
+        return f" (a link to {os.readlink(path)})"
+    except OSError:
+        return ""
+
+
+def _irregular(path: Path, mode: int) -> InputError:
+    kind = next((name for test, name in _NAMES if test(mode)), "something else")
+    return InputError(
+        f"{path}: expected a regular file, found {kind}", code="file.wrong-format", subject=path.name
+    )

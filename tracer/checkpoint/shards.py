@@ -20,6 +20,16 @@ def series_of(file: str) -> str | None:
     return f"{found['stem']}-of-{found['count']}{found['suffix']}" if found else None
 
 
+def siblings(file: str) -> list[str]:
+    """All names of a file's series, its own among them; only its own if it is not numbered."""
+    found = _NUMBERED.fullmatch(file)
+    if not found or int(found["count"]) > _MOST_SHARDS:
+        return [file]
+    before, after = file[: found.start("number")], file[found.end("number") :]
+    width = len(found["number"])
+    return [f"{before}{number:0{width}d}{after}" for number in range(1, int(found["count"]) + 1)]
+
+
 def gaps(files: Iterable[str]) -> list[Finding]:
     """Numbered series that lack a member, one finding a series."""
     series: dict[tuple[str, int, str], dict[int, str]] = defaultdict(dict)

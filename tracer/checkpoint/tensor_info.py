@@ -20,3 +20,5 @@ class TensorInfo:
     nbytes: int
     strides: tuple[int, ...] | None = None
     """In elements; None where the bytes are in row-major order, as they are outside of pickles."""
+    big_endian: bool = False
+    """Bytes of an element reversed, as a PyTorch file may say of itself."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mappings.findings import Unchecked
 from mappings.proof import findings, prove
-from tracer.audit import Audit
-from tracer.audit import audit as run_audit
-from tracer.audit.records import audit_records
-from tracer.commands.output import Printer, output_options
+from tracer.commands.output import Printer, output_options, refuse_empty
 from tracer.errors import Refused
 from tracer.events import to_json
 from tracer.outputs import check_output
@@ -19,6 +18,9 @@ from tracer.prepare import replan
 from tracer.reading import open_trace
 from tracer.report import jsonl, verdict
 from tracer.store import Store
+
+if TYPE_CHECKING:
+    from tracer.audit import Audit
 
 DESCRIPTION = """Audit a saved trace again: a store (--save) or JSON Lines (--json), of this tool or another.
 
@@ -35,27 +37,33 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Audit, print, and return the exit status."""
+    from tracer.audit import Audit
+
+    refuse_empty(args)
     printer = Printer(args)
     if args.json and args.json != "-":
         check_output("--json", Path(args.json), [str(args.trace)])
-    store = open_trace(args.trace)
-    try:
-        checked = again(store)
-    except Refused as refused:
-        checked = Audit(findings=[refused.finding])
-    if args.json:
-        jsonl.write(iter(_records(checked)), args.json)
-    printer.lines([_summary(checked, store), *verdict.findings(checked.findings)])
+    with closing(open_trace(args.trace)) as store:
+        try:
+            checked = again(store)
+        except Refused as refused:
+            checked = Audit(findings=[refused.finding])
+        if args.json:
+            jsonl.write(iter(_records(checked)), args.json)
+        printer.lines([*_summary(checked, store), *verdict.findings(checked.findings)])
     return 1 if any(finding.severity == "error" for finding in checked.findings) else 0
 
 
 def again(store: Store) -> Audit:
     """Everything that can be said of a saved trace. Raises Refused when its config cannot be planned."""
+    from tracer.audit import Audit, audit
+    from tracer.audit.records import audit_records
+
     plan = replan(store)
     if not store.run.observed:
         checked = Audit(unchecked=[Unchecked("audit", "the trace is a plan: nothing in it was observed")])
     else:
-        checked = run_audit(store, plan)
+        checked = audit(store, plan)
     found = [f for f in findings(prove(plan, None)) if f.severity == "error"] if plan else []
     checked.findings = [*audit_records(store, plan), *found, *checked.findings]
     if store.end is None:
@@ -63,14 +71,20 @@ def again(store: Store) -> Audit:
     return checked
 
 
-def _summary(checked: Audit, store: Store) -> str:
+def _summary(checked: Audit, store: Store) -> list[str]:
     run = store.run
     what = f"{run.model}: {run.architecture}, tp {run.tp}, ranks {list(run.ranks)}, loaded by {run.loader}"
     if not store.run.observed:
-        return f"{what}\naudit: not checked ({checked.unchecked[0].reason})"
+        return [what, f"audit: not checked ({checked.unchecked[0].reason})"]
     recorded = sum(f.severity == "error" for f in store.findings())
-    noted = f"\nrecorded when it was loaded: {recorded} errors" if recorded else ""
-    return f"{what}\n{verdict.audit_summary(checked)}{noted}"
+    noted = [f"recorded when it was loaded: {recorded} errors"] if recorded else []
+    return [what, verdict.audit_summary(checked), *noted, *_cut_short(store)]
+
+
+def _cut_short(store: Store) -> list[str]:
+    """What ended a load before its end, as far as the trace says; nothing where it came to its end."""
+    reasons = [check.reason for check in store.checks() if check.name == "load" and check.reason]
+    return [] if store.end else [f"cut short: {'; '.join(reasons) or 'the trace has no end record'}"]
 
 
 def _records(checked: Audit) -> list[str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fixtures.geometries import DEFAULT, names
+from mappings.findings import in_order
 from tracer import session
-from tracer.commands.output import Printer, output_options
+from tracer.collection import uncollected
+from tracer.commands.output import Printer, output_options, refuse_empty
 from tracer.errors import UsageError
 from tracer.events import to_json
 from tracer.outputs import check_output, check_store
@@ -17,18 +21,30 @@ from tracer.report import jsonl, verdict
 from tracer.report.detail import Detail
 from tracer.report.table import SHOWN_RANKS, PathTable
 
+if TYPE_CHECKING:
+    from tracer.execute import Crew
+
 DESCRIPTION = """Trace a load: where every tensor goes on each tensor-parallel rank, proved and observed.
 
 The checkpoint's headers and config.json make a plan, six proofs examine it, the loader executes it on every rank,
 and what its copies really did is compared with the plan, element by element."""
-EPILOG = """MODEL is a folder with config.json and safetensors files, or one safetensors file. Without MODEL the
-embedded Llama-3-8B geometry is traced. Exit status: 0 nothing wrong, 1 at least one error, 2 bad usage or input."""
+EPILOG = """MODEL is a folder with config.json and files of weights, one such file, or a repository on the Hugging Face
+Hub, of which nothing but config.json, index and headers is fetched: to read its tensors, download it first. Without
+MODEL the embedded Llama-3-8B geometry is traced. Exit status: 0 nothing wrong, 1 at least one error, 2 bad usage or
+input.
+
+On several machines: torchrun --nproc-per-node N --nnodes M ... -m tracer load MODEL --tp N*M. Each process traces its
+own rank, rank 0 prints and writes for all and does alone what needs no processes (--plan, dummy); all exit with its
+status. Ctrl-C and SIGTERM end everything with status 130 and 143, write no --json, and leave in --save, where the load
+had begun, what was observed until then, marked as cut short."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The options of `trace-load`."""
     add = parser.add_argument
-    add("model", nargs="?", metavar="MODEL", help="a checkpoint folder or a .safetensors file")
+    add("model", nargs="?", metavar="MODEL",
+        help="a checkpoint folder, one file of weights, or a repository on the Hub (org/name)")  # fmt: skip
+    add("--revision", metavar="R", help="branch, tag or commit of a repository on the Hub (default: its main branch)")
     add("--tp", type=int, default=1, metavar="N", help="tensor-parallel size (default 1)")
     add("--load-format", choices=["auto", "safetensors", "pt", "gguf", "dummy"], default="auto",
         help="dummy: run the loader on the meta device, no tensor bytes are read")  # fmt: skip
@@ -48,29 +64,36 @@ def options(parser: argparse.ArgumentParser) -> None:
     output_options(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Load, print, and return the exit status."""
+def request(args: argparse.Namespace) -> session.Request:
+    """What the options ask for, as plain values."""
+    return session.Request(
+        args.model, args.tp, args.load_format, args.rank, args.plan, args.fixture or DEFAULT, args.mapping,
+        args.hf_config_path, args.hf_overrides, args.dtype, args.device, args.revision,
+    )  # fmt: skip
+
+
+@uncollected()
+def run(args: argparse.Namespace, crew: Crew | None = None) -> int:
+    """Load, print, and return the exit status; `crew` are the other processes that torchrun started."""
     printer = Printer(args)
     _check_options(args)
-    request = session.Request(
-        args.model, args.tp, args.load_format, args.rank, args.plan, args.fixture or DEFAULT, args.mapping,
-        args.hf_config_path, args.hf_overrides, args.dtype, args.device,
-    )  # fmt: skip
     try:
-        result = session.run(request, args.save, told=_told(args))
+        result = session.run(request(args), args.save, told=_told(args), crew=crew)
     except session.Refused as refused:
         return _refused(args, printer, refused)
-    text = [] if printer.silent else list(report(result, args))
-    if args.json:
-        jsonl.write(jsonl.records(result.store), args.json)
-    printer.lines(text)
-    if result.failure:
-        print(f"trace-load: {result.failure}", file=sys.stderr)
-    return 1 if result.failed else 0
+    with closing(result.store):
+        text = [] if printer.silent else list(report(result, args))
+        if args.json:
+            jsonl.write(jsonl.records(result.store), args.json)
+        printer.lines(text)
+        if result.failure:
+            print(f"trace-load: {result.failure}", file=sys.stderr)
+        return 1 if result.failed else 0
 
 
 def _check_options(args: argparse.Namespace) -> None:
     """Options that contradict each other, and outputs that would destroy something. Raises UsageError."""
+    refuse_empty(args, "model")
     if args.model and args.fixture:
         raise UsageError(f"--fixture {args.fixture} is for a run without MODEL, {args.model} was given")
     inputs = (args.model, args.hf_config_path, args.mapping)
@@ -84,16 +107,17 @@ def _check_options(args: argparse.Namespace) -> None:
 def _told(args: argparse.Namespace) -> session.Told:
     """What of a plan will be looked at: all of it in a file, full paths of some, else what the table shows."""
     if args.save or args.json:
-        return session.Told()
+        return session.Told(tensor=args.tensor, param=args.param, everything=True)
     if args.tensor or args.param:
         return session.Told(tensor=args.tensor, param=args.param)
     return session.Told(ranks=SHOWN_RANKS)
 
 
 def _refused(args: argparse.Namespace, printer: Printer, refused: session.Refused) -> int:
+    found = in_order([refused.finding, *refused.others])
     if args.json:
-        jsonl.write(iter([to_json(refused.finding)]), args.json)
-    printer.lines(verdict.findings([refused.finding]))
+        jsonl.write(map(to_json, found), args.json)
+    printer.lines(verdict.findings(found))
     return 1
 
 
@@ -123,5 +147,7 @@ def report(result: session.Result, args: argparse.Namespace) -> Iterator[str]:
         yield ""
     yield verdict.proofs(result)
     yield verdict.audit_line(result)
+    if result.prepared.weighed:
+        yield f"weighed: {result.prepared.weighed}"
     yield from verdict.unchecked(result.prepared.unchecked)
     yield from verdict.findings(result.findings)

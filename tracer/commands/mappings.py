@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from mappings.axes import spell
 from mappings.registry import installed
 from mappings.rows import Architecture, Entry, Fill, Row, Skip
-from tracer.commands.output import Printer, output_options
+from tracer.commands.output import Printer, output_options, refuse_empty
 from tracer.errors import UsageError
 from tracer.report import jsonl
 
@@ -29,10 +29,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a list or a table."""
+    refuse_empty(args, "arch")
     known = installed()
     found = [arch for arch in known if args.arch in (None, arch.name, arch.id)]
     if not found:
-        near = get_close_matches(args.arch, [arch.name for arch in known], n=3)
+        near = get_close_matches(args.arch, list(dict.fromkeys(arch.name for arch in known)), n=3, cutoff=0.4)
         raise UsageError(f"no rows for {args.arch}" + (f"; nearest: {', '.join(near)}" if near else ""))
     if args.json:
         jsonl.write((json.dumps(record) for arch in found for record in records(arch)), args.json)

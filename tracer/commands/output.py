@@ -7,6 +7,10 @@ import os
 import sys
 from collections.abc import Iterable
 
+from tracer.errors import UsageError
+
+LONGEST_LINE = 4_000
+"""Far beyond what is said of any real model."""
 COLOURS = {"ERROR": "31;1", "warning": "33", "info": "2", "audit ok": "32"}
 
 
@@ -19,8 +23,18 @@ def output_options(parser: argparse.ArgumentParser) -> None:
     add("--debug", action="store_true", help="tracebacks instead of one-line errors")
 
 
+def refuse_empty(args: argparse.Namespace, *positional: str) -> None:
+    """A variable of the shell that is not set would quietly ask for something else. Raises UsageError."""
+    for name, value in vars(args).items():
+        if value == "":
+            spelled = name.upper() if name in positional else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{spelled} is empty, expected a value")
+
+
 def printable(line: str) -> str:
-    """Names come from strangers' files: what is no printable character is spelled out."""
+    """Names come from strangers' files: what is no printable character is spelled out, what has no end is cut."""
+    if len(line) > LONGEST_LINE:
+        line = f"{line[:LONGEST_LINE]}... ({len(line):,} characters)"
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from mappings.axes import spell
 from mappings.names import blank
 from mappings.views import Ranges, Shape
-from tracer.errors import UsageError
 from tracer.events import Move, Tensor
+from tracer.globs import matching
 from tracer.report import words
 from tracer.report.paths import Hop
 from tracer.session import Result
@@ -29,23 +28,17 @@ class Detail:
 
     def of_tensors(self, glob: str) -> Iterator[str]:
         """Every tensor that matches, loaded or not. Raises UsageError when none does."""
-        for name in self._matching(self.tensors, "--tensor", glob):
+        for name in matching("--tensor", glob, self.tensors):
             yield from self._tensor(self.tensors[name], list(self.store.moves(tensor=name)))
 
     def of_params(self, glob: str) -> Iterator[str]:
         """Everything that leads into the parameters that match. Raises UsageError when none does."""
-        for name in self._matching(self.params, "--param", glob):
+        for name in matching("--param", glob, self.params):
             yield self._param(name)
             moves = sorted(self.store.moves(param=name), key=lambda m: m.tensor)
             for tensor, own in groupby(moves, key=lambda m: m.tensor):
                 yield from (f"  {line}" for line in self._tensor(self.tensors[tensor], list(own)))
             yield from self._pads(name)
-
-    def _matching(self, names: Collection[str], option: str, glob: str) -> list[str]:
-        found = [name for name in names if fnmatchcase(name, glob)]
-        if not found:
-            raise UsageError(f"{option} {glob} matches none of {len(names)} names; a glob must match the whole name")
-        return found
 
     def _tensor(self, tensor: Tensor, moves: Sequence[Move]) -> Iterator[str]:
         yield f"{tensor.name}  {tensor.dtype} {words.shape(tensor.shape)}"

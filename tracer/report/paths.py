@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from mappings.names import Indices, blank, fold
-from mappings.views import Ranges, Shape
-from tracer.events import Move, Parameter
+from mappings.views import Box, Ranges, Shape
+from tracer.cells import shard_of
+from tracer.columns import Columns
+from tracer.events import Parameter
 from tracer.store import Store
 
 Side: TypeAlias = tuple[Ranges, ...]
@@ -38,39 +41,71 @@ class Line(NamedTuple):
 
 
 class _Key(NamedTuple):
-    row: str
+    row: int
     shard: str
     op: str | None
     tensor: str
     param: str
-    hops: tuple[tuple[int, Hop], ...]
+    hops: tuple[tuple[int, tuple[int, ...]], ...]
 
 
 def fold_moves(store: Store, ranks: Sequence[int], whole: bool = False) -> list[Line]:
     """Lines in the order of the moves. With `whole`, one line a tensor."""
+    columns = Columns(store)
+    names = columns.names
+    pieces = _Pieces(columns.boxes)
     groups: dict[_Key, list[Indices]] = {}
-    for (tensor, param, shard, row, op), hops in _by_tensor(store, ranks).items():
-        template, indices = (tensor, ()) if whole else blank(tensor)
-        key = _Key(row, shard, op, template, blank(param)[0], tuple(sorted(hops.items())))
+    for (tensor, param, shard, row, op), hops in _by_tensor(columns, ranks, pieces).items():
+        template, indices = (names[tensor], ()) if whole else blank(names[tensor])
+        key = _Key(row, shard, op, template, blank(names[param])[0], tuple(sorted(hops.items())))
         groups.setdefault(key, []).append(indices)
-    return [_line(key, found) for key, found in groups.items()]
+    return [_line(key, found, names, pieces) for key, found in groups.items()]
 
 
-def _line(key: _Key, found: list[Indices]) -> Line:
+def _line(key: _Key, found: list[Indices], names: Mapping[int, str], pieces: _Pieces) -> Line:
     name = fold(key.tensor, found) if found[0] else key.tensor
-    return Line(name, blank(key.tensor)[0], key.param, key.shard, key.row, key.op, dict(key.hops))
+    hops = {rank: pieces.hop(numbers) for rank, numbers in key.hops}
+    return Line(name, blank(key.tensor)[0], key.param, key.shard, names[key.row], key.op, hops)
 
 
 def _by_tensor(
-    store: Store, ranks: Sequence[int]
-) -> dict[tuple[str, str, str, str, str | None], dict[int, Hop]]:  # fmt: skip
-    moves = (move for rank in ranks for move in store.moves(rank))
-    found: dict[tuple[str, str, str, str, str | None], dict[int, list[Move]]] = {}
-    for move in moves:
-        expert, shard = _shard(move.shard)
-        key = (move.tensor, move.param, shard, move.row, move.op)
-        found.setdefault(key, {}).setdefault(move.rank, []).append(_without_expert(move, expert))
-    return {key: {rank: _hop(own) for rank, own in by_rank.items()} for key, by_rank in found.items()}
+    columns: Columns, ranks: Sequence[int], pieces: _Pieces
+) -> dict[tuple[int, int, str, int, str | None], dict[int, tuple[int, ...]]]:
+    """The pieces of every tensor in a parameter on each rank, all by their numbers."""
+    found: dict[tuple[int, int, str, int, str | None], dict[int, tuple[int, ...]]] = {}
+    for rank in ranks:
+        for tensor, row, spelled, param, box, op in columns.moves(rank):
+            shard, piece = pieces.number(box, spelled)
+            by_rank = found.setdefault((tensor, param, shard, row, op), {})
+            by_rank[rank] = (*by_rank[rank], piece) if rank in by_rank else (piece,)
+    return found
+
+
+class _Pieces:
+    """Blocks told without the number of the expert that they belong to, so that all experts share a line."""
+
+    def __init__(self, boxes: Mapping[int, Box]) -> None:
+        self._boxes = boxes
+        self._known: dict[tuple[int, str], tuple[str, int]] = {}
+        self._numbers: dict[Box, int] = {}
+
+    def number(self, box: int, spelled: str) -> tuple[str, int]:
+        """A move's shard without an expert, and a number that moves with equal pieces share."""
+        found = self._known.get((box, spelled))
+        if found is None:
+            expert, shard = _shard(shard_of(spelled))
+            piece = _without_expert(self._boxes[box], expert)
+            found = self._known[box, spelled] = shard, self._numbers.setdefault(piece, len(self._numbers))
+        return found
+
+    def hop(self, numbers: Sequence[int]) -> Hop:
+        """What pieces are together."""
+        pieces = [self._list[number] for number in numbers]
+        return Hop(tuple(p.src for p in pieces), tuple(p.dst for p in pieces), pieces[0].perm)
+
+    @cached_property
+    def _list(self) -> list[Box]:
+        return list(self._numbers)
 
 
 def _shard(shard: str | int | None) -> tuple[int | None, str]:
@@ -81,17 +116,10 @@ def _shard(shard: str | int | None) -> tuple[int | None, str]:
     return (int(head), rest) if dot and head.isdigit() else (None, shard or "")
 
 
-def _without_expert(move: Move, expert: int | None) -> Move:
-    if expert is None or not move.dst or move.dst[0] != (expert, expert + 1, 1):
-        return move
-    return Move(
-        move.rank, move.tensor, move.row, move.shard, move.param, move.src,
-        ((EXPERT, EXPERT, 1), *move.dst[1:]), move.perm, move.op,
-    )  # fmt: skip
-
-
-def _hop(moves: Sequence[Move]) -> Hop:
-    return Hop(tuple(m.src for m in moves), tuple(m.dst for m in moves), moves[0].perm)
+def _without_expert(box: Box, expert: int | None) -> Box:
+    if expert is None or not box.dst or box.dst[0] != (expert, expert + 1, 1):
+        return box
+    return Box(box.src, ((EXPERT, EXPERT, 1), *box.dst[1:]), box.perm)
 
 
 class Group(NamedTuple):

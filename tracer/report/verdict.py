@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from mappings.findings import Finding, Unchecked
-from tracer.audit import Audit
 from tracer.report import words
 from tracer.session import Prepared, Result
+
+if TYPE_CHECKING:
+    from tracer.audit import Audit
 
 MOST_OF_A_CODE = 20
 """Findings of one code that are printed; 4,000 lines help nobody."""

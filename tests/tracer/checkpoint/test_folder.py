@@ -291,7 +291,7 @@ def test_files_before_pointers_before_promises(two_shards: Path) -> None:
 
 
 def test_a_format_that_is_asked_for_and_not_there(two_shards: Path) -> None:
-    with pytest.raises(UsageError, match="--load-format gguf: .* found safetensors files"):
+    with pytest.raises(UsageError, match=r"--load-format gguf: .* found safetensors files"):
         open_checkpoint(two_shards, "gguf")
 
 

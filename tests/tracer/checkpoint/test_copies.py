@@ -1,0 +1,116 @@
+"""Which files of a folder are read as the model, and what is said of the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fixtures.gguf import Stored, Typed, document, split_documents
+from fixtures.hostile import entry, file_of
+from fixtures.pickles import mapping, tensor, zip_of
+from tracer.checkpoint.copies import choose
+from tracer.checkpoint.files import LocalFiles
+from tracer.checkpoint.folder import open_checkpoint
+
+VALUES = {"general.architecture": Typed("str", "llama")}
+TENSORS = [Stored("a", "F32", (32,), bytes(128)), Stored("b", "F32", (32,), bytes(128))]
+
+
+def write(folder: Path, file: str) -> None:
+    """A small file of weights in the format of its name."""
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_bytes(content(file))
+
+
+def content(file: str) -> bytes:
+    if file.endswith(".safetensors"):
+        return file_of({"a": entry()})
+    if file.endswith(".gguf"):
+        return document(VALUES, TENSORS)
+    if file.endswith(".json"):
+        return json.dumps({"weight_map": {"a": file.replace(".index.json", "")}}).encode()
+    return zip_of(mapping({"a": tensor()}))
+
+
+def read_of(folder: Path, only: str | None = None) -> list[str]:
+    chosen = choose(LocalFiles(folder), only)
+    return chosen[0].files if chosen else []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "other"),
+    [
+        ("model.safetensors", "pytorch_model.bin"),
+        ("pytorch_model.bin", "model.gguf"),
+        ("model.gguf", "consolidated.00.pth"),
+        ("pytorch_model.bin", "training_args.bin"),
+        ("pytorch_model.bin", "optimizer.pt"),
+        ("pytorch_model.bin", "ema.bin"),
+        ("model.safetensors", "original/model.safetensors"),
+        ("model.safetensors", "adapter_model.safetensors"),
+        ("consolidated.00.pth", "original/consolidated.00.pth"),
+        ("model-q4.gguf", "mmproj-f16.gguf"),
+        ("odd.bin", "training_args.bin"),
+    ],
+)
+def test_the_one_that_is_read(tmp_path: Path, chosen: str, other: str) -> None:
+    write(tmp_path, chosen)
+    write(tmp_path, other)
+    assert chosen in read_of(tmp_path)
+    assert other not in read_of(tmp_path)[:1]
+
+
+def test_a_wanted_format_is_read_though_another_is_preferred(tmp_path: Path) -> None:
+    for file in ("model.safetensors", "pytorch_model.bin", "model.gguf"):
+        write(tmp_path, file)
+    assert read_of(tmp_path, "pt") == ["pytorch_model.bin"]
+    assert read_of(tmp_path, "gguf") == ["model.gguf"]
+    (tmp_path / "config.json").write_text("{}")
+    checkpoint = open_checkpoint(tmp_path, "pt")
+    assert [(f.code, f.severity) for f in checkpoint.findings] == [("shards.second-copy", "info")]
+    assert checkpoint.findings[0].evidence["ignored"] == ["model.gguf", "model.safetensors"]
+
+
+def test_the_largest_of_several_quantisations(tmp_path: Path) -> None:
+    (tmp_path / "m-Q4.gguf").write_bytes(document(VALUES, TENSORS[:1]))
+    (tmp_path / "m-Q8.gguf").write_bytes(document(VALUES, TENSORS))
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.names == ["a", "b"]
+    assert checkpoint.findings[0].evidence == {"read": ["m-Q8.gguf"], "ignored": ["m-Q4.gguf"]}
+
+
+def test_the_parts_of_a_split_model_are_one_copy(tmp_path: Path) -> None:
+    for file, content in split_documents(VALUES, TENSORS, "m", [1, 1]).items():
+        (tmp_path / file).write_bytes(content)
+    assert open_checkpoint(tmp_path).names == ["a", "b"]
+    assert not open_checkpoint(tmp_path).findings
+
+
+def test_a_split_model_is_named_by_any_of_its_parts(tmp_path: Path) -> None:
+    for file, content in split_documents(VALUES, TENSORS, "m", [1, 1]).items():
+        (tmp_path / file).write_bytes(content)
+    assert open_checkpoint(tmp_path / "m-00002-of-00002.gguf").names == ["a", "b"]
+
+
+def test_a_part_that_is_missing(tmp_path: Path) -> None:
+    for file, content in split_documents(VALUES, TENSORS, "m", [1, 1]).items():
+        (tmp_path / file).write_bytes(content)
+    (tmp_path / "m-00002-of-00002.gguf").unlink()
+    for given in (tmp_path, tmp_path / "m-00001-of-00002.gguf"):
+        (finding,) = open_checkpoint(given).findings
+        assert (finding.code, finding.severity, finding.subject) == ("shards.gap", "error", "m-00002-of-00002.gguf")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin", "model.gguf"])
+def test_a_file_is_known_by_its_content_where_its_name_says_nothing(tmp_path: Path, file: str) -> None:
+    """As the blobs of the Hub's cache are named."""
+    (tmp_path / "4d7a").write_bytes(content(file))
+    checkpoint = open_checkpoint(tmp_path / "4d7a")
+    assert checkpoint.format is not None and checkpoint.format.is_named(file)
+
+
+def test_what_lies_beside_weights_is_read_when_named(tmp_path: Path) -> None:
+    write(tmp_path, "adapter_model.safetensors")
+    assert open_checkpoint(tmp_path / "adapter_model.safetensors").names == ["a"]
