@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from mappings.architectures import BUILT_IN
 from mappings.bind import Binder, Binding
+from mappings.claims import Claims
 from mappings.findings import Finding
 from mappings.names import blank
-from mappings.plan import Claims
 from mappings.rows import Architecture
 from mappings.sizes import ConfigError
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mappings.bind import Binding, BoundRow
-from mappings.plan import Claim
+from mappings.claims import Claim
 from mappings.views import Shape
 
 

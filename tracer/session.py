@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mappings.bind import is_fused
+from mappings.claims import Claim
 from mappings.findings import Finding, in_order
-from mappings.plan import Claim
 from mappings.proof import Proof, Span, findings, prove
 from mappings.rows import Skip, Tie
 from tracer.collection import uncollected

@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from itertools import combinations
 
 from mappings.bind import Binding, BoundRow
+from mappings.claims import Claims, Owner
 from mappings.findings import Finding, Unchecked
 from mappings.names import Pattern, blank, collapse
-from mappings.plan import Claims, LoadPlan, Owner
+from mappings.plan import LoadPlan
 from mappings.proof.slots import unfilled
 from mappings.proof.verdict import Proof
 from mappings.rows import Skip, Tie

@@ -10,9 +10,9 @@ from fixtures.geometries import geometry
 from fixtures.geometries import names as geometries
 from mappings import registry
 from mappings.architectures import BUILT_IN
+from mappings.claims import Claims
 from mappings.findings import Finding
 from mappings.params import norm
-from mappings.plan import Claims
 from mappings.registry import choose, declared, installed
 from mappings.rows import Architecture, Row
 from mappings.sizes import ConfigError

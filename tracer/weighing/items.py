@@ -8,7 +8,8 @@ from math import prod
 
 from mappings.axes import parse
 from mappings.bind import Binding, BoundRow, Leaf
-from mappings.plan import Claim, LoadPlan, Stored
+from mappings.claims import Claim
+from mappings.plan import LoadPlan, Stored
 from mappings.rows import Skip, Tie
 from mappings.views import Shape
 from tracer.checkpoint.dtypes import BITS
