@@ -2,75 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from fixtures.geometries import DEFAULT, geometry
-from mappings.architectures import BUILT_IN
 from mappings.bind import Binding
 from mappings.findings import Finding, Unchecked
 from mappings.mismatch import mismatch
 from mappings.plan import LoadPlan, Stored, plan
 from mappings.registry import candidates, choose, installed
-from mappings.rows import Architecture
-from mappings.sizes import ConfigError, invalid
+from mappings.sizes import ConfigError
 from mappings.synth import describe, synthesise
-from mappings.userfile import MappingFileError, parse_mapping
-from tracer.checkpoint.dtypes import from_config, nbytes
-from tracer.checkpoint.files import LocalFiles
-from tracer.checkpoint.folder import Checkpoint, open_checkpoint
-from tracer.checkpoint.hub.address import advice, is_hub_id
-from tracer.checkpoint.json_object import read_object
-from tracer.checkpoint.regular_file import open_regular
+from tracer.checkpoint.dtypes import nbytes
+from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.collection import uncollected
-from tracer.completing import completed
-from tracer.errors import InputError, Refused, UsageError
+from tracer.errors import Refused
 from tracer.events import Run
+from tracer.prepare.config import config_of, dtype_of
+from tracer.prepare.model import folder_of, open_model, pinned
+from tracer.prepare.own_rows import parse_rows, read_rows
+from tracer.prepare.request import LoadFormat, Request
 from tracer.store import Store
 from tracer.weighing import Weighed, weigh
 
-FLOATS = ("F32", "F16", "BF16", "F64")
-"""Data types that parameters can have where no scheme says otherwise."""
-_LONGEST_MAPPING = 10_000_000
-"""Bytes; a thousand times those of the largest architecture."""
-
-LoadFormat = Literal["auto", "safetensors", "pt", "gguf", "dummy"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for; plain values, so that each rank's process can prepare the same plan."""
-
-    model: str | None = None
-    tp: int = 1
-    load_format: LoadFormat = "auto"
-    rank: int | None = None
-    plan_only: bool = False
-    geometry: str = DEFAULT
-    """The embedded geometry that is traced where there is no model."""
-    mapping: str | None = None
-    """Path of the user's own rows."""
-    config_path: str | None = None
-    overrides: str | None = None
-    """JSON object laid over config.json."""
-    dtype: str | None = None
-    device: str | None = None
-    revision: str | None = None
-    """Branch, tag or commit of a repository on the Hub."""
-
-    @property
-    def bytes_wanted(self) -> bool:
-        """Whether tensors are to be read."""
-        return not self.plan_only and self.load_format != "dummy"
-
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        return tuple(range(self.tp)) if self.rank is None else (self.rank,)
+__all__ = ["LoadFormat", "Prepared", "Request", "prepare", "replan"]
 
 
 @dataclass
@@ -98,17 +55,14 @@ class Prepared:
 @uncollected()
 def prepare(request: Request) -> Prepared:
     """Headers and config to a plan. No bytes of tensors are read and torch is not imported."""
-    only = request.load_format if request.load_format not in ("auto", "dummy") else None
-    checkpoint = _open(request, only)
-    if only and (checkpoint is None or checkpoint.state != "complete"):
-        raise UsageError(f"--load-format {only}: {request.model or 'no MODEL'} has no {only} files here")
-    config, told = _config(request, checkpoint)
+    checkpoint = open_model(request)
+    config, told = config_of(request, checkpoint)
     names = _names(checkpoint)
-    mapping = _read_text(request.mapping) if request.mapping else None
-    extra = _extra(mapping, request.mapping)
+    mapping = read_rows(request.mapping) if request.mapping else None
+    extra = parse_rows(mapping, request.mapping)
     try:
         candidates(config, extra)
-        dtype = _dtype(request, config, checkpoint)
+        dtype = dtype_of(request, config, checkpoint)
         chosen = choose(config, names, request.tp, dtype, extra)
         tensors, fake = _tensors(checkpoint, chosen.binding, names)
         planned = plan(chosen.binding, tensors)
@@ -123,41 +77,13 @@ def prepare(request: Request) -> Prepared:
     found = [*told, *chosen.binding.findings, *weighed.findings]
     title = checkpoint.files.title if checkpoint else request.geometry
     return Prepared(
-        _pinned(request, checkpoint), title, _folder(checkpoint), planned, _infos(tensors),
+        pinned(request, checkpoint), title, folder_of(checkpoint), planned, _infos(tensors),
         Run(
             title, arch.name, request.tp, request.load_format, "engine", request.ranks,
             not request.plan_only, config, mapping, dtype, arch.dialect,
         ),
         checkpoint, chosen.lost if names else {}, fake, found, weighed.unchecked, weighed.checked,
     )  # fmt: skip
-
-
-def _folder(checkpoint: Checkpoint | None) -> Path:
-    return (checkpoint.files.folder if checkpoint else None) or Path()
-
-
-def _open(request: Request, only: str | None) -> Checkpoint | None:
-    """What MODEL is: a path, a repository on the Hub, or nothing. An existing path is never a repository."""
-    model, revision = request.model, request.revision
-    if model and is_hub_id(model):
-        from tracer.checkpoint.hub.opening import open_repository
-
-        return open_repository(model, revision, only, request.bytes_wanted)
-    if revision is not None:
-        found = model or "no MODEL"
-        raise UsageError(f"--revision {revision}: expected a repository on the Hub (org/name), found {found}")
-    if model is None:
-        return None
-    if not os.path.lexists(model):
-        raise InputError(f"{model}: no such file or folder{advice(model)}", subject=model)
-    return open_checkpoint(Path(model), only)
-
-
-def _pinned(request: Request, checkpoint: Checkpoint | None) -> Request:
-    """The request for the processes of the ranks: they are to read this very folder, whatever a name means by then."""
-    if checkpoint is None or checkpoint.files.folder is None or not request.model or not is_hub_id(request.model):
-        return request
-    return replace(request, model=str(checkpoint.files.folder), revision=None)
 
 
 def _refused(finding: Finding, config: Mapping[str, Any], checkpoint: Checkpoint | None) -> Refused:
@@ -169,53 +95,6 @@ def _refused(finding: Finding, config: Mapping[str, Any], checkpoint: Checkpoint
     return Refused(other, [finding, *others]) if other else Refused(finding, others)
 
 
-def _config(request: Request, checkpoint: Checkpoint | None) -> tuple[dict[str, Any], list[Finding]]:
-    """config.json, or what stands for it, completed; and what is to be said about that."""
-    found: list[Finding] = []
-    if request.config_path:
-        config = _config_file(Path(request.config_path))
-    elif checkpoint is None:
-        config = geometry(request.geometry)
-    elif checkpoint.config is None:
-        finding = Finding(
-            "config.missing", "error", "config.json", f"{request.model} has no config.json",
-            fix="give one with --hf-config-path DIR",
-        )  # fmt: skip
-        raise Refused(finding, checkpoint.findings)
-    else:
-        config, found = completed(checkpoint.config, checkpoint.files)
-    if request.overrides:
-        config |= _json_object(request.overrides, "--hf-overrides")
-    return config, found
-
-
-def _config_file(path: Path) -> dict[str, Any]:
-    """The config.json that `--hf-config-path` names, or that is in the folder which it names."""
-    files = LocalFiles(path)
-    return read_object(files, path.name if files.one_file else "config.json", "config.invalid")
-
-
-def _read_text(path: str) -> str:
-    with open_regular(Path(path)) as file:
-        content = file.read(_LONGEST_MAPPING + 1)
-    if len(content) > _LONGEST_MAPPING:
-        raise InputError(f"{path}: expected at most {_LONGEST_MAPPING} bytes, found more", subject=path)
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected UTF-8, byte {error.start} is not", subject=path) from error
-
-
-def _json_object(text: str, option: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{option}: expected a JSON object, found {text[:40]!r} ({error})") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{option}: expected a JSON object, found {type(value).__name__}")
-    return value
-
-
 def _names(checkpoint: Checkpoint | None) -> list[str] | None:
     """The names that files give, None where there are none."""
     if checkpoint is None or checkpoint.state == "config-only":
@@ -223,35 +102,6 @@ def _names(checkpoint: Checkpoint | None) -> list[str] | None:
     if checkpoint.state == "index-only":
         return checkpoint.names
     return [tensor.name for tensor in checkpoint.tensors]
-
-
-def _dtype(request: Request, config: Mapping[str, Any], checkpoint: Checkpoint | None) -> str:
-    """The parameters' data type: as asked, as config.json says, or as most of the header's bytes are."""
-    if request.dtype:
-        found = from_config(request.dtype)
-        if found not in FLOATS:
-            raise UsageError(f"--dtype {request.dtype}: expected float32, float16 or bfloat16")
-        return found
-    spelled = config.get("torch_dtype") or config.get("dtype")
-    if spelled not in (None, "auto"):
-        known = from_config(spelled) if isinstance(spelled, str) else None
-        if known not in FLOATS:
-            raise ConfigError(invalid("torch_dtype", spelled, "float32, float16 or bfloat16"))
-        return known
-    weights: dict[str, int] = {}
-    for tensor in checkpoint.tensors if checkpoint else []:
-        if tensor.dtype in FLOATS:
-            weights[tensor.dtype] = weights.get(tensor.dtype, 0) + tensor.nbytes
-    return max(weights, key=lambda d: weights[d]) if weights else "BF16"
-
-
-def _extra(text: str | None, path: str | None) -> list[Architecture]:
-    if text is None:
-        return []
-    try:
-        return [parse_mapping(text, BUILT_IN)]
-    except MappingFileError as error:
-        raise UsageError(f"--mapping {path or 'of the trace'}: {error}") from error
 
 
 def _tensors(
@@ -292,8 +142,9 @@ def replan(store: Store) -> LoadPlan | None:
     if not run.config:
         return None
     tensors = [TensorInfo(t.name, t.dtype, t.shape, t.file, t.offset, t.nbytes) for t in store.tensors()]
+    rows = parse_rows(run.mapping, None)
     try:
-        chosen = choose(run.config, [t.name for t in tensors], run.tp, run.dtype or "BF16", _extra(run.mapping, None))
+        chosen = choose(run.config, [t.name for t in tensors], run.tp, run.dtype or "BF16", rows)
     except ConfigError as error:
         raise Refused(error.finding) from error
     return plan(chosen.binding, tensors)

@@ -11,7 +11,7 @@ import pytest
 from mappings.architectures import BUILT_IN
 from tracer.checkpoint.files import LocalFiles
 from tracer.checkpoint.folder import open_checkpoint
-from tracer.completing import completed
+from tracer.prepare.completing import completed
 from tracer.errors import InputError
 
 
