@@ -108,12 +108,33 @@ def test_an_index_without_shards_gives_names_and_the_rows_give_shapes(
     index = {"metadata": {}, "weight_map": dict.fromkeys(names, "model-00001-of-00001.safetensors")}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
-    status, out, _ = run(capsys, tmp_path, "--tp", "2")
+    status, out, _ = run(capsys, tmp_path, "--tp", "2", "--load-format", "dummy")
     assert status == 0
     assert "fake: shapes and data types (from the rows); the bytes" in out
     assert "names ok, slots ok" in out
     assert "sizes, bytes not checked" in out
     assert "audit ok" in out
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ([], "no file of weights is here; add --load-format dummy or --plan"),
+        (["model.safetensors.incomplete"], "found unfinished downloads: model.safetensors.incomplete"),
+        (["ckpt/model.safetensors"], "but in its sub-folders: ckpt"),
+    ],
+)
+def test_a_load_without_weights_is_no_load(
+    folder: Path, files: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked to load, and nothing to load: a skeleton on the meta device would be no answer."""
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(b"")
+    status, out, err = run(capsys, tmp_path, "--tp", "2")
+    assert (status, out) == (2, "")
+    assert says in err
 
 
 def test_a_config_alone_is_enough_for_a_dummy_load(
@@ -263,7 +284,7 @@ def test_overrides_and_another_config_take_the_place_of_config_json(
     (tmp_path / "config.json").write_text(json.dumps(config_of(folder) | {"vocab_size": 201}))
     status, out, _ = run(capsys, folder, "--plan", "--hf-config-path", tmp_path)
     assert status == 1
-    assert "vocab_size = 200 in config.json would fit, it says 201" in out
+    assert f"vocab_size = 200 in {tmp_path / 'config.json'} would fit, it says 201" in out
 
 
 def test_a_path_that_cannot_be_shown_because_of_an_error_shows_the_error(capsys: pytest.CaptureFixture[str]) -> None:

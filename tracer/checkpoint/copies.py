@@ -107,7 +107,7 @@ def _of(format: Format, names: Sequence[str], files: Files) -> list[Copy]:
     weights = [name for name in names if format.is_named(name) and not _beside(name)]
     if format is GGUF:
         return _gguf(weights, files)
-    indexes = [name for name in names if format.index_suffix and name.endswith(format.index_suffix)]
+    indexes = [name for name in names if format.is_index(name)]
     indexes.sort(key=lambda name: name.rpartition("/")[2] != format.usual_index)
     if indexes or not weights:
         return [Copy(format, index, weights) for index in indexes]
@@ -155,10 +155,18 @@ def second_copy(files: Files, chosen: Copy, read: Sequence[str]) -> Finding | No
         "shards.second-copy",
         "info",
         ignored[0],
-        f"the folder holds the model more than once; read: {some(read)}; ignored: {some(ignored)}",
+        f"the folder holds the model more than once; read: {_listed(read)}; ignored: {_listed(ignored)}",
         {"read": list(read), "ignored": ignored},
         "choose another with --load-format, or name the file",
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """All of them, a numbered series by its first and its number."""
+    series: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        series[series_of(name) or name].append(name)
+    return ", ".join(own[0] if len(own) == 1 else f"{own[0]} ({len(own)} files)" for own in series.values())
 
 
 def _others(files: Files, chosen: Copy, read: Sequence[str]) -> list[str]:

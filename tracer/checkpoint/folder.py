@@ -149,13 +149,18 @@ def _nothing_here(checkpoint: Checkpoint) -> InputError:
             subject=first,
         )
     names = files.names()
-    inside = sorted({name.partition("/")[0] for name in names if "/" in name and formats.of_file(name)})
+    inside = sub_folders(files)
     if inside:
         message = f"{files.title}: no checkpoint here, but in its sub-folders: {consistency.some(inside)}; name one"
         return InputError(message, subject=inside[0])
     held = f"found {consistency.some(names)}" if names else "the folder is empty"
     wanted = "safetensors, PyTorch or GGUF files or a config.json"
     return InputError(f"{files.title}: no checkpoint: expected {wanted}, {held}", subject=files.title)
+
+
+def sub_folders(files: Files) -> list[str]:
+    """Those that weights lie in."""
+    return sorted({name.partition("/")[0] for name in files.names() if "/" in name and formats.of_file(name)})
 
 
 # --- with an index: it says which files belong to the model ---

@@ -21,8 +21,8 @@ class Format:
     """As `--load-format` spells it."""
     called: str
     suffixes: tuple[str, ...]
-    index_suffix: str | None
-    """How the names of its indexes end."""
+    index_stem: str | None
+    """What the names of its indexes have before their ending `.json`."""
     usual_index: str | None
     module: str
     """Imported when the first file is read: most runs need one format."""
@@ -30,17 +30,21 @@ class Format:
     def is_named(self, file: str) -> bool:
         return file.endswith(self.suffixes)
 
+    def is_index(self, file: str) -> bool:
+        """Also of a variant: `model.safetensors.index.fp16.json`."""
+        return self.index_stem is not None and f"{self.index_stem}." in file and file.endswith(".json")
+
     @property
     def read(self) -> Reader:
         return cast(Reader, import_module(f"tracer.checkpoint.{self.module}").read)
 
 
 SAFETENSORS = Format(
-    "safetensors", "safetensors files", (".safetensors",), ".safetensors.index.json", "model.safetensors.index.json",
+    "safetensors", "safetensors files", (".safetensors",), ".safetensors.index", "model.safetensors.index.json",
     "safetensors",
 )  # fmt: skip
 PYTORCH = Format(
-    "pt", "PyTorch files (.bin, .pt, .pth)", (".bin", ".pt", ".pth"), ".bin.index.json", "pytorch_model.bin.index.json",
+    "pt", "PyTorch files", (".bin", ".pt", ".pth"), ".bin.index", "pytorch_model.bin.index.json",
     "pytorch",
 )  # fmt: skip
 GGUF = Format("gguf", "GGUF files", (".gguf",), None, None, "gguf")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,18 @@ from mappings.bind import Binding
 from mappings.findings import Finding, Unchecked
 from mappings.mismatch import mismatch
 from mappings.plan import LoadPlan, Stored, plan
-from mappings.registry import candidates, choose, installed
+from mappings.registry import Choice, candidates, choose, installed
+from mappings.rows import Architecture
 from mappings.sizes import ConfigError
 from mappings.synth import describe, synthesise
 from tracer.checkpoint.dtypes import nbytes
 from tracer.checkpoint.folder import Checkpoint
+from tracer.checkpoint.formats import GGUF
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.collection import uncollected
 from tracer.errors import Refused
 from tracer.events import Run
-from tracer.prepare.config import config_of, dtype_of
+from tracer.prepare.config import NOTHING, Configured, config_of, dtype_of
 from tracer.prepare.model import folder_of, open_model, pinned
 from tracer.prepare.own_rows import parse_rows, read_rows
 from tracer.prepare.request import LoadFormat, Request
@@ -50,45 +52,64 @@ class Prepared:
     unchecked: list[Unchecked] = field(default_factory=list)
     weighed: str = ""
     """What the sizes of absent files have shown; empty where they were not weighed."""
+    configured: Configured = NOTHING
+    """What the plan goes by, and where that comes from."""
 
 
 @uncollected()
 def prepare(request: Request) -> Prepared:
-    """Headers and config to a plan. No bytes of tensors are read and torch is not imported."""
+    """Headers and config to a plan. No bytes of tensors are read and torch is not imported.
+
+    Raises UsageError, InputError, and Refused for a checkpoint without a plan.
+    """
     checkpoint = open_model(request)
-    config, told = config_of(request, checkpoint)
+    configured = config_of(request, checkpoint)
     names = _names(checkpoint)
     mapping = read_rows(request.mapping) if request.mapping else None
-    extra = parse_rows(mapping, request.mapping)
     try:
-        candidates(config, extra)
-        dtype = dtype_of(request, config, checkpoint)
-        chosen = choose(config, names, request.tp, dtype, extra)
+        chosen, dtype = _choose(request, configured.config, checkpoint, names, parse_rows(mapping, request.mapping))
         tensors, fake = _tensors(checkpoint, chosen.binding, names)
         planned = plan(chosen.binding, tensors)
     except ConfigError as error:
-        raise _refused(error.finding, config, checkpoint) from error
-    arch = chosen.binding.arch
-    wrong = [finding for finding in chosen.binding.findings if finding.severity == "error"]
-    if wrong and checkpoint is not None:
-        # Its tensors are not what the rows describe, so that whatever they said of them would be wrong.
-        raise _refused(wrong[0], config, checkpoint)
+        raise _refused(error.finding, configured, checkpoint) from error
     weighed = weigh(checkpoint, planned, dtype) if checkpoint else Weighed()
-    found = [*told, *chosen.binding.findings, *weighed.findings]
-    title = checkpoint.files.title if checkpoint else request.geometry
+    found = [*configured.findings, *chosen.binding.findings, *weighed.findings]
+    title, arch = checkpoint.files.title if checkpoint else request.geometry, chosen.binding.arch
     return Prepared(
         pinned(request, checkpoint), title, folder_of(checkpoint), planned, _infos(tensors),
         Run(
             title, arch.name, request.tp, request.load_format, "engine", request.ranks,
-            not request.plan_only, config, mapping, dtype, arch.dialect,
+            not request.plan_only, configured.config, mapping, dtype, arch.dialect,
         ),
-        checkpoint, chosen.lost if names else {}, fake, found, weighed.unchecked, weighed.checked,
+        checkpoint, chosen.lost if names else {}, fake, found, weighed.unchecked, weighed.checked, configured,
     )  # fmt: skip
 
 
-def _refused(finding: Finding, config: Mapping[str, Any], checkpoint: Checkpoint | None) -> Refused:
+def _choose(
+    request: Request, config: Mapping[str, Any], checkpoint: Checkpoint | None, names: Sequence[str] | None,
+    own: Sequence[Architecture],
+) -> tuple[Choice, str]:  # fmt: skip
+    """The architecture and the data type of its parameters. Raises ConfigError."""
+    candidates(config, own)
+    dtype = dtype_of(request, config, checkpoint)
+    chosen = choose(config, names, request.tp, dtype, own)
+    wrong = [finding for finding in chosen.binding.findings if finding.severity == "error"]
+    if wrong and checkpoint is not None:
+        # Its tensors are not what the rows describe, so that whatever they said of them would be wrong.
+        raise ConfigError(wrong[0])
+    return chosen, dtype
+
+
+def _refused(finding: Finding, configured: Configured, checkpoint: Checkpoint | None) -> Refused:
     """Why there is no plan, and what can be said of the files without one."""
     others = list(checkpoint.findings) if checkpoint else []
+    if finding.code == "arch.unknown" and checkpoint and checkpoint.format is GGUF:
+        from tracer.checkpoint.gguf.config import ARCHITECTURES
+
+        mapped = ", ".join(ARCHITECTURES)
+        finding = replace(finding, message=f"{finding.message}; of GGUF files the names of {mapped} are mapped")
+    finding = configured.reworded(finding)
+    config = configured.config
     arch = next((a for a in installed() if config.get("architectures") == [a.name]), None)
     names = (_names(checkpoint) if arch and finding.code == "config.missing-field" else None) or []
     other = mismatch(arch, names) if arch and names else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fixtures.geometries import geometry
 from mappings.findings import Finding
@@ -13,6 +15,7 @@ from mappings.sizes import ConfigError, invalid
 from tracer.checkpoint.dtypes import from_config
 from tracer.checkpoint.files import LocalFiles
 from tracer.checkpoint.folder import Checkpoint
+from tracer.checkpoint.formats import GGUF
 from tracer.checkpoint.json_object import read_object
 from tracer.errors import Refused, UsageError
 from tracer.prepare.completing import completed
@@ -22,30 +25,73 @@ FLOATS = ("F32", "F16", "BF16", "F64")
 """Data types that parameters can have where no scheme says otherwise."""
 
 
-def config_of(request: Request, checkpoint: Checkpoint | None) -> tuple[dict[str, Any], list[Finding]]:
-    """config.json, or what stands for it, completed; and what is to be said about that."""
-    found: list[Finding] = []
+class Configured(NamedTuple):
+    """The config of a run."""
+
+    config: dict[str, Any]
+    source: str
+    """Where it comes from, in words."""
+    findings: list[Finding]
+    """What is to be said about how it came about."""
+
+    def reworded(self, finding: Finding) -> Finding:
+        """The finding, naming the real source: not everything that is configured is said by config.json."""
+        message = finding.message.replace(_USUAL, self.source)
+        return finding if message == finding.message else replace(finding, message=message)
+
+
+_USUAL = "config.json"
+NOTHING = Configured({}, _USUAL, [])
+
+
+def config_of(request: Request, checkpoint: Checkpoint | None) -> Configured:
+    """config.json, or what stands for it, completed. Raises InputError, UsageError, and Refused where there is none."""
+    configured = _beneath(request, checkpoint)
+    if not request.overrides:
+        return configured
+    config, source, found = configured
+    extra = _json_object(request.overrides, "--hf-overrides")
+    unknown = [name for name in extra if name not in config]
+    found = [*found, *(_added(name, list(config), source) for name in unknown)]
+    return Configured(config | extra, f"{source} with --hf-overrides", found)
+
+
+def _beneath(request: Request, checkpoint: Checkpoint | None) -> Configured:
+    """The config before any overrides."""
     if request.config_path:
-        config = _given(Path(request.config_path))
-    elif checkpoint is None:
-        config = geometry(request.geometry)
-    elif checkpoint.config is None:
+        return _given(Path(request.config_path))
+    if checkpoint is None:
+        return Configured(geometry(request.geometry), f"the geometry {request.geometry}", [])
+    if checkpoint.config is None:
         finding = Finding(
             "config.missing", "error", "config.json", f"{request.model} has no config.json",
             fix="give one with --hf-config-path DIR",
         )  # fmt: skip
-        raise Refused(finding, checkpoint.findings)
-    else:
-        config, found = completed(checkpoint.config, checkpoint.files)
-    if request.overrides:
-        config |= _json_object(request.overrides, "--hf-overrides")
-    return config, found
+        raise Refused(*causes_first(finding, checkpoint.findings))
+    config, found = completed(checkpoint.config, checkpoint.files)
+    own = checkpoint.format is GGUF and not checkpoint.files.has("config.json")
+    return Configured(config, "the GGUF file" if own else _USUAL, found)
 
 
-def _given(path: Path) -> dict[str, Any]:
+def _added(name: str, known: list[str], source: str) -> Finding:
+    near = get_close_matches(name, known, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return Finding("config.conflict", "info", name, f"--hf-overrides adds {name}, which {source} does not have{meant}")
+
+
+def causes_first(finding: Finding, others: Sequence[Finding]) -> tuple[Finding, list[Finding]]:
+    """A finding and the others, the first cause in front: a file that is missing explains a config that is."""
+    worse = [other for other in others if other.severity == "error"]
+    if not worse:
+        return finding, list(others)
+    return worse[0], [finding, *(other for other in others if other is not worse[0])]
+
+
+def _given(path: Path) -> Configured:
     """The config.json that `--hf-config-path` names, or that is in the folder which it names."""
     files = LocalFiles(path)
-    return read_object(files, path.name if files.one_file else "config.json", "config.invalid")
+    file = path.name if files.one_file else _USUAL
+    return Configured(read_object(files, file, "config.invalid"), files.where(file), [])
 
 
 def _json_object(text: str, option: str) -> dict[str, Any]:

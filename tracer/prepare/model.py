@@ -6,7 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from tracer.checkpoint.folder import Checkpoint, open_checkpoint
+from tracer.checkpoint.consistency import some
+from tracer.checkpoint.folder import Checkpoint, open_checkpoint, sub_folders
 from tracer.checkpoint.hub.address import advice, is_hub_id
 from tracer.errors import InputError, UsageError
 from tracer.prepare.request import Request
@@ -25,7 +26,21 @@ def open_model(request: Request) -> Checkpoint | None:
     checkpoint = _open(request, only := request.only)
     if only and (checkpoint is None or checkpoint.state != "complete"):
         raise UsageError(f"--load-format {only}: {request.model or 'no MODEL'} has no {only} files here")
+    if checkpoint is not None and checkpoint.state != "complete" and request.bytes_wanted:
+        raise UsageError(f"{checkpoint.files.title}: {_lack(checkpoint)}; add --load-format dummy or --plan")
     return checkpoint
+
+
+def _lack(checkpoint: Checkpoint) -> str:
+    """Why there is nothing to load, and what is here instead."""
+    if checkpoint.pointer_sizes:
+        return f"the files of weights are Git-LFS pointers ({some(list(checkpoint.pointer_sizes))}); run git lfs pull"
+    promised = f"none of the files that {checkpoint.index.file} names is here" if checkpoint.index else ""
+    unfinished = [name for name in checkpoint.files.names() if name.endswith((".incomplete", ".part", ".crdownload"))]
+    inside = sub_folders(checkpoint.files)
+    found = f", found unfinished downloads: {some(unfinished)}" if unfinished else ""
+    found += f", but in its sub-folders: {some(inside)}" if inside else ""
+    return (promised or "no file of weights is here") + found
 
 
 def _open(request: Request, only: str | None) -> Checkpoint | None:

@@ -49,7 +49,16 @@ def _elements(prepared: Prepared) -> str:
 
 def _bytes(prepared: Prepared) -> str:
     dtypes = sorted({info.dtype for info in prepared.infos})
-    return f"{words.size(sum(info.nbytes for info in prepared.infos))} as {', '.join(dtypes)}"
+    return f"{words.size(sum(info.nbytes for info in prepared.infos))} as {', '.join(dtypes)}{_files(prepared)}"
+
+
+def _files(prepared: Prepared) -> str:
+    """Which of a folder's copies was read."""
+    files = {info.file for info in prepared.infos if info.file is not None}
+    format = prepared.checkpoint.format if prepared.checkpoint else None
+    if not files or format is None:
+        return ""
+    return f" in {len(files)} {format.called}" if len(files) > 1 else f" in {next(iter(files))}"
 
 
 def proofs(result: Result) -> str:

@@ -262,16 +262,29 @@ def test_other_formats_beside_it(two_shards: Path) -> None:
     assert checkpoint.findings[0].evidence["ignored"] == ["original/", "pytorch_model.bin"]
 
 
+def test_every_other_copy_is_named(two_shards: Path) -> None:
+    """Shards of a series by the first of them and their number, so that no copy is lost in `and 7 more`."""
+    for number in range(1, 6):
+        write_shard(two_shards, f"consolidated-{number:05d}-of-00005.safetensors", f"t{number}")
+    for file in ("a.gguf", "b.gguf", "pytorch_model.bin", "tf_model.h5"):
+        (two_shards / file).write_bytes(b"")
+    (finding,) = open_checkpoint(two_shards).findings
+    assert "read: model-00001-of-00002.safetensors (2 files)" in finding.message
+    for other in ("consolidated-00001-of-00005.safetensors (5 files)", "a.gguf", "b.gguf", "pytorch_model.bin", "tf_mo"):
+        assert other in finding.message
+
+
 def test_a_merged_file_beside_its_shards(two_shards: Path) -> None:
     write_shard(two_shards, "merged.safetensors", "a", "b", "c")
     assert codes(open_checkpoint(two_shards)) == [("shards.second-copy", "warning")]
 
 
-def test_several_indexes_are_several_copies(two_shards: Path) -> None:
+@pytest.mark.parametrize("index", ["model.fp16.safetensors.index.json", "model.safetensors.index.fp16.json"])
+def test_several_indexes_are_several_copies(two_shards: Path, index: str) -> None:
     """Variants of one model: the usual name is read, what the other index names is no stray file."""
     write_shard(two_shards, "model.fp16-00001-of-00001.safetensors", "a", "b", "c")
     weight_map = dict.fromkeys("abc", "model.fp16-00001-of-00001.safetensors")
-    (two_shards / "model.fp16.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (two_shards / index).write_text(json.dumps({"weight_map": weight_map}))
     checkpoint = open_checkpoint(two_shards)
     assert codes(checkpoint) == [("shards.second-copy", "info")]
     assert checkpoint.index is not None and checkpoint.index.file == "model.safetensors.index.json"

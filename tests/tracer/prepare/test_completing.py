@@ -11,8 +11,8 @@ import pytest
 from mappings.architectures import BUILT_IN
 from tracer.checkpoint.files import LocalFiles
 from tracer.checkpoint.folder import open_checkpoint
-from tracer.prepare.completing import completed
 from tracer.errors import InputError
+from tracer.prepare.completing import completed
 
 
 @pytest.mark.parametrize(("model_type", "name"), [
