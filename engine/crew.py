@@ -20,10 +20,12 @@ import torch.distributed as dist
 
 BEAT = 0.5
 """Seconds between two signs of life."""
-LOST = 5.0
-"""Seconds without one after which a rank is taken for dead."""
+LOST = 4.0
+"""Seconds without one after which a rank is taken for dead. With what follows (see `leading`) it makes less than 10."""
 JOIN = 120.0
 """Seconds that a rank may come later than another: imports from a cold network disk take their time."""
+LATE = 10.0
+"""Seconds after which it is said who has not come; and that one who has not is waited for to tell it the verdict."""
 CHUNK = 1 << 20
 """Bytes of notes under one key; the store refuses values above 8 MiB."""
 AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
@@ -39,7 +41,8 @@ class Lost(Exception):
 class Crew:
     """One process's end of the store. Raises Lost when there is no store to reach."""
 
-    def __init__(self, rank: int, size: int) -> None:
+    def __init__(self, rank: int, size: int, patience: float | None = None) -> None:
+        """`patience` is how long the store is looked for; None: as long as whoever serves it may come late."""
         self.rank = rank
         self.size = size
         self.others = [other for other in range(size) if other != rank]
@@ -47,10 +50,14 @@ class Crew:
         self._over = threading.Event()
         where, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
         attempt = os.environ.setdefault("TORCHELASTIC_RESTART_COUNT", "0")
+        agents = os.environ.get(AGENT_STORE) == "True"
+        if patience is None:
+            # torchrun's own store was there before any rank: if it cannot be reached, its machine is gone.
+            patience = LATE if agents else JOIN
         try:
-            serves = rank == 0 and os.environ.get(AGENT_STORE) != "True"
+            serves = rank == 0 and not agents
             store = dist.TCPStore(  # type: ignore[attr-defined]
-                where, int(port), is_master=serves, wait_for_workers=False, timeout=timedelta(seconds=JOIN)
+                where, int(port), is_master=serves, wait_for_workers=False, timeout=timedelta(seconds=patience)
             )
         except (RuntimeError, ValueError) as error:
             raise Lost(f"cannot meet the other ranks at {where}:{port}: {_first_line(error)}") from error
@@ -108,6 +115,10 @@ class Crew:
 
     def _limit(self, rank: int, patience: float) -> float:
         return JOIN if self._seen[rank][0] is None else patience
+
+    def met(self, rank: int) -> bool:
+        """Whether a rank has ever shown life. Raises Lost."""
+        return self._heard(rank, time.monotonic())[0] is not None
 
     def close(self) -> None:
         """Show no more life."""

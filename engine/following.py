@@ -46,8 +46,12 @@ class Follower:
     def report(self, done: Message) -> None:
         self._crew.put(f"done/{self._crew.rank}", done)
 
-    def verdict(self) -> int:
-        """The status with which all exit; 1, or what the signal says, where nobody is left to give one."""
+    def refuse(self, message: str) -> None:
+        """Say why this rank takes no part: instead of its arrival, or after it. Raises Lost."""
+        self._crew.put(f"hello/{self._crew.rank}", {"failed": message})
+
+    def verdict(self) -> int | None:
+        """The status with which all exit; None where nobody is left to give one."""
         deadline = time.monotonic() + 2 * LOST if self._ended() is not None else None
         try:
             while deadline is None or time.monotonic() < deadline:
@@ -61,7 +65,7 @@ class Follower:
                 time.sleep(POLL / 2)
         except Lost:
             pass
-        return self._ended() or 1
+        return None
 
     def _await_departure(self) -> None:
         """All leave at once: torchrun ends whoever is still there when the first exits with a failure."""

@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.crew import BEAT, LOST, Crew, Lost, Message
-from engine.launch import GRACE, PATIENCE, POLL, RankFailed
+from engine.crew import BEAT, JOIN, LATE, LOST, Crew, Lost, Message
+from engine.launch import GRACE, POLL, RankFailed
+
+ENDING = 2.0
+"""Seconds that other ranks have to end when told to, and again to hear the verdict.
+
+A dead rank is missed after LOST, the others have ended ENDING later and heard the verdict ENDING after that.
+"""
 
 
-def assemble(crew: Crew) -> list[Message]:
-    """What each rank said of itself on arrival, in rank order. Raises RankFailed for one that does not come."""
-    hellos: list[Message] = []
-    while len(hellos) < crew.size:
-        hello = crew.message(f"hello/{len(hellos)}")
-        if hello is not None:
-            hellos.append(hello)
-            continue
-        for rank in crew.silent(crew.others):
-            raise RankFailed(rank, "did not come, or is gone")
-        time.sleep(POLL)
-    return hellos
+def assemble(crew: Crew, tell: Callable[[list[int]], Any]) -> list[Message]:
+    """What each rank said of itself on arrival, in rank order; `tell` is called once with those who are late.
+
+    Raises RankFailed for one that takes no part or does not come.
+    """
+    told_at: float | None = time.monotonic() + LATE
+    missing: list[int] = []
+    try:
+        while True:
+            hellos = [(rank, crew.message(f"hello/{rank}")) for rank in range(crew.size)]
+            _refuse_absence(crew, hellos)
+            missing = [rank for rank, hello in hellos if hello is None]
+            if not missing:
+                return [hello for _, hello in hellos if hello is not None]
+            if told_at is not None and time.monotonic() > told_at:
+                tell(missing)
+                told_at = None
+            time.sleep(POLL)
+    except KeyboardInterrupt as stop:  # as torchrun sends it when a rank of this machine died before it came
+        stop.add_note(f"still without rank {', '.join(map(str, missing))}")
+        raise
+
+
+def _refuse_absence(crew: Crew, hellos: Sequence[tuple[int, Message | None]]) -> None:
+    """Raises RankFailed for a rank that takes no part, has not come for too long, or has gone again."""
+    for rank, hello in hellos:
+        if hello is not None and "failed" in hello:
+            raise RankFailed(rank, hello["failed"])
+    for rank in crew.silent(crew.others):
+        why = "gone before the load began" if crew.met(rank) else f"not here after {JOIN:g} seconds"
+        raise RankFailed(rank, why)
 
 
 def dismiss(crew: Crew, status: int) -> None:
     """Tell the others with which status to exit, and wait until they know, but not for the dead."""
     try:
         crew.put("verdict", {"status": status})
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline and _unaware(crew):
+        began = time.monotonic()
+        while _unaware(crew, time.monotonic() - began):
             time.sleep(POLL / 2)
         crew.put("go", b"1")
         time.sleep(POLL)  # whoever serves the store is needed until all have read this
@@ -38,9 +63,11 @@ def dismiss(crew: Crew, status: int) -> None:
     crew.close()
 
 
-def _unaware(crew: Crew) -> bool:
+def _unaware(crew: Crew, waited: float) -> bool:
+    """Whether one who may still hear the verdict has not: one who is yet to come has longer."""
     unaware = [rank for rank in crew.others if crew.get(f"aware/{rank}") is None]
-    return bool(set(unaware) - set(crew.silent(unaware, 3 * BEAT)))
+    alive = set(unaware) - set(crew.silent(unaware, 3 * BEAT))
+    return any(waited < (ENDING if crew.met(rank) else LATE) for rank in alive)
 
 
 class Leader:
@@ -53,6 +80,7 @@ class Leader:
         self.done: dict[int, Message] = {}
         self._failed: list[RankFailed] = []
         self._deadline: float | None = None
+        self._stopping = False
 
     def run(self, own: Callable[[Callable[[], None]], Any]) -> Any:
         """Do the own part, `own(watch)`, and wait for the others. Raises RankFailed with the first cause."""
@@ -76,9 +104,12 @@ class Leader:
         self._pull()
         for rank in self._crew.silent(self._pending()):
             self._fail(rank, f"not heard of for {LOST:g} seconds: it was killed, or its machine is gone")
+            self._deadline = self._deadline or time.monotonic()  # nobody's failure came before that
         if self._failed and self._deadline is None:
-            self._deadline = time.monotonic() + GRACE
-        if self._deadline is not None and time.monotonic() > self._deadline:
+            # torchrun ends the ranks beside a dead one, whose silence takes longer to notice.
+            stopped = all(failed.kind == "Stopped" for failed in self._failed)
+            self._deadline = time.monotonic() + (LOST + BEAT if stopped else GRACE)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
             raise self._first_cause()
 
     def lost(self, patience: float = 3 * BEAT) -> RankFailed | None:
@@ -106,7 +137,9 @@ class Leader:
                 self._taken[rank] += 1
             if done is not None:  # its notes were sent before it said so
                 self.done[rank] = done
-                if not done["ok"] and not done["stopped"]:
+                if done["stopped"] and not self._stopping:
+                    self._fail(rank, "it was told to end while it loaded", "Stopped")
+                elif not done["ok"] and not done["stopped"]:
                     self._fail(rank, done["message"], done["kind"], done["labels"])
 
     def _first_cause(self) -> RankFailed:
@@ -121,10 +154,11 @@ class Leader:
 
     def _stop(self) -> None:
         """Have the others end, and take what they noted until then."""
+        self._stopping = True
         if not self._pending():
             return
         self._crew.put("stop", b"1")
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + ENDING
         while time.monotonic() < deadline and self._pending():
             self._pull()
             time.sleep(POLL)

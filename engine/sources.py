@@ -13,7 +13,6 @@ from engine.dtypes import TORCH
 from engine.loader import WeightSource
 from engine.runs import MappedBytes, OpenFile, Reader
 from mappings.plan import Stored
-from mappings.views import contiguous
 
 
 class Placed(Stored, Protocol):
@@ -26,6 +25,10 @@ class Placed(Stored, Protocol):
     @property
     def strides(self) -> tuple[int, ...] | None:
         """In elements; None: row-major."""
+
+    @property
+    def reach(self) -> int:
+        """Elements from the first to the one that lies furthest, both counted."""
 
     @property
     def big_endian(self) -> bool: ...
@@ -56,14 +59,12 @@ class MappedWeights:
         if 0 in shape:
             return torch.empty(shape, dtype=TORCH[info.dtype])
         assert info.file is not None and info.offset is not None, "a tensor without bytes is not read"
-        strides = info.strides or contiguous(shape)
-        count = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given buffer is not writable")
             self._latest = self._file(info.file)
-            flat = torch.frombuffer(self._latest.mapped, dtype=TORCH[info.dtype], count=count, offset=info.offset)
+            flat = torch.frombuffer(self._latest.mapped, dtype=TORCH[info.dtype], count=info.reach, offset=info.offset)
         flat = _swapped(flat) if info.big_endian else flat
-        return flat.as_strided(shape, strides).contiguous() if info.strides else flat.view(shape)
+        return flat.as_strided(shape, info.strides).contiguous() if info.strides else flat.view(shape)
 
     def copy(self, dst: torch.Tensor, src: torch.Tensor) -> None:
         """`dst.copy_(src)`. Where `src` is seen to lie in the file of the latest tensor, long runs are read from it."""

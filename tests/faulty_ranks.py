@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,7 @@ import torch
 
 from engine.loader import Loader
 from mappings.plan import Step
-from tracer import execute
-from tracer.prepare import Request
+from tracer.execute import outcome, rank
 
 LAYER = "model.layers.1."
 
@@ -112,6 +111,30 @@ class ReplacesTheFile(HalfWay):
         copy.rename(path)
 
 
+class MapsAnotherFile(Loader):
+    """From before the first tensor to after the last another file has the name."""
+
+    def load(self, params: Mapping[str, torch.Tensor]) -> None:
+        path = Path(os.environ["FAULTY_FILE"])
+        aside = path.rename(path.with_suffix(".aside"))
+        path.write_bytes(aside.read_bytes())
+        try:
+            super().load(params)
+        finally:
+            aside.rename(path)
+
+
+class DiesWhenDone(Loader):
+    """Rank 1, with every element written and every note on its way."""
+
+    def load(self, params: Mapping[str, torch.Tensor]) -> None:
+        super().load(params)
+        if self.rank == 1:
+            time.sleep(0.3)
+            self.recorder.filled(next(iter(params.values()))[:0], 0.0, "done")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Waits(HalfWay):
     """Long enough for a signal to come."""
 
@@ -123,19 +146,17 @@ class WaitsOnRankZero(Waits):
     RANK = 0
 
 
-load_rank_process = execute._rank_process
+load_rank_process = rank.rank_process
 
 
-def rank_process(
-    group: Any, request: Request, ranks: Sequence[int], spools: str, loader: object
-) -> execute.RankResult:  # fmt: skip
+def rank_process(group: Any, job: rank.Job) -> outcome.RankResult:
     """A rank's work with the fault that the environment names."""
-    return load_rank_process(group, request, ranks, spools, globals()[os.environ["FAULT"]])
+    return load_rank_process(group, job._replace(loader=globals()[os.environ["FAULT"]]))
 
 
 if __name__ == "__main__":
     from tests import faulty_ranks
     from tracer.cli import main
 
-    execute._rank_process = faulty_ranks.rank_process
+    rank.rank_process = faulty_ranks.rank_process
     sys.exit(main())

@@ -50,12 +50,19 @@ def as_ranks(
     command: Sequence[str | Path], size: int, given: dict[str, str] | None = None, folders: Sequence[Path] = ()
 ) -> list[subprocess.Popen[str]]:
     """One process a rank with the environment that torchrun gives, and nobody who watches over them."""
+    return each([command] * size, given, folders)
+
+
+def each(
+    commands: Sequence[Sequence[str | Path]], given: dict[str, str] | None = None, folders: Sequence[Path] = ()
+) -> list[subprocess.Popen[str]]:
+    """The same with a command of its own for each rank."""
     port = str(free_port())
-    place = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_WORLD_SIZE": "1"}
+    place = {"WORLD_SIZE": str(len(commands)), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_WORLD_SIZE": "1"}
     return [
         start(command, {**(given or {}), **place, "RANK": str(rank), "LOCAL_RANK": "0"},
               folders[rank] if folders else ROOT)
-        for rank in range(size)
+        for rank, command in enumerate(commands)
     ]  # fmt: skip
 
 

@@ -66,18 +66,22 @@ def _run(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) 
         place = torchrun.world()
     except UsageError as error:
         parser.error(str(error))
-    if place is not None and place.rank:
-        torchrun.silence()  # before parsing, as a bad option need be said only once
     try:
-        args = parser.parse_args(argv)
+        args = torchrun.parsed(place, lambda: parser.parse_args(argv)) if place else parser.parse_args(argv)
     except OSError as error:  # --help could not be printed
         return _told(parser.prog, error)
     command: ModuleType = module or args.module
     if place is None or command is not load:
+        if place is not None and place.rank:
+            torchrun.silence()  # what needs no crew is done by each, and need be said only once
         return _guarded(parser.prog, args.debug, lambda: _alone(command, args))
 
+    def command_itself(crew: Crew) -> int:
+        torchrun.check(place, args)
+        return _alone(load, args, crew)
+
     def lead(crew: Crew) -> int:
-        return _guarded(parser.prog, args.debug, lambda: _alone(load, args, crew))
+        return _guarded(parser.prog, args.debug, lambda: command_itself(crew))
 
     return _guarded(parser.prog, args.debug, lambda: torchrun.together(place, args, lead))
 

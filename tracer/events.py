@@ -169,6 +169,7 @@ def _tuples(value: Any) -> Any:
 
 
 _CLASSES: dict[str, type[Any]] = {c.kind: c for c in (Run, Tensor, Parameter, Move, Padding, Check, End)}
+_CLASSES["finding"] = Finding
 
 
 def from_json(line: str) -> Event | Finding | None:
@@ -176,17 +177,30 @@ def from_json(line: str) -> Event | Finding | None:
     try:
         record = json.loads(line)
         kind = record.pop("kind")
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise _no_record(error) from error
+    return from_record(kind, record)
+
+
+def from_record(kind: str, record: Any) -> Event | Finding | None:
+    """The record of a kind with these fields; None for a kind that is not known. Raises ValueError."""
+    if not isinstance(record, dict):
+        raise ValueError(f"expected an object, found {type(record).__name__}")
+    try:
+        if kind not in _CLASSES:
+            return None
         check_record(kind, record)
-        if kind == "finding":
-            finding: Finding = _build(Finding, record)
-            return finding
-        event: Event | Finding | None = _build(_CLASSES[kind], record) if kind in _CLASSES else None
+        event: Event | Finding = _build(_CLASSES[kind], record)
         return event
     except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise ValueError(f"not a trace record ({type(error).__name__}: {error})") from error
+        raise _no_record(error) from error
 
 
-def _build(cls: type[Any], record: dict[str, Any]) -> Any:
+def _no_record(error: Exception) -> ValueError:
+    return ValueError(f"not a trace record ({type(error).__name__}: {error})")
+
+
+def _build(cls: type[Any], record: Mapping[str, Any]) -> Any:
     known = {k: v for k, v in record.items() if k in cls.__dataclass_fields__}
     for key in ("src", "dst"):
         if key in known:

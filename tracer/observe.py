@@ -6,14 +6,17 @@ Shapes and data types of parameters are those that were allocated, not those tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mappings.plan import view_ranges
 from mappings.views import Box, Shape, View, boxes, contiguous
 from tracer.checkpoint.dtypes import from_config
 from tracer.events import Padding, Parameter
-from tracer.recorder import UNKNOWN, Note
+from tracer.recorder import Note
 from tracer.store import MoveRow, Store
+
+if TYPE_CHECKING:
+    from tracer.prepare import Prepared
 
 Views: TypeAlias = tuple[int, Shape, Shape, int, Shape]
 """Source offset, sizes, source strides, destination offset, destination strides: the end of a note of a move."""
@@ -53,14 +56,16 @@ class Observer:
         target = self._params.get(param)
         if target is None:
             return ()
-        shape = views[1] if tensor == UNKNOWN else self._tensors[tensor]
+        # Also a name that the plan here does not know: it is for the audit to say so.
+        source = self._tensors.get(tensor)
+        shape = views[1] if source is None else source
         key = shape, target, views
         found = self._known.get(key)
         if found is None:
             src_offset, sizes, src_strides, dst_offset, dst_strides = views
-            src = View(0, sizes, contiguous(sizes)) if tensor == UNKNOWN else View(src_offset, sizes, src_strides)
+            src = View(0, sizes, contiguous(sizes)) if source is None else View(src_offset, sizes, src_strides)
             found = boxes(shape, src, target, View(dst_offset, sizes, dst_strides))
-            if tensor != UNKNOWN:
+            if source is not None:
                 self._known[key] = found
         return found
 
@@ -69,3 +74,9 @@ class Observer:
         if param in self._params:
             for ranges in view_ranges(self._params[param], View(offset, tuple(sizes), tuple(strides))):
                 yield Padding(self._rank, param, ranges, value, reason)
+
+
+def observer_of(prepared: Prepared, store: Store, rank: int) -> Observer:
+    """The observer of one rank of a plan."""
+    tensors = {t.name: tuple(t.shape) for t in prepared.plan.tensors}
+    return Observer(store, rank, tensors, prepared.plan.fused)

@@ -21,6 +21,16 @@ def check_output(option: str, target: Path, inputs: Iterable[str | None]) -> Non
         raise UsageError(f"cannot write {option} {target}: {error.strerror}") from error
 
 
+def check_distinct(option: str, target: Path, other_option: str, other: Path) -> None:
+    """Raise UsageError if two outputs would be written to one file."""
+    try:
+        same = _touches(target.resolve(), other.resolve())
+    except OSError as error:
+        raise UsageError(f"cannot write {option} {target}: {error.strerror}") from error
+    if same:
+        raise UsageError(f"{other_option} {other} and {option} {target}: both outputs have the same name")
+
+
 def _check_target(option: str, target: Path) -> None:
     if not target.parent.is_dir():
         raise UsageError(f"cannot write {option} {target}: there is no folder {target.parent}")

@@ -6,9 +6,11 @@ import sqlite3
 from pathlib import Path
 
 from mappings.findings import Finding
+from tracer.cells import damaged
 from tracer.checkpoint.regular_file import open_regular
 from tracer.errors import InputError
 from tracer.events import End, Event, Move, Padding, Parameter, Run, Tensor, from_json
+from tracer.integrity import check_cells
 from tracer.outputs import is_store
 from tracer.store import Store, add_events
 
@@ -16,7 +18,20 @@ from tracer.store import Store, add_events
 def open_trace(path: Path) -> Store:
     """A store, or JSON Lines read into one. Raises InputError with the line that is wrong."""
     open_regular(path).close()  # or say what stands in its place
-    return Store.open(path) if is_store(path) else _read_lines(path)
+    return _open_store(path) if is_store(path) else _read_lines(path)
+
+
+def _open_store(path: Path) -> Store:
+    store = Store.open(path)
+    try:
+        check_cells(store.db)
+        if store.count("run") > 1:
+            raise damaged(f"it has {store.count('run')} run records")
+        _ = store.run, store.end, store.findings(), store.checks()
+    except (InputError, sqlite3.Error) as error:
+        store.close()
+        raise InputError(f"{path}: {error}", subject=str(path)) from error
+    return store
 
 
 def _read_lines(path: Path) -> Store:

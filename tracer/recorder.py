@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 if TYPE_CHECKING:
     import torch
@@ -89,8 +89,9 @@ the rest of tracing. An exception loses none; a killed process loses those of it
 class Spool:
     """Notes of one rank in a file, in batches that follow each other.
 
-    Batches are marshalled, which costs a fifth of JSON; the file lives as long as the load, and only the interpreter
-    that runs the load reads it. Raises OSError, with the file's name, when its disk is full.
+    Batches are marshalled, which costs a fifth of JSON: the file lives as long as the load, in a folder of this user's
+    alone, and is read by the same Python on the same machine. What goes to another machine is JSON (`sending`).
+    Raises OSError, with the file's name, when its disk is full.
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,25 +131,14 @@ def read_spool(path: Path) -> Iterator[list[Note]]:
     if not path.exists():
         return
     with path.open("rb") as file:
-        while True:
-            try:
-                yield marshal.load(file)
-            except (EOFError, ValueError, TypeError):
-                return
+        while (batch := next_batch(file)) is not None:
+            yield batch
 
 
-class Tail:
-    """What a spool has grown by since the last look, for whoever reads it from afar."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._at = 0
-
-    def __call__(self) -> bytes:
-        if not self._path.exists():
-            return b""
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            data = file.read()
-        self._at += len(data)
-        return data
+def next_batch(file: BinaryIO) -> list[Note] | None:
+    """The batch that begins where a spool's file stands; None where there is none, or not all of it yet."""
+    try:
+        batch: list[Note] = marshal.load(file)
+    except (EOFError, ValueError, TypeError):
+        return None
+    return batch

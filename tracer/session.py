@@ -7,52 +7,29 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mappings.bind import is_fused
-from mappings.claims import Claim
 from mappings.findings import Finding, in_order
 from mappings.proof import Proof, Span, findings, prove
-from mappings.rows import Skip, Tie
 from tracer.collection import uncollected
 from tracer.errors import InputError, Refused, UsageError
-from tracer.events import Check, End, Padding, Parameter, Tensor
+from tracer.events import End
 from tracer.globs import matching
 from tracer.prepare import Prepared, Request, prepare
+from tracer.recording import EVERYTHING, Told, add_params, add_planned, all_findings, checks, tensor_records
 from tracer.resources import peak_rss
-from tracer.store import MoveRow, Store
+from tracer.store import Store
+from tracer.validate import LARGEST_TP
 
 if TYPE_CHECKING:
     from tracer.audit import Audit
     from tracer.execute import Crew, LoaderFactory
 
-LARGEST_TP = 4096
-"""More ranks than any engine cuts a model for; a larger number is a slip."""
-
 __all__ = ["Prepared", "Refused", "Request", "Result", "Told", "run"]
-
-
-@dataclass(frozen=True)
-class Told:
-    """Which moves of a plan are wanted: of how many ranks, and of which tensors or into which parameters."""
-
-    ranks: int | None = None
-    tensor: str | None = None
-    param: str | None = None
-    everything: bool = False
-    """All of them, whatever is looked at: the trace is kept."""
-
-    def wants(self, tensor: str, param: str) -> bool:
-        if self.everything or (not self.tensor and not self.param):
-            return True
-        return fnmatchcase(tensor, self.tensor or "") or fnmatchcase(param, self.param or "")
-
-
-EVERYTHING = Told()
 
 
 @dataclass
@@ -68,6 +45,7 @@ class Result:
     why_not: str = ""
     """Why what was loaded cannot generate; empty where it can, or where nothing was loaded."""
     failure: str | None = None
+    failed_rank: int | None = None
     damage: InputError | None = None
     """What ended the load, where it was its input."""
 
@@ -99,23 +77,31 @@ def run(
     prepared = prepare(request)
     _check_globs(prepared, told)
     proofs = prove(prepared.plan, _spans(prepared), _shapes_known(prepared), _names_known(prepared))
+    with _kept_if_complete(save) as store:
+        try:
+            result = _trace(prepared, proofs, store, loader, told, crew)
+            _finish(result, started)
+        except KeyboardInterrupt as stop:
+            _cut_short(Result(prepared, proofs, store, None, "interrupted", failure="interrupted"), save, stop)
+            raise
+    if result.damage:
+        store.close()
+        raise result.damage
+    return result
+
+
+@contextmanager
+def _kept_if_complete(save: Path | None) -> Iterator[Store]:
+    """A new store; nothing of it stays where something is raised before it was committed."""
     store = Store.new(save)
     try:
-        result = _trace(prepared, proofs, store, loader, told, crew)
-        _finish(result, started)
-    except KeyboardInterrupt as stop:
-        _cut_short(Result(prepared, proofs, store, None, "interrupted", failure="interrupted"), save, stop)
-        raise
+        yield store
     except sqlite3.Error as error:
         store.discard()
         raise UsageError(f"cannot write {save or 'the trace'}: {error}") from error
     except BaseException:
         store.discard()
         raise
-    if result.damage:
-        store.close()
-        raise result.damage
-    return result
 
 
 def _cut_short(result: Result, save: Path | None, stop: KeyboardInterrupt) -> None:
@@ -167,14 +153,14 @@ def _trace(
     """Execute the plan if nothing forbids it; else the trace holds the plan's own moves and says so."""
     hindrance = _hindrance(prepared, proofs)
     store.set_run(prepared.run)
-    store.add_tensors(_tensor_records(prepared))
+    store.add_tensors(tensor_records(prepared))
     if hindrance is None:
         return _observe(prepared, proofs, store, loader, crew)
     prepared.run = replace(prepared.run, observed=False)
     store.set_run(prepared.run)
     if all(proof.holds for proof in proofs if proof.name in ("axes", "ranks")):
-        _add_params(prepared, store)
-        _add_planned(prepared, store, told)
+        add_params(prepared, store)
+        add_planned(prepared, store, told)
     return Result(prepared, proofs, store, None, hindrance)
 
 
@@ -207,88 +193,17 @@ def _observe(
         device = execute.pick_device(request.device, len(request.ranks), crew)
         done = execute.in_processes(prepared, store, device, loader, crew)
     checked = audit(store, prepared.plan)
-    return Result(prepared, proofs, store, checked, done.where, done.why_not, done.failure, done.damage)
-
-
-def _tensor_records(prepared: Prepared) -> Iterable[Tensor]:
-    known: dict[int, tuple[str, str | None, str | None]] = {}
-    for info, claim in zip(prepared.infos, prepared.plan.claims, strict=True):
-        # Few entries claim all tensors; each one that nobody claims has a reason of its own.
-        verdict = known.get(id(claim.owner))
-        if verdict is None:
-            verdict = claim.disposition, *_verdict(prepared.plan.binding.arch.id, claim)
-            if claim.owner is not None:
-                known[id(claim.owner)] = verdict
-        yield Tensor(info.name, info.dtype, info.shape, info.file, info.offset, info.nbytes, *verdict)
-
-
-def _verdict(arch: str, claim: Claim) -> tuple[str | None, str | None]:
-    """The id of the table entry that claims a tensor, and the reason where it is not loaded."""
-    match claim.owner:
-        case None:
-            return None, claim.reason
-        case Skip(name=name, why=why):
-            return f"{arch}:{name}", why
-        case Tie(name=name, to=to):
-            return f"{arch}:{name}", f"tied to {to.leaf_name('weight')}"
-        case row:
-            return row.id, None
-
-
-def _add_params(prepared: Prepared, store: Store) -> None:
-    leaves = dict(prepared.plan.params())
-    tied = prepared.plan.tied()
-    for rank in prepared.request.ranks:
-        own = [
-            Parameter(rank, name, leaf.form(rank).shape, leaf.dtype, is_fused(leaf), None)
-            for name, leaf in leaves.items()
-        ]  # fmt: skip
-        aliases = [
-            Parameter(rank, name, leaves[to].form(rank).shape, leaves[to].dtype, False, to) for name, to in tied.items()
-        ]  # fmt: skip
-        store.add_params([*own, *aliases])
-
-
-def _add_planned(prepared: Prepared, store: Store, told: Told) -> None:
-    planned = prepared.plan
-    names = [t.name for t in planned.tensors]
-    for rank in prepared.request.ranks:
-        store.add_pads(
-            Padding(rank, name, ranges, pad.value, pad.reason)
-            for pad, name in planned.pads(rank) for ranges in planned.ranges(pad)
-        )  # fmt: skip
-    for rank in prepared.request.ranks[: told.ranks]:
-        store.add_moves(
-            MoveRow(rank, names[tensor], row.id, place.shard, param, row.op, place.boxes)
-            for tensor, row, _, place, param in planned.steps(rank) if told.wants(names[tensor], param)
-        )  # fmt: skip
-
-
-def _checks(result: Result) -> Iterator[Check]:
-    """Every proof and every part of the audit, and the load itself where it failed."""
-    for proof in result.proofs:
-        reason = proof.unchecked.reason if proof.unchecked else proof.checked
-        state = "not-checked" if proof.unchecked else "ok" if proof.holds else "failed"
-        yield Check(proof.name, state, reason)
-    if result.failure:
-        yield Check("load", "failed", result.failure)
-    if result.audit is None:
-        yield Check("audit", "not-checked", result.where)
-    else:
-        yield Check("audit", "failed" if result.audit.findings else "ok", f"{result.audit.moves} moves")
-    left = [*result.prepared.unchecked, *(result.audit.unchecked if result.audit else [])]
-    yield from (Check(item.name, "not-checked", item.reason) for item in left)
+    return Result(
+        prepared, proofs, store, checked, done.where, done.why_not, done.failure, done.failed_rank, done.damage
+    )  # fmt: skip
 
 
 def _finish(result: Result, started: float) -> None:
     """Findings in the order of causes, then the totals."""
-    found = [*result.prepared.findings, *findings(result.proofs)]
-    found += result.audit.findings if result.audit else []
-    damage = result.damage.finding() if result.damage else None
-    found += [damage] if damage else []
+    found = all_findings(result)
     store = result.store
-    store.set_findings(in_order(found))
-    store.set_checks(_checks(result))
+    store.set_findings(in_order(map(result.prepared.configured.reworded, found)))
+    store.set_checks(checks(result))
     if result.failure is None:
         seconds = time.monotonic() - started
         store.set_end(

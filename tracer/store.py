@@ -16,7 +16,17 @@ from typing import Any, NamedTuple
 
 from mappings.findings import Finding
 from mappings.views import Box
-from tracer.cells import box_of, perm_text, ranges_of, ranges_text, shape_of, shape_text, shard_of, shard_text
+from tracer.cells import (
+    box_of,
+    perm_text,
+    ranges_of,
+    ranges_text,
+    record_of,
+    shape_of,
+    shape_text,
+    shard_of,
+    shard_text,
+)
 from tracer.errors import InputError, UsageError
 from tracer.events import (
     Check,
@@ -214,7 +224,7 @@ class Store:
         self.db.executemany("INSERT INTO verdict VALUES (NULL, ?)", [(json.dumps(asdict(c)),) for c in checks])
 
     def checks(self) -> list[Check]:
-        return [Check(**json.loads(row[0])) for row in self.db.execute("SELECT value FROM verdict ORDER BY id")]
+        return [record_of("check", row[0]) for row in self.db.execute("SELECT value FROM verdict ORDER BY id")]
 
     def set_end(self, end: End) -> None:
         self.db.execute("DELETE FROM finish")
@@ -254,21 +264,20 @@ class Store:
 
     @property
     def run(self) -> Run:
-        data = json.loads(self._one("SELECT value FROM run"))
-        known = {key: value for key, value in data.items() if key in Run.__dataclass_fields__}
-        return Run(**known | {"ranks": tuple(data["ranks"])})
+        run: Run = record_of("run", self._one("SELECT value FROM run"))
+        return run
 
     @property
     def end(self) -> End | None:
         """The totals, None for a trace that was cut short."""
         rows = self.db.execute("SELECT value FROM finish").fetchall()
-        return End(**json.loads(rows[0][0])) if rows else None
+        return record_of("end", rows[0][0]) if rows else None
 
-    def _one(self, query: str) -> str:
+    def _one(self, query: str) -> object:
         rows = self.db.execute(query).fetchall()
         if not rows:
             raise InputError("the trace store is empty: it has no run record")
-        return str(rows[0][0])
+        return rows[0][0]
 
     def count(self, table: str) -> int:
         """Rows of one table."""
@@ -305,7 +314,7 @@ class Store:
             yield Padding(row[0], row[1], ranges_of(row[2]), row[3], row[4])
 
     def findings(self) -> list[Finding]:
-        return [Finding(**json.loads(row[0])) for row in self.db.execute("SELECT value FROM finding ORDER BY id")]
+        return [record_of("finding", row[0]) for row in self.db.execute("SELECT value FROM finding ORDER BY id")]
 
 
 def _read_only(path: Path) -> sqlite3.Connection:

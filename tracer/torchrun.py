@@ -8,12 +8,16 @@ Every process traces its own rank; rank 0 alone prints and writes the merged tra
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.commands import load
+from tracer.commands.output import printable
 from tracer.errors import UsageError
 from tracer.interrupts import Noted
 
@@ -41,12 +45,23 @@ def world() -> World | None:
     return World(int(rank), int(size))
 
 
-def silence() -> None:
-    """Say nothing from here on, nor let a library: the output of a job is rank 0's."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)
+def parsed(place: World, parse: Callable[[], argparse.Namespace]) -> argparse.Namespace:
+    """The options. Where they are refused, the others hear of it before this process leaves as argparse has it."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a peer that went away is ours to tell
+    said = io.StringIO()
+    try:
+        if place.rank == 0:
+            return parse()
+        with redirect_stderr(said), redirect_stdout(io.StringIO()):
+            return parse()
+    except SystemExit as stop:
+        if stop.code and place.rank:
+            raise SystemExit(_refused(place, said.getvalue().strip().partition(": ")[2], Noted())) from None
+        if stop.code:
+            from tracer import execute
+
+            execute.abandon(place.size, int(stop.code))
+        raise
 
 
 def check(place: World, args: argparse.Namespace) -> None:
@@ -62,17 +77,49 @@ def together(place: World, args: argparse.Namespace, lead: Callable[[Crew], int]
 
     Raises UsageError.
     """
-    check(place, args)
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a peer that went away is ours to tell
+    if place.rank:
+        return _follow(place, args)
     from tracer import execute
 
-    if place.rank:
-        noted = Noted()
-        return execute.follow(execute.join(place.rank, place.size), load.request(args), noted.status)
     crew, status = execute.join(place.rank, place.size), 1
     try:
         status = lead(crew)
         return status
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, when another rank has left with a failure
+        # Ctrl-C may come twice, and torchrun ends whoever is left when a rank has left with a failure.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         execute.dismiss(crew, status)
+
+
+def _follow(place: World, args: argparse.Namespace) -> int:
+    """The part of another rank than 0. Once it has arrived it says nothing: the output of a job is rank 0's."""
+    from tracer import execute
+
+    noted = Noted()
+    try:
+        check(place, args)
+    except UsageError as error:
+        return _refused(place, str(error), noted)
+    crew = execute.join(place.rank, place.size)
+    silence()
+    return execute.follow(crew, load.request(args), noted.status)
+
+
+def _refused(place: World, message: str, noted: Noted) -> int:
+    """Have rank 0 say why this rank takes no part. Where it does not, the message is said here."""
+    from tracer import execute
+
+    status = execute.refuse(place.rank, place.size, message, noted.status)
+    if status:
+        return status
+    print(printable(f"tracer: {message}"), file=sys.stderr)
+    return 2
+
+
+def silence() -> None:
+    """Say nothing from here on, nor let a library."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)

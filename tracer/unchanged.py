@@ -1,75 +1,70 @@
 """Whether the files that are mapped while a load reads them are still what their headers were read from.
 
 A page of a mapped file that was cut off ends the process that reads it, and one that was rewritten goes unnoticed;
-so the files are looked at before and after.
+so the stamp of each file is taken from the descriptor that its header is read from, and compared with that of every
+descriptor that is mapped later, and with what has the file's name after the load.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.checkpoint.stamp import Stamp
+from tracer.checkpoint.weights import MappedFile, map_file
 from tracer.errors import InputError
 
 
-class Stamp(NamedTuple):
-    """What tells two states of a file apart without reading it."""
-
-    size: int
-    modified: int
-    """In nanoseconds since 1970."""
-    inode: int
-
-    def __str__(self) -> str:
-        seconds = datetime.fromtimestamp(self.modified / 1e9, UTC)
-        return f"{self.size} bytes written {seconds:%Y-%m-%d %H:%M:%S.%f}"
-
-
-def stamps(folder: Path, tensors: Iterable[TensorInfo]) -> dict[str, Stamp]:
-    """The files that some tensors lie in. Raises InputError for one that has become too short to hold them."""
-    ends: dict[str, int] = {}
-    for tensor in tensors:
-        if tensor.file is not None and tensor.offset is not None:
-            ends[tensor.file] = max(ends.get(tensor.file, 0), tensor.offset + tensor.nbytes)
-    found: dict[str, Stamp] = {}
-    for file, end in ends.items():
-        path = folder / file
-        stamp = _stamp(path)
-        if stamp is None or stamp.size < end:
-            raise _shorter(path, f"at least {end}", stamp)
-        found[str(path)] = stamp
-    return found
+def located(folder: Path, stamps: Mapping[str, Stamp]) -> dict[str, Stamp]:
+    """The stamps of a checkpoint's files under the paths that these have."""
+    return {str(folder / file): stamp for file, stamp in stamps.items()}
 
 
 def changed(before: Mapping[str, Stamp]) -> InputError | None:
-    """The first file that is not what it was; one that became shorter first, as that ends a process."""
-    now = {path: _stamp(Path(path)) for path in before}
+    """What has become of the first file that is not what it was; one that became shorter first, as that ends a process.
+
+    Paths and their stamps, as `located` gives them.
+    """
+    return differing(before, {path: _stamp(Path(path)) for path in before})
+
+
+def differing(before: Mapping[str, Stamp], now: Mapping[str, Stamp | None]) -> InputError | None:
+    """The same of stamps that were taken at two times."""
     for path, stamp in before.items():
-        new = now[path]
+        new = now.get(path)
         if new is not None and new.size < stamp.size:
-            return _shorter(Path(path), str(stamp.size), new)
+            return _shorter(Path(path), stamp, new)
     for path, stamp in before.items():
-        if now[path] != stamp:
-            return _another(Path(path), stamp, now[path])
+        if now.get(path) != stamp:
+            return _another(Path(path), stamp, now.get(path))
     return None
+
+
+def mapping_of(stamps: Mapping[str, Stamp]) -> Callable[[Path], MappedFile]:
+    """`map_file` for files of known stamps; it raises InputError for another file of that name."""
+
+    def open_map(path: Path) -> MappedFile:
+        mapped = map_file(path)
+        error = differing({str(path): stamps[str(path)]}, {str(path): mapped.stamp})
+        if error is not None:
+            mapped.close()
+            raise error
+        return mapped
+
+    return open_map
 
 
 def _stamp(path: Path) -> Stamp | None:
     try:
-        status = os.stat(path)
+        return Stamp.of(os.stat(path))
     except OSError:
         return None
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def _shorter(path: Path, expected: str, found: Stamp | None) -> InputError:
-    held = f"{found.size}" if found else "no file"
+def _shorter(path: Path, before: Stamp, found: Stamp) -> InputError:
     return InputError(
-        f"{path}: expected {expected} bytes, found {held}: it became shorter while it was read",
+        f"{path}: expected {before.size} bytes, found {found.size}: it became shorter while it was read",
         code="file.truncated", subject=path.name,
     )  # fmt: skip
 

@@ -38,6 +38,8 @@ from tracer.prepare import Prepared, Request, prepare
 from tracer.recorder import Spool, ViewRecorder
 
 ROUNDS = 15
+MOST_NOISE = 0.05
+"""What the measure may be off by, of the plain loop: a machine too busy to measure on shows no claim."""
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8,
     "intermediate_size": 14336, "num_hidden_layers": 4, "vocab_size": 32000, "torch_dtype": "bfloat16",
@@ -198,8 +200,10 @@ def compare(folder: Path) -> bool:
         print(f"  {name}  median {middle * 1e3:7.1f} ms  best {min(found) * 1e3:7.1f} ms  {size / middle:5.1f} GB/s"
               f"  median ratio to the plain loop {ratios[name]:.3f}")  # fmt: skip
     noise = abs(ratios["plain again"] - 1)
+    allowed = min(noise, MOST_NOISE)
     return verdict(f"time {ratios['this loader']:.3f} of the plain loop (claim: at most 1; noise of the measure"
-                   f" {noise:.3f})", ratios["this loader"] <= 1 + noise)  # fmt: skip
+                   f" {noise:.3f}, of which {allowed:.3f} are allowed)",
+                   ratios["this loader"] <= 1 + allowed)  # fmt: skip
 
 
 def verdict(text: str, holds: bool) -> bool:

@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests import faulty_ranks, placements, several
+from mappings.proof import Proof, prove
+from tests import faulty_ranks, several, small_llama
 from tests.several import FAULTY, finish, start, wait_for
-from tracer import execute, session
+from tracer import session
 from tracer.checkpoint import safetensors
+from tracer.checkpoint.stamp import Stamp
 from tracer.cli import main, trace_load
 from tracer.errors import InputError, UsageError
+from tracer.execute import processes, rank
 from tracer.prepare import prepare
-from tracer.recorder import Note, Spool, Tail, read_spool
+from tracer.recorder import Note, Spool, read_spool
+from tracer.report import jsonl
+from tracer.sending import Tail, read_sent
 from tracer.session import Request, run
 from tracer.store import Store
-from tracer.unchanged import changed, stamps
+from tracer.unchanged import changed, located
 
 WITHIN = 10.0
 """Seconds from what happened to the end of the command."""
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4,
-    "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 128, "torch_dtype": "float32",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("llama")
-    (path / "config.json").write_text(json.dumps(CONFIG))
-    planned = run(Request(str(path), plan_only=True))
-    shapes = {t.name: t.shape for t in planned.store.tensors()}
-    return placements.write_checkpoint(path, CONFIG, placements.number(shapes))
+    return small_llama.write(tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture
@@ -89,6 +87,20 @@ def test_a_rank_that_dies_ends_the_load_and_its_trace_stays_readable(
     assert f"\ncut short: {result.failure}\n" in told
 
 
+def test_that_a_load_failed_is_an_error_though_all_was_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, lines = tmp_path / "t.db", tmp_path / "t.jsonl"
+    with closing(run(Request(str(folder), 2, device="cpu"), saved, loader=faulty_ranks.DiesWhenDone).store) as store:
+        (finding,) = store.findings()
+        jsonl.write(jsonl.records(store), str(lines))
+    assert (finding.code, finding.severity, finding.subject, finding.rank) == ("load.failed", "error", "rank 1", 1)
+    assert finding.message.startswith("the load did not come to its end: rank 1: killed by signal 9")
+    for trace in (saved, lines):
+        assert main(["audit", str(trace)]) == 1
+        assert f"ERROR  load.failed  {finding.message}\n" in capsys.readouterr().out
+
+
 # --- a file changes while it is read ---
 
 
@@ -117,7 +129,7 @@ def test_a_page_that_cannot_be_read_though_no_file_changed_is_told_as_what_it_is
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a disk fails: the process is ended by the system, and nothing of the file says why."""
-    monkeypatch.setattr(execute, "changed", lambda before: None)
+    monkeypatch.setattr(processes, "changed", lambda before: None)
     result = run(Request(str(folder), 1, device="cpu"), loader=faulty_ranks.ReadsWhatWasCut)
     assert result.damage is None
     assert (result.failure or "").startswith("rank 0: killed by signal 7 (SIGBUS: a page of a mapped file could not")
@@ -126,7 +138,7 @@ def test_a_page_that_cannot_be_read_though_no_file_changed_is_told_as_what_it_is
 def test_a_file_that_changes_is_one_line_and_exit_2(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(execute, "_rank_process", faulty_ranks.rank_process)
+    monkeypatch.setattr(rank, "rank_process", faulty_ranks.rank_process)
     monkeypatch.setenv("FAULT", "CutsTheFile")
     assert trace_load([str(folder), "--device", "cpu"]) == 2
     printed = capsys.readouterr()
@@ -138,8 +150,8 @@ def test_a_file_that_changes_is_one_line_and_exit_2(
 
 def test_stamps_notice_every_change_and_nothing_else(folder: Path) -> None:
     file = folder / "model.safetensors"
-    infos = prepare(Request(str(folder))).infos
-    before = stamps(folder, infos)
+    before = stamps_of(folder)
+    assert list(before) == [str(file)]
     assert changed(before) is None
     assert file.read_bytes()
     file.chmod(0o600)
@@ -148,8 +160,42 @@ def test_stamps_notice_every_change_and_nothing_else(folder: Path) -> None:
     assert (changed(before) or InputError("")).code == "file.changed"
     file.unlink()
     assert "found no file" in str(changed(before))
-    with pytest.raises(InputError, match="found no file"):
-        stamps(folder, infos)
+
+
+def stamps_of(folder: Path) -> dict[str, Stamp]:
+    checkpoint = prepare(Request(str(folder))).checkpoint
+    assert checkpoint is not None
+    return located(folder, checkpoint.stamps)
+
+
+def test_a_file_that_is_swapped_between_its_header_and_the_load_is_never_ok(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the command has read the header and before its ranks do, whose offsets and names are as good as those."""
+    file = folder / "model.safetensors"
+
+    def swap_and_prove(*about: Any) -> list[Proof]:
+        other = file.with_suffix(".other")
+        other.write_bytes(file.read_bytes()[:-4] + bytes(4))
+        os.utime(other, ns=(file.stat().st_mtime_ns,) * 2)
+        other.replace(file)
+        return prove(*about)
+
+    monkeypatch.setattr(session, "prove", swap_and_prove)
+    assert trace_load([str(folder), "--device", "cpu"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"trace-load: {file}: expected ")
+    assert printed.err.endswith("found another file of the same size and time: it changed while it was read"
+                                " [file.changed]\n")  # fmt: skip
+
+
+def test_a_rank_maps_no_other_file_than_that_of_its_headers(folder: Path) -> None:
+    """Not even where the right one is back when the load has ended."""
+    with pytest.raises(InputError, match="it changed while it was read") as caught:
+        run(Request(str(folder), 1, device="cpu"), loader=faulty_ranks.MapsAnotherFile)
+    assert caught.value.code == "file.changed"
+    assert changed(stamps_of(folder)) is None
 
 
 def test_a_header_that_shrinks_while_it_is_read_is_truncated(original: Path) -> None:
@@ -198,7 +244,7 @@ def test_before_the_load_has_begun_nothing_is_kept(
     def stop(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(session, "_add_params", stop)
+    monkeypatch.setattr(session, "add_params", stop)
     assert trace_load(["--plan", "--save", str(tmp_path / "t.db")]) == 130
     assert capsys.readouterr().err == "trace-load: interrupted\n"
     assert list(tmp_path.iterdir()) == []
@@ -306,7 +352,12 @@ def test_a_spool_is_read_in_batches_from_near_and_far(tmp_path: Path) -> None:
     path, copy = tmp_path / "notes", tmp_path / "copy"
     tail = Tail(path)
     assert tail() == b""
-    notes: list[Note] = [["param", str(number)] for number in range(5)]
+    views = 3, (2, 2), (4, 1), 0, (2, 1)
+    notes: list[Note] = [
+        ["file", "/m", 1, 2, 3], ["param", "p", (2, 2), (2, 1), "torch.float32", None],
+        ["move", "t", "p", "row", 0, None, *views], ["move", "t", "p", "row", "q", "neg_exp", *views],
+        ["pad", "p", 0.0, "why", 0, (2,), (1,)],
+    ]  # fmt: skip
     sent = b""
     with Spool(path) as spool:
         for note in notes:
@@ -316,8 +367,21 @@ def test_a_spool_is_read_in_batches_from_near_and_far(tmp_path: Path) -> None:
     sent += tail()
     copy.write_bytes(sent[:-1])
     assert [note for batch in read_spool(path) for note in batch] == notes
-    assert sent == path.read_bytes()
-    assert [note for batch in read_spool(copy) for note in batch] == notes, "only the empty last batch was cut"
+    assert [note for batch in read_sent(copy, 1) for note in batch] == notes, "only the empty last batch was cut"
+    copy.write_bytes(path.read_bytes()[:-1])
+    assert [note for batch in read_spool(copy) for note in batch] == notes
+
+
+@pytest.mark.parametrize("garbage", [
+    b"\xff\xfe\n", b"{\n", b"5\n", b"[[]]\n", b'[["paramx"]]\n', b'[["param", "p"]]\n',
+    b'[["file", "f", 1, 2, true]]\n',
+    b'[["pad", "p", 0.0, "why", 0, [2.5], [1]]]\n', b'[["pad", "p", 0.0, "why", 0, 7, [1]]]\n', b"[" * 100_000 + b"\n",
+])  # fmt: skip
+def test_what_comes_from_another_machine_and_is_no_note_is_one_line(tmp_path: Path, garbage: bytes) -> None:
+    (tmp_path / "notes").write_bytes(garbage)
+    with pytest.raises(InputError, match=r"^rank 3: expected its notes, found something else: ") as caught:
+        list(read_sent(tmp_path / "notes", 3))
+    assert "\n" not in str(caught.value)
 
 
 def test_commands_close_the_stores_that_they_open(

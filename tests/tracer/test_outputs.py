@@ -102,3 +102,22 @@ def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         )  # fmt: skip
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("spelled", ["t.db", "./t.db", "link"])
+def test_two_outputs_of_one_name_are_refused(
+    tmp_path: Path, spelled: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, written = tmp_path / "t.db", f"{tmp_path}/{spelled}"
+    (tmp_path / "link").symlink_to("t.db")
+    assert trace_load(["--plan", "--save", str(saved), "--json", written]) == 2
+    assert capsys.readouterr().err == (
+        f"trace-load: --save {saved} and --json {Path(written)}: both outputs have the same name\n"
+    )
+    assert not saved.exists()
+
+
+def test_a_config_in_place_of_its_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert trace_load([str(folder / "config.json"), "--plan"]) == 2
+    said = "expected a safetensors file, found JSON; name the folder that it is in [file.wrong-format]"
+    assert capsys.readouterr().err == f"trace-load: {folder}/config.json: {said}\n"

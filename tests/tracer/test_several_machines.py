@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -14,29 +15,20 @@ from typing import Any
 
 import pytest
 
-from tests import placements, several
+from tests import several, small_llama
 from tests.several import FAULTY, PLAIN, Ended, as_ranks, finish, torchrun, wait_for
-from tracer.cli import main
+from tracer.cli import main, trace_load
 from tracer.errors import UsageError
-from tracer.session import Request, run
 from tracer.store import Store
-from tracer.torchrun import World, world
+from tracer.torchrun import World, check, world
 
 WITHIN = 10.0
 """Seconds from a rank's death to the end of the command."""
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4,
-    "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 128, "torch_dtype": "float32",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("llama")
-    (path / "config.json").write_text(json.dumps(CONFIG))
-    planned = run(Request(str(path), plan_only=True))
-    shapes = {t.name: t.shape for t in planned.store.tensors()}
-    return placements.write_checkpoint(path, CONFIG, placements.number(shapes))
+    return small_llama.write(tmp_path_factory.mktemp("llama"))
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -49,29 +41,27 @@ def records(path: Path) -> list[dict[str, Any]]:
 def own(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The trace of the command's own launcher."""
     path = tmp_path_factory.mktemp("own") / "t.jsonl"
-    ended = finish(several.start([*PLAIN, "load", folder, "--tp", "2", "--json", path, "--device", "cpu"]))
-    assert ended.status == 0, ended.err
+    assert trace_load([str(folder), "--tp", "4", "--json", str(path), "--device", "cpu", "--quiet"]) == 0
     return records(path)
 
 
-@pytest.mark.parametrize(("nodes", "ranks"), [(2, 1), (1, 2)])
 def test_torchrun_gives_the_trace_of_the_own_launcher(
-    folder: Path, own: list[dict[str, Any]], tmp_path: Path, nodes: int, ranks: int
+    folder: Path, own: list[dict[str, Any]], tmp_path: Path
 ) -> None:
+    """Two machines with two ranks each."""
     outputs: list[str | Path] = ["--json", tmp_path / "t.jsonl", "--save", tmp_path / "t.db"]
-    command: list[str | Path] = [*PLAIN, "load", folder, "--tp", "2", "--device", "cpu", *outputs]
-    ended = [finish(process) for process in torchrun(command, nodes, ranks)]
-    assert [e.status for e in ended] == [0] * nodes, ended
+    command: list[str | Path] = [*PLAIN, "load", folder, "--tp", "4", "--device", "cpu", *outputs]
+    ended = [finish(process) for process in torchrun(command, 2, 2)]
+    assert [e.status for e in ended] == [0, 0], ended
     assert records(tmp_path / "t.jsonl") == own
     assert "".join(e.out for e in ended).count("audit ok") == 1
-    assert "ran on 2 processes (gloo, cpu)" in ended[0].out
+    assert "ran on 4 processes (gloo, cpu)" in ended[0].out
     assert all(e.out == "" for e in ended[1:])
     assert main(["audit", str(tmp_path / "t.db"), "--quiet"]) == 0
 
 
 @pytest.mark.parametrize(("argv", "said"), [
     (["--tp", "4"], "--tp 4: torchrun started 2 processes (WORLD_SIZE), expected as many"),
-    (["--tp", "2", "--rank", "1"], "--rank 1: under torchrun every process traces its own rank"),
     (["--tp", "two"], "invalid int value"),
 ])  # fmt: skip
 def test_options_that_torchrun_contradicts_are_one_line_of_rank_0(folder: Path, argv: list[str], said: str) -> None:
@@ -79,6 +69,11 @@ def test_options_that_torchrun_contradicts_are_one_line_of_rank_0(folder: Path, 
     assert (first.status, first.out, first.err.count("\n")) == (2, "", 1)
     assert said in first.err
     assert second == Ended(2, "", "")
+
+
+def test_under_torchrun_nobody_chooses_a_rank() -> None:
+    with pytest.raises(UsageError, match="--rank 1: under torchrun every process traces its own rank"):
+        check(World(0, 2), argparse.Namespace(rank=1, tp=2))
 
 
 def test_what_needs_no_processes_is_done_by_rank_0_alone(folder: Path) -> None:
@@ -121,6 +116,38 @@ def test_a_checkpoint_that_another_machine_cannot_read_is_bad_input_there(folder
     assert second == Ended(2, "", "")
 
 
+def test_another_checkpoint_on_another_machine_is_refused_by_all(folder: Path, tmp_path: Path) -> None:
+    disks = [tmp_path / "a", tmp_path / "b"]
+    for disk in disks:
+        shutil.copytree(folder, disk / "model")
+    config = json.loads((disks[1] / "model" / "config.json").read_text()) | {"rope_theta": 5.0}
+    (disks[1] / "model" / "config.json").write_text(json.dumps(config))
+    first, second = map(finish, as_ranks([*PLAIN, "load", "model", "--tp", "2", "--device", "cpu"], 2, folders=disks))
+    said = "config.json: rope_theta: expected nothing, found 5.0: all ranks must load the same checkpoint"
+    assert first == Ended(2, "", f"tracer: rank 1: {said} in the same way\n")
+    assert second == Ended(2, "", "")
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (["--tp", "two"], "rank 1: argument --tp: invalid int value: 'two' (see tracer load --help)"),
+    (["--tp", "3"], "rank 1: --tp 3: torchrun started 2 processes (WORLD_SIZE), expected as many"),
+])  # fmt: skip
+def test_a_slip_on_one_machine_is_told_by_rank_0_at_once(folder: Path, options: list[str], said: str) -> None:
+    began = time.monotonic()
+    common: list[str | Path] = [*PLAIN, "load", folder, "--device", "cpu"]
+    first, second = map(finish, several.each([[*common, "--tp", "2"], [*common, *options]]))
+    assert first == Ended(2, "", f"tracer: {said}\n")
+    assert second == Ended(2, "", "")
+    assert time.monotonic() - began < 2 * WITHIN, "imports included"
+
+
+def test_a_slip_is_said_by_its_own_rank_where_rank_0_does_without_it(folder: Path) -> None:
+    common: list[str | Path] = [*PLAIN, "load", folder, "--plan", "--quiet"]
+    first, second = map(finish, several.each([[*common, "--tp", "2"], [*common, "--tp", "3"]]))
+    assert first == Ended(0, "", "")
+    assert second == Ended(2, "", "tracer: --tp 3: torchrun started 2 processes (WORLD_SIZE), expected as many\n")
+
+
 def moved(path: Path, rank: int) -> set[str]:
     """The layers from which a rank of a saved trace had moved something."""
     return {move.param.split(".")[2] for move in Store.open(path).moves(rank) if ".layers." in move.param}
@@ -144,18 +171,34 @@ def test_a_rank_that_dies_ends_all_and_its_notes_have_arrived(
     assert "audit.unwritten  rank 1: " in capsys.readouterr().out
 
 
+def test_an_exception_on_another_machine_is_told_and_its_notes_have_arrived(folder: Path, tmp_path: Path) -> None:
+    saved, half_way = tmp_path / "t.db", tmp_path / "half-way"
+    command: list[str | Path] = [*FAULTY, "load", folder, "--tp", "2", "--device", "cpu", "--quiet", "--save", saved]
+    first, second = map(finish, as_ranks(command, 2, {"FAULT": "Raises", "HALF_WAY": str(half_way)}))
+    assert time.time() - float(half_way.read_text().split()[2]) < WITHIN
+    assert (first.status, first.err) == (1, "trace-load: rank 1: RuntimeError: planted failure\n")
+    assert second == Ended(1, "", "")
+    assert moved(saved, 1) == {"0"}
+    (failed,) = [finding for finding in Store.open(saved).findings() if finding.code == "load.failed"]
+    assert (failed.rank, failed.subject) == (1, "rank 1")
+
+
 Start = Callable[..., "list[subprocess.Popen[str]]"]
 
 
-@pytest.mark.parametrize("began", [as_ranks, lambda command, size, given: torchrun(command, 1, size, given)],
-                         ids=["nobody watches", "torchrun watches"])  # fmt: skip
+@pytest.mark.parametrize("began", [
+    lambda command, given: torchrun(command, 1, 2, given), lambda command, given: torchrun(command, 2, 1, given),
+], ids=["one machine", "two machines"])  # fmt: skip
 def test_a_process_that_is_killed_is_missed_and_what_it_sent_is_kept(
     folder: Path, tmp_path: Path, began: Start
 ) -> None:
-    """The process that torchrun started, not the one that loads for it: it can say nothing any more."""
+    """The process that torchrun started, not the one that loads for it: it can say nothing any more.
+
+    On its machine torchrun ends all others then; on another machine nobody is told.
+    """
     saved, half_way = tmp_path / "t.db", tmp_path / "half-way"
     command: list[str | Path] = [*FAULTY, "load", folder, "--tp", "2", "--device", "cpu", "--quiet", "--save", saved]
-    processes = began(command, 2, {"FAULT": "Waits", "HALF_WAY": str(half_way)})
+    processes = began(command, {"FAULT": "Waits", "HALF_WAY": str(half_way)})
     rank, parent = wait_for(half_way)
     time.sleep(0.5)
     started = time.monotonic()
@@ -180,3 +223,21 @@ def test_without_rank_0_the_others_end(folder: Path, tmp_path: Path) -> None:
     assert finish(second) == Ended(1, "", "")
     assert time.monotonic() - started < WITHIN
     assert not several.alive(rank)
+
+
+def test_ctrl_c_for_torchrun_on_both_machines_leaves_nobody_behind(folder: Path, tmp_path: Path) -> None:
+    saved, half_way = tmp_path / "t.db", tmp_path / "half-way"
+    command: list[str | Path] = [*FAULTY, "load", folder, "--tp", "2", "--device", "cpu", "--quiet", "--save", saved]
+    agents = torchrun(command, 2, 1, {"FAULT": "Waits", "HALF_WAY": str(half_way)})
+    rank, parent = wait_for(half_way)
+    time.sleep(0.5)
+    started = time.monotonic()
+    for agent in agents:
+        agent.send_signal(signal.SIGINT)
+    ended = [finish(agent) for agent in agents]
+    assert time.monotonic() - started < 2 * WITHIN
+    assert all(e.status for e in ended)
+    assert not several.alive(rank)
+    assert not several.alive(parent)
+    assert f"tracer: interrupted; what was observed until then is in {saved}\n" in ended[0].err
+    assert moved(saved, 1) == {"0"}

@@ -150,9 +150,9 @@ def test_a_damaged_store_is_refused_in_one_line(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    ("UPDATE move SET box = 999 WHERE id = 3", "block 999"),
-    ("UPDATE move SET box = 'x' WHERE id = 3", "no numbers"),
-    ("UPDATE move SET param = 999 WHERE id = 3", "name 999"),
+    ("UPDATE move SET box = 999 WHERE id = 3", "move.box in row 3 is 999, expected the number of a block"),
+    ("UPDATE move SET box = 'x' WHERE id = 3", "move.box in row 3 is 'x', expected the number of a block"),
+    ("UPDATE move SET param = 999 WHERE id = 3", "move.param in row 3 is 999, expected the number of a name"),
 ])  # fmt: skip
 def test_a_store_whose_numbers_lead_nowhere_is_refused_in_one_line(
     change: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

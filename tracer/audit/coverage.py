@@ -6,14 +6,18 @@ Coverage is by element range, never by name. The cost is in blocks, not in eleme
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from mappings.views import Ranges, Shape
+from tracer.errors import InputError
 
 Counts: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.int32]]"
 Mask: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"
+_MOST_CELLS = 1 << 27
+"""Of one tensor; what a trace says takes no more memory than this many counts."""
 MOST_REGIONS = 16
 """Regions named in one finding; the number of elements is always exact."""
 
@@ -32,7 +36,10 @@ class Coverage:
         self.shape = shape
         weighted = list(blocks)
         self.edges = [_edges(size, [ranges[dim] for ranges, _ in weighted]) for dim, size in enumerate(shape)]
-        self.counts: Counts = np.zeros(tuple(len(edges) - 1 for edges in self.edges), dtype=np.int32)
+        cells = tuple(len(edges) - 1 for edges in self.edges)
+        if prod(cells) > _MOST_CELLS:
+            raise _too_many(shape)
+        self.counts: Counts = np.zeros(cells, dtype=np.int32)
         for ranges, weight in weighted:
             self.counts[tuple(_cells(edges, r) for edges, r in zip(self.edges, ranges, strict=True))] += weight
 
@@ -46,9 +53,9 @@ class Coverage:
     def regions(self, mask: Mask) -> list[Region]:
         """The marked cells as blocks, at most `MOST_REGIONS` of them."""
         found: list[Region] = []
-        left = mask.copy()
+        left = np.array(mask)  # of a tensor without dimensions it is a number
         while left.any() and len(found) < MOST_REGIONS:
-            block = _grow(left, self.counts, tuple(int(axis[0]) for axis in np.nonzero(left)))
+            block = _grow(left, self.counts, tuple(np.argwhere(left)[0].tolist()))
             found.append(Region(self._ranges(block), int(self.counts[block].flat[0])))
             left[block] = False
         return found
@@ -62,9 +69,15 @@ class Coverage:
 def _edges(size: int, ranges: Sequence[tuple[int, int, int]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Where a dimension is cut; at every element if any block is strided in it."""
     if any(step > 1 for _, _, step in ranges):
+        if size > _MOST_CELLS:
+            raise _too_many((size,))
         return np.arange(size + 1)
     points = {0, size, *(r[0] for r in ranges), *(r[1] for r in ranges)}
     return np.array(sorted(points))
+
+
+def _too_many(shape: Shape) -> InputError:
+    return InputError(f"the trace cuts a tensor of shape {shape} into more than {_MOST_CELLS} pieces; no loader does")
 
 
 def _cells(edges: np.ndarray[tuple[int], np.dtype[np.int64]], r: tuple[int, int, int]) -> slice:

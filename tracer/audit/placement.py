@@ -60,12 +60,14 @@ def audit_placement(store: Store, plan: LoadPlan, ranks: Sequence[int]) -> tuple
 def _as_planned(columns: Columns, plan: LoadPlan, rank: int) -> int | None:
     """How many moves there are, if they are just the planned ones in the planned order; None if anything differs.
 
+    A name or a block that the store does not have differs from whatever is found, also from nothing at all.
+
     Names and blocks are compared by their numbers in the store, which stand for different texts.
     """
     moves = columns.moves(rank)
     compared = 0
     for found, wanted in zip_longest(moves, _planned_numbers(columns, plan, rank)):
-        if found != wanted:
+        if found != wanted or found is None or None in found[:-1]:
             return None
         compared += 1
     return compared
@@ -181,10 +183,13 @@ def _how(placed: Placed) -> str:
 
 
 def _short(tensor: str, param: str) -> str:
-    """A tensor's name without the segments it shares with the parameter, so that layers fold into one finding."""
+    """A tensor's name without the segments it shares with the parameter, so that layers fold into one finding.
+
+    Two are left at least: `weight` alone is no name.
+    """
     own, other = tensor.split("."), param.split(".")
     shared = 0
-    while shared < min(len(own), len(other)) - 1 and own[shared] == other[shared]:
+    while shared < min(len(own) - 2, len(other) - 1) and own[shared] == other[shared]:
         shared += 1
     return ".".join(own[shared:])
 

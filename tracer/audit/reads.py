@@ -50,7 +50,9 @@ class _Judged(NamedTuple):
 def _judge(shape: Shape, blocks: Blocks, wanted: tuple[tuple[Ranges, int], ...]) -> _Judged:
     """Reads count up and declared reads count down, so what is left over is wrong."""
     held = [(block, 1) for block in blocks if inside(block, shape)]
-    cover = Coverage(shape, [*held, *((block, -times) for block, times in wanted)])
+    # A tensor of another shape than its row's is a finding of the proofs.
+    meant = [(block, -times) for block, times in wanted if inside(block, shape)]
+    cover = Coverage(shape, [*held, *meant])
     less, more = cover.counts < 0, cover.counts > 0
     found = [("audit.unread", cover.regions(less), cover.elements(less)),
              ("audit.overread", cover.regions(more), cover.elements(more))]  # fmt: skip

@@ -26,6 +26,10 @@ class Files(Protocol):
         """Where the files can be mapped; None where their bytes are not on this machine."""
 
     @property
+    def commit(self) -> str | None:
+        """Of the repository on the Hub; None for what is not known to come from there."""
+
+    @property
     def one_file(self) -> bool:
         """Whether the user named one file, and nothing beside it counts as weights."""
 
@@ -46,7 +50,10 @@ class Files(Protocol):
         """Seekable, for reading. Where remote, a read of n bytes is one request for n bytes."""
 
     def pointer_size(self, file: str) -> int | None:
-        """Size of the file that a Git-LFS pointer at this name stands for; None if it is no pointer."""
+        """Size of the file that a Git-LFS pointer at this name stands for; None if it is no pointer.
+
+        Raises InputError for a size that no file has.
+        """
 
     def where(self, file: str) -> str:
         """The file's name in messages."""
@@ -56,6 +63,7 @@ class LocalFiles:
     """A folder on this machine; or one file of it."""
 
     at_once = 1
+    commit: str | None = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -90,7 +98,11 @@ class LocalFiles:
 
     def pointer_size(self, file: str) -> int | None:
         with self.open(file) as opened:
-            return parse_pointer(opened.read(LIMIT + 1))
+            content = opened.read(LIMIT + 1)
+        try:
+            return parse_pointer(content)
+        except ValueError as error:
+            raise InputError(f"{self.where(file)}: {error}", code="file.lfs-pointer", subject=file) from error
 
     def where(self, file: str) -> str:
         return str(self.folder / file)
@@ -119,9 +131,15 @@ def in_natural_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=_natural)
 
 
-def _natural(file: str) -> list[tuple[bool, int, str]]:
-    parts = re.split(r"(\d+)", file)
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+def _natural(file: str) -> list[tuple[bool, int, str, str]]:
+    """Numbers by length, then by digits: a name may have more of them than Python makes a number of."""
+    parts = re.split("([0-9]+)", file)
+    return [_key(part, number=bool(position % 2)) for position, part in enumerate(parts)]
+
+
+def _key(part: str, *, number: bool) -> tuple[bool, int, str, str]:
+    digits = part.lstrip("0")
+    return (True, len(digits), digits, part) if number else (False, 0, part, "")
 
 
 def _two_levels(folder: Path) -> list[str]:

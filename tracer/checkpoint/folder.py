@@ -22,6 +22,7 @@ from tracer.checkpoint.headers import read_header, read_headers
 from tracer.checkpoint.index import Index
 from tracer.checkpoint.json_object import read_object
 from tracer.checkpoint.regular_file import told_link
+from tracer.checkpoint.stamp import Stamp
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError
 
@@ -54,6 +55,8 @@ class Checkpoint:
     """Of each file that is here: its header, all its tensors, and an empty one where it ends."""
     pointer_sizes: dict[str, int] = field(default_factory=dict)
     """Size of the file that each Git-LFS pointer stands for."""
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+    """Of each file of this machine whose header was read, from before it was."""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -278,6 +281,8 @@ def _fill(checkpoint: Checkpoint, headers: Mapping[str, Header], index: Index | 
                 chosen[tensor.name] = tensor
         if header.metadata:
             checkpoint.metadata[file] = header.metadata
+        if header.stamp is not None:
+            checkpoint.stamps[file] = header.stamp
         checkpoint.spans += header.spans
         checkpoint.findings += header.findings
     order = [tensor for header in headers.values() for tensor in header.tensors]

@@ -7,6 +7,7 @@ from typing import Any
 
 from mappings.findings import Finding
 from mappings.proof.bytes import Span
+from tracer.checkpoint.stamp import Stamp
 from tracer.checkpoint.tensor_info import TensorInfo
 
 
@@ -23,3 +24,5 @@ class Header:
     """What is odd but can be read."""
     config: dict[str, Any] | None = None
     """The file's own description of its model, in the terms of a config.json, where it has one (GGUF)."""
+    stamp: Stamp | None = None
+    """Of the very file that was read, taken before it was; None where it is not on this machine."""

@@ -19,7 +19,7 @@ from tracer.checkpoint.dtypes import BITS
 from tracer.checkpoint.header import Header
 from tracer.checkpoint.json_object import DuplicateKey, unique_dict
 from tracer.checkpoint.regular_file import open_regular
-from tracer.checkpoint.sniff import HEAD_BYTES, kind_of
+from tracer.checkpoint.sniff import HEAD_BYTES, kind_of_weights
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError
 
@@ -132,7 +132,7 @@ def _too_large(length: int, room: int, plausible: bool) -> str:
 
 
 def _refuse_other_format(raw: bytes) -> None:
-    kind = kind_of(raw[:HEAD_BYTES])
+    kind = kind_of_weights(raw[:HEAD_BYTES])
     if kind is not None:
         raise _Refusal(kind.code, f"expected a safetensors file, found {kind.what}; {kind.advice}")
 

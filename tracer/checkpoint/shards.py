@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from mappings.findings import Finding
 from tracer.checkpoint.consistency import some
 
-_NUMBERED = re.compile(r"(?P<stem>.*?)-?(?P<number>\d+)-of-(?P<count>\d+)(?P<suffix>\.\w+)")
+_NUMBERED = re.compile(
+    r"(?P<stem>.*?)-?(?<![0-9])(?P<number>[0-9]{1,18})-of-(?P<count>[0-9]{1,18})(?P<suffix>\.\w+)"
+)
+"""Longer runs of digits number nothing, and Python makes no number of the longest."""
 _MOST_SHARDS = 100_000
 """A count in a file name is no reason to make a list of that length."""
 

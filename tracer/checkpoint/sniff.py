@@ -32,6 +32,8 @@ _STARTS: list[tuple[tuple[bytes, ...], Kind]] = [
     ((b"\x1f\x8b",), Kind("file.wrong-format", "a gzip archive", "unpack it first")),
 ]
 _PAGE_STARTS = (b"<!doctype", b"<html", b"<?xml")
+_JSON_START = re.compile(rb"[{\[]\s*[\"{\[\]}]|[{\[]\s+$")
+"""Of a safetensors file the first eight bytes are a length below 100 MB, and thus zeros at their end."""
 _JSON_ERROR_STARTS = (b'{"error"', b'{"message"')
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80}?)\s*</title", re.IGNORECASE)
 
@@ -47,6 +49,15 @@ def kind_of(head: bytes) -> Kind | None:
     if text.startswith(_JSON_ERROR_STARTS):
         return Kind("file.html", "an error message of a server", "download it again")
     return None
+
+
+def kind_of_weights(head: bytes) -> Kind | None:
+    """The same for a file of weights, which JSON is none of."""
+    kind = kind_of(head)
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if kind is None and b"\0" not in head[:8] and _JSON_START.match(text):
+        return Kind("file.wrong-format", "JSON", "name the folder that it is in")
+    return kind
 
 
 def _title(head: bytes) -> str:

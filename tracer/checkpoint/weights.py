@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from tracer.checkpoint.regular_file import open_regular
+from tracer.checkpoint.stamp import Stamp
 from tracer.errors import InputError
 
 
@@ -16,6 +17,7 @@ class MappedFile(mmap.mmap):
     """A read-only map of a whole file that also hands out spans of it, and reads."""
 
     path: Path
+    stamp: Stamp
     _descriptor: int
     _release: weakref.finalize[[int], Self]
 
@@ -24,6 +26,7 @@ class MappedFile(mmap.mmap):
             # ACCESS_READ rather than a private copy: a stray write then fails instead of going unnoticed.
             self = super().__new__(cls, file.fileno(), 0, access=mmap.ACCESS_READ)
             self._descriptor = os.dup(file.fileno())
+            self.stamp = Stamp.of(os.fstat(self._descriptor))
         self.path = path
         self._release = weakref.finalize(self, os.close, self._descriptor)
         return self

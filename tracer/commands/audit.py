@@ -12,7 +12,7 @@ from mappings.findings import Unchecked
 from mappings.proof import findings, prove
 from tracer.commands.output import Printer, output_options, refuse_empty
 from tracer.errors import Refused
-from tracer.events import to_json
+from tracer.events import Run, to_json
 from tracer.outputs import check_output
 from tracer.prepare import replan
 from tracer.reading import open_trace
@@ -66,6 +66,8 @@ def again(store: Store) -> Audit:
         checked = audit(store, plan)
     found = [f for f in findings(prove(plan, None)) if f.severity == "error"] if plan else []
     checked.findings = [*audit_records(store, plan), *found, *checked.findings]
+    # That a load was cut short cannot be found out again: all that it has written may be as planned.
+    checked.findings += [finding for finding in store.findings() if finding.code == "load.failed"]
     if store.end is None:
         checked.unchecked.append(Unchecked("end", "the trace was cut short: it has no end record"))
     return checked
@@ -73,12 +75,20 @@ def again(store: Store) -> Audit:
 
 def _summary(checked: Audit, store: Store) -> list[str]:
     run = store.run
-    what = f"{run.model}: {run.architecture}, tp {run.tp}, ranks {list(run.ranks)}, loaded by {run.loader}"
+    what = f"{run.model}: {run.architecture}, tp {run.tp}, ranks {list(run.ranks)}, {_how(run)}"
     if not store.run.observed:
         return [what, f"audit: not checked ({checked.unchecked[0].reason})"]
     recorded = sum(f.severity == "error" for f in store.findings())
     noted = [f"recorded when it was loaded: {recorded} errors"] if recorded else []
     return [what, verdict.audit_summary(checked), *noted, *_cut_short(store)]
+
+
+def _how(run: Run) -> str:
+    """What was done that the trace tells of."""
+    if not run.observed:
+        return "planned, not loaded"
+    fake = "; dummy: the bytes were fake" if run.load_format == "dummy" else ""
+    return f"loaded by {run.loader}{fake}"
 
 
 def _cut_short(store: Store) -> list[str]:

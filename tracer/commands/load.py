@@ -16,7 +16,7 @@ from tracer.collection import uncollected
 from tracer.commands.output import Printer, output_options, refuse_empty
 from tracer.errors import UsageError
 from tracer.events import to_json
-from tracer.outputs import check_output, check_store
+from tracer.outputs import check_distinct, check_output, check_store
 from tracer.report import jsonl, verdict
 from tracer.report.detail import Detail
 from tracer.report.table import SHOWN_RANKS, PathTable
@@ -101,7 +101,9 @@ def _check_options(args: argparse.Namespace) -> None:
         check_output("--save", args.save, inputs)
         check_store(args.save)
     if args.json and args.json != "-":
-        check_output("--json", Path(args.json), (*inputs, args.save))
+        check_output("--json", Path(args.json), inputs)
+        if args.save:
+            check_distinct("--json", Path(args.json), "--save", args.save)
 
 
 def _told(args: argparse.Namespace) -> session.Told:

@@ -13,6 +13,7 @@ from fixtures.pickles import mapping, tensor, zip_of
 from tracer.checkpoint.copies import choose
 from tracer.checkpoint.files import LocalFiles
 from tracer.checkpoint.folder import open_checkpoint
+from tracer.errors import InputError
 
 VALUES = {"general.architecture": Typed("str", "llama")}
 TENSORS = [Stored("a", "F32", (32,), bytes(128)), Stored("b", "F32", (32,), bytes(128))]
@@ -49,6 +50,9 @@ def read_of(folder: Path, only: str | None = None) -> list[str]:
         ("pytorch_model.bin", "optimizer.pt"),
         ("pytorch_model.bin", "ema.bin"),
         ("model.safetensors", "original/model.safetensors"),
+        ("model.safetensors", "metal/model.safetensors"),
+        ("pytorch_model.bin", "metal/model.safetensors"),
+        ("consolidated.00.pth", "metal/model.bin"),
         ("model.safetensors", "adapter_model.safetensors"),
         ("consolidated.00.pth", "original/consolidated.00.pth"),
         ("model-q4.gguf", "mmproj-f16.gguf"),
@@ -71,6 +75,17 @@ def test_a_wanted_format_is_read_though_another_is_preferred(tmp_path: Path) -> 
     checkpoint = open_checkpoint(tmp_path, "pt")
     assert [(f.code, f.severity) for f in checkpoint.findings] == [("shards.second-copy", "info")]
     assert checkpoint.findings[0].evidence["ignored"] == ["model.gguf", "model.safetensors"]
+
+
+def test_the_copy_for_another_engine_is_named_and_not_read(tmp_path: Path) -> None:
+    """As the gpt-oss repositories have it."""
+    write(tmp_path, "model.safetensors")
+    write(tmp_path, "metal/model.bin")
+    (tmp_path / "config.json").write_text("{}")
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.names == ["a"]
+    assert [(f.code, f.severity) for f in checkpoint.findings] == [("shards.second-copy", "info")]
+    assert checkpoint.findings[0].evidence == {"read": ["model.safetensors"], "ignored": ["metal/"]}
 
 
 def test_the_largest_of_several_quantisations(tmp_path: Path) -> None:
@@ -114,3 +129,9 @@ def test_a_file_is_known_by_its_content_where_its_name_says_nothing(tmp_path: Pa
 def test_what_lies_beside_weights_is_read_when_named(tmp_path: Path) -> None:
     write(tmp_path, "adapter_model.safetensors")
     assert open_checkpoint(tmp_path / "adapter_model.safetensors").names == ["a"]
+
+
+def test_a_file_under_another_format_s_name_is_told_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(content("model.safetensors"))
+    with pytest.raises(InputError, match=r"found a safetensors file; name it .safetensors"):
+        open_checkpoint(tmp_path)

@@ -270,7 +270,7 @@ def test_every_other_copy_is_named(two_shards: Path) -> None:
         (two_shards / file).write_bytes(b"")
     (finding,) = open_checkpoint(two_shards).findings
     assert "read: model-00001-of-00002.safetensors (2 files)" in finding.message
-    for other in ("consolidated-00001-of-00005.safetensors (5 files)", "a.gguf", "b.gguf", "pytorch_model.bin", "tf_mo"):
+    for other in ("consolidated-00001-of-00005.safetensors (5 files)", "a.gguf", "b.gguf", "model.bin", "tf_model.h5"):
         assert other in finding.message
 
 
@@ -378,6 +378,14 @@ def test_a_damaged_shard_is_refused(two_shards: Path) -> None:
     error = refusal(two_shards)
     assert error.code == "file.truncated"
     assert "model-00002-of-00002.safetensors" in str(error)
+
+
+def test_all_damaged_shards_are_named_at_once(two_shards: Path) -> None:
+    for file in two_shards.glob("*.safetensors"):
+        HOSTILE["cut_in_the_data"].write(file)
+    error = refusal(two_shards)
+    assert error.subject == "model-00001-of-00002.safetensors"
+    assert str(error).endswith("; 1 more of 2 files cannot be read: model-00002-of-00002.safetensors")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")

@@ -19,7 +19,7 @@ from tracer.checkpoint.gguf.refusal import Refusal, shown
 from tracer.checkpoint.gguf.values import MOST_PAIRS, SHORTEST_PAIR, Value, read_pairs
 from tracer.checkpoint.gguf.window import Window
 from tracer.checkpoint.header import Header
-from tracer.checkpoint.sniff import HEAD_BYTES, kind_of
+from tracer.checkpoint.sniff import HEAD_BYTES, kind_of_weights
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError
 
@@ -77,7 +77,7 @@ def _fixed(file: BinaryIO, window: Window, size: int) -> tuple[int, int, int]:
 def _refuse_other_format(head: bytes) -> NoReturn:
     if not head:
         raise Refusal("file.empty", "expected a GGUF file, found 0 bytes")
-    kind = kind_of(head)
+    kind = kind_of_weights(head)
     if kind is not None:
         raise Refusal(kind.code, f"expected a GGUF file, found {kind.what}; {kind.advice}")
     if head.startswith(_OLDER):

@@ -18,6 +18,8 @@ from tracer.checkpoint.header import Header
 _NAME = compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5,})\.gguf")
 _MOST_NAMED = 10_000
 """A count in a file is no reason to make a list of that length."""
+_DIGITS = 20
+"""Of a number that is written out: more say nothing, and Python makes no number of the most."""
 
 
 class Split(NamedTuple):
@@ -41,7 +43,7 @@ def split_of(header: Header) -> Split | None:
 
 def _whole(header: Header, key: str) -> int | None:
     value = header.metadata.get(key, "")
-    return int(value) if value.isdecimal() else None
+    return int(value) if value.isdecimal() and len(value) <= _DIGITS else None
 
 
 def config_of_splits(headers: Mapping[str, Header]) -> dict[str, Any] | None:

@@ -16,6 +16,8 @@ def is_hub_id(model: str) -> bool:
 
 
 def advice(model: str) -> str:
-    """What to say beside `no such file or folder`: a bare name was a Hub id once."""
+    """What to say beside `no such file or folder`: a bare name was a Hub id once, and addresses get pasted."""
+    if "://" in model:
+        return "; a repository on the Hub is named by its id, org/name"
     bare = "/" not in model and "\\" not in model and of_file(model) is None
     return "; ids of the Hub have the form org/name (gpt2 is openai-community/gpt2)" if bare else ""

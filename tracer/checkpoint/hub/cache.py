@@ -17,6 +17,7 @@ class SnapshotFiles(LocalFiles):
     def __init__(self, repo: str, folder: Path) -> None:
         super().__init__(folder)
         self.repo = repo
+        self.commit = folder.name
 
     @property
     def title(self) -> str:

@@ -6,6 +6,7 @@ import io
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
+from unicodedata import category
 
 from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import HFValidationError
@@ -16,13 +17,19 @@ from tracer.checkpoint.files import in_natural_order
 from tracer.checkpoint.hub.cache import cached_file
 from tracer.checkpoint.hub.patience import patiently
 from tracer.checkpoint.hub.ranges import RangeFile
-from tracer.checkpoint.hub.refusals import Asked, refusals, without_password
+from tracer.checkpoint.hub.refusals import Asked, refusals, shortened, without_password
 from tracer.checkpoint.regular_file import open_regular
 from tracer.errors import InputError
 
 _LIBRARY = "trace-load"
 _SMALL = 64 * 2**20
 """Bytes of a JSON file that is kept once it was fetched: an index is looked at more than once."""
+_COMPONENT = 255
+"""Bytes that a name has between two slashes, on any disk that the file could be downloaded to."""
+_NAME = 4096
+"""Bytes of a name with its folders."""
+_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+"""Unicode's categories of control characters, halves of characters, and ends of lines."""
 
 
 class HubFiles:
@@ -55,7 +62,7 @@ class HubFiles:
                     timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
                 )
             )  # fmt: skip
-            return _name(info.id), _commit(info.sha), _sizes(info.siblings)
+            name, commit, sizes = _name(info.id), _commit(info.sha), _sizes(info.siblings)
         except (HFValidationError, UnicodeError, OSError):
             raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -64,6 +71,9 @@ class HubFiles:
                 " sizes of its files; see HF_ENDPOINT",
                 subject=asked.repo,
             ) from error
+        for file in sizes:
+            _check_file_name(file, f"{asked.repo}: {asked.host}")
+        return name, commit, sizes
 
     @property
     def title(self) -> str:
@@ -145,6 +155,20 @@ def _sizes(siblings: Any) -> dict[str, int]:
         if type(size) is not int or size < 0 or not _stays_inside(name):
             raise ValueError("no size")
     return sizes
+
+
+def _check_file_name(name: str, who: str) -> None:
+    """A name goes into messages, and into paths. Raises InputError for one that cannot."""
+    odd = next((char for char in name if category(char) in _UNPRINTABLE), None)
+    if odd is not None:
+        raise InputError(f"{who} lists {shortened(ascii(name))}: expected a name that can be printed, found {odd!a}")
+    longest = max(len(part.encode()) for part in name.split("/"))
+    if longest > _COMPONENT or len(name.encode()) > _NAME:
+        found = f"{longest} bytes between slashes" if longest > _COMPONENT else f"{len(name.encode())} bytes"
+        raise InputError(
+            f"{who} lists {shortened(ascii(name))}: expected a name of at most {_COMPONENT} bytes between slashes and"
+            f" {_NAME} in all, found {found}"
+        )
 
 
 def _stays_inside(name: str) -> bool:

@@ -96,7 +96,7 @@ def _of_repository(error: HfHubHTTPError, asked: Asked) -> str | None:
 
 def _of_status(error: HfHubHTTPError, asked: Asked) -> str:
     status = error.response.status_code
-    host, said = _host(error, asked), f": {_shortened(error.server_message)}" if error.server_message else ""
+    host, said = _host(error, asked), f": {shortened(error.server_message)}" if error.server_message else ""
     if status == 429:
         wait = wait_asked_for(error)
         when = f"in {wait:.0f} s" if wait else "later"
@@ -129,11 +129,13 @@ def _of_connection(error: Exception, asked: Asked) -> str | None:
         return f"{host} did not answer within {seconds} s (HF_HUB_DOWNLOAD_TIMEOUT); try again later, or {offline}"
     if "ConnectError" in names:
         through = " through the proxy of the environment" if getproxies().keys() & {"http", "https", "all"} else ""
-        return f"no connection to {host}{through}: {_cause(error)}; {offline}"
+        # The first thing that is asked of a repository is its listing: perhaps a path was meant.
+        path = "" if asked.file else "no such folder here, and "
+        return f"{path}no connection to {host}{through}: {_cause(error)}; {offline}"
     if names & {"TransportError", "RequestError"}:
         return f"the connection to {host} broke: {_cause(error)}; try again"
     if type(error).__module__.startswith("huggingface_hub."):
-        return f"{type(error).__name__}: {_shortened(str(error))}"
+        return f"{type(error).__name__}: {shortened(str(error))}"
     return None
 
 
@@ -154,10 +156,11 @@ def _host(error: Exception, asked: Asked) -> str:
 def _cause(error: Exception) -> str:
     """What lies at the bottom: `Connection refused` rather than `All attempts failed`."""
     told = [str(getattr(cause, "strerror", None) or cause) for cause in causes(error)]
-    return _shortened(next((text for text in reversed(told) if text), type(error).__name__))
+    return shortened(next((text for text in reversed(told) if text), type(error).__name__))
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """What a server said, short enough for a message."""
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 

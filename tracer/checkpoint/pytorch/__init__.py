@@ -17,7 +17,7 @@ from tracer.checkpoint.pytorch.refusal import Refusal
 from tracer.checkpoint.pytorch.state_dict import StateDict, find_state_dict
 from tracer.checkpoint.pytorch.tensors import place_tensors
 from tracer.checkpoint.pytorch.zip_format import read_zip
-from tracer.checkpoint.sniff import HEAD_BYTES, kind_of
+from tracer.checkpoint.sniff import HEAD_BYTES, kind_of_weights
 from tracer.errors import InputError
 
 __all__ = ["read"]
@@ -28,6 +28,8 @@ _NO_END = (
     " afar without reading weights; download it"
 )
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_HEADER_AT = 8
+"""Where the JSON of a safetensors file begins."""
 _TAR_MAGIC = b"ustar"
 _TAR_MAGIC_AT = 257
 
@@ -60,9 +62,11 @@ def _contents(file: BinaryIO, size: int, name: str) -> Contents:
 
 
 def _something_else(head: bytes) -> Refusal:
-    kind = kind_of(head)
+    kind = kind_of_weights(head)
     if kind is not None:
         return Refusal(kind.code, f"expected a PyTorch file, found {kind.what}; {kind.advice}")
+    if head[_HEADER_AT : _HEADER_AT + 2] == b'{"':
+        return Refusal("file.wrong-format", "expected a PyTorch file, found a safetensors file; name it .safetensors")
     if head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
         what = "a tar archive, as PyTorch saved until 0.1.1; load and save it with a newer one"
     else:

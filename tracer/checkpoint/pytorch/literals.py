@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import struct
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from tracer.checkpoint.pytorch.refusal import shown
 from tracer.checkpoint.pytorch.values import Opaque, Pairs, Value
 
 LITERALS = Table()
+_DECIMAL = re.compile(rb"[+-]?[0-9]{1,%d}" % INT_LIMIT)
 
 
 def _constant(code: str, make: Callable[[], Value]) -> None:
@@ -43,8 +45,7 @@ def long_line(m: Machine) -> None:
 
 
 def decimal(m: Machine, text: bytes) -> int:
-    digits = text.strip().lstrip(b"+-")
-    if not digits.isdigit() or len(digits) > INT_LIMIT or len(text) - len(digits) > 3:
+    if not _DECIMAL.fullmatch(text):
         m.refuse(f"expected a whole number, found {shown(text)}")
     return int(text)
 
@@ -53,7 +54,7 @@ def decimal(m: Machine, text: bytes) -> int:
 def float_line(m: Machine) -> None:
     text = m.line()
     try:
-        m.push(float(text[:STRING_LIMIT]))
+        m.push(float(text))
     except ValueError:
         m.refuse(f"expected a number, found {shown(text)}")
 

@@ -113,8 +113,8 @@ class Machine:
     # --- the memo ---
 
     def remember(self, index: int) -> None:
-        if index > len(self.data):
-            self.refuse(f"the pickle has {len(self.data)} bytes, too few for a memo index of {index}")
+        if not 0 <= index <= len(self.data):
+            self.refuse(f"the pickle has {len(self.data)} bytes, it cannot need a memo index of {index}")
         self.memo[index] = self.top()
 
     def recall(self, index: int) -> None:

@@ -14,6 +14,9 @@ from tracer.checkpoint.tensor_info import TensorInfo
 
 _ELEMENT_LIMIT = 2**57
 """Times 64 bits this still fits a 64-bit counter of bytes."""
+_REPEATED_LIMIT = 2**34
+"""Bytes that a tensor may have beyond those of its storage: a few bytes that strides repeat are copied out by a load,
+and a terabyte of them is no weight that anybody has trained."""
 
 
 class Place(NamedTuple):
@@ -61,9 +64,12 @@ def _first_byte(name: str, tensor: Tensor, place: Place, width: int) -> int:
         _refuse(name, "its shape has more elements than 64 bits can count bytes for")
     first = tensor.storage.first + tensor.offset * width
     stop = first + (_reach(tensor) + 1) * width
+    key = shown(tensor.storage.key)
     if stop > place.nbytes:
-        key = shown(tensor.storage.key)
         _refuse(name, f"ends at byte {stop} of storage {key}, which has {place.nbytes}", "header.out-of-bounds")
+    if prod(tensor.shape) * width > place.nbytes + _REPEATED_LIMIT:
+        message = f"its strides make {prod(tensor.shape) * width} bytes of the {place.nbytes} of storage {key}"
+        _refuse(name, f"{message}; at most {_REPEATED_LIMIT} more are read", "header.size-mismatch")
     return first
 
 

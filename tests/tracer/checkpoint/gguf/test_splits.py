@@ -38,6 +38,12 @@ def test_a_model_in_one_file_is_no_split() -> None:
     assert check_splits(whole) == []
 
 
+def test_a_part_number_that_is_no_number_says_nothing() -> None:
+    values = VALUES | {"split.count": Typed("str", "9" * 5000), "split.no": Typed("str", "9" * 5000)}
+    whole = headers({"m.gguf": document(values, TENSORS)})
+    assert [split_of(header) for header in whole.values()] == [None]
+
+
 def test_a_whole_model_is_nothing_to_speak_of(files: dict[str, bytes]) -> None:
     assert check_splits(headers(files)) == []
 

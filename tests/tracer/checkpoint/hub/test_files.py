@@ -231,3 +231,37 @@ def test_a_listing_that_is_none_is_refused(hub: HubServer, listing: bytes) -> No
     hub.answers.append(Answer("/api/models", 200, {}, listing))
     with pytest.raises(InputError, match="does not answer as a Hub does"):
         HubFiles("org/model")
+
+
+def listing_of(name: str) -> bytes:
+    siblings = [{"rfilename": name, "size": 1}]
+    return json.dumps({"id": "org/model", "sha": "0" * 40, "siblings": siblings}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("m" * 256, "found 256 bytes between slashes"),
+        ("m-" + "9" * 5000, "found 5002 bytes between slashes"),
+        ("model-" + "9" * 5000 + "-of-00002.safetensors", "found 5027 bytes between slashes"),
+        ("\u00e4" * 128 + ".bin", "found 260 bytes between slashes"),
+        ("/".join(["f" * 200] * 21), "found 4220 bytes"),
+        ("a\nb.safetensors", r"found '\n'"),
+        ("a\x1b[2Jb", r"found '\x1b'"),
+        ("a\u2028b", r"found '\u2028'"),
+        ("a\ud800b", r"found '\ud800'"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused_in_one_line(hub: HubServer, name: str, found: str) -> None:
+    hub.answers.append(Answer("/api/models", 200, {}, listing_of(name)))
+    with pytest.raises(InputError) as refused:
+        HubFiles("org/model")
+    said = str(refused.value)
+    assert said.startswith(f"org/model: {hub.endpoint} lists ") and found in said
+    assert said.isprintable() and len(said) < 400
+
+
+@pytest.mark.parametrize("name", ["m" * 255, "\u00e4" * 127, "f/" * 1000 + "g", "\u6a21\u578b\u3000\u00a0\u200d.png"])
+def test_any_other_name_is_a_name(hub: HubServer, name: str) -> None:
+    hub.answers.append(Answer("/api/models", 200, {}, listing_of(name)))
+    assert HubFiles("org/model").size(name) == 1

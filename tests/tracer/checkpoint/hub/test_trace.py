@@ -71,7 +71,7 @@ def test_without_a_network_one_line_soon(tmp_path: Path) -> None:
     assert time.monotonic() - started < 10
     assert (failed.returncode, failed.stdout) == (2, "")
     assert [line.partition(" http")[0] for line in failed.stderr.splitlines()[:-1]] == [
-        "trace-load: org/llama: no connection to"
+        "trace-load: org/llama: no such folder here, and no connection to"
     ]
 
 

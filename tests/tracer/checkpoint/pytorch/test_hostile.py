@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import random
 import re
 import subprocess
@@ -20,6 +21,8 @@ from fixtures.pickles import ODD, legacy_of, mapping, storage, tensor, zip_of
 from mappings.proof.bytes import prove_bytes
 from tracer.checkpoint.header import Header
 from tracer.checkpoint.pytorch import read
+from tracer.checkpoint.pytorch.opcodes import read_pickle
+from tracer.checkpoint.pytorch.refusal import Refusal
 from tracer.errors import InputError
 
 HOSTILE = HOSTILE_PICKLES | HOSTILE_ARCHIVES
@@ -58,6 +61,8 @@ _CHILD = """
 import resource, sys
 from pathlib import Path
 from tracer.checkpoint.pytorch import read
+from tracer.checkpoint.pytorch.opcodes import read_pickle
+from tracer.checkpoint.pytorch.refusal import Refusal
 from tracer.errors import InputError
 
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
@@ -159,3 +164,52 @@ def test_changed_opcodes_are_refused_or_harmless(zipped: bool) -> None:
         content = frame(bytes(changed), stored)
         with suppress(InputError):
             _expect_inside(_read(content), len(content))
+
+
+def test_changed_lines_of_protocol_0_are_refused_or_harmless() -> None:
+    """Numbers and strings that are written out, as Python 2 and nobody since has saved them."""
+    body = b"(I1234\nI01\np0030\nL-345L\nF1.5e3\nV\\u00e4\nS'x'\ng0030\nt."
+    assert read_pickle(body).value == pickle.loads(body)
+    chance = random.Random(11)
+    refused = 0
+    for _ in range(20_000):
+        changed = bytearray(body)
+        for _ in range(chance.randint(1, 3)):
+            changed[chance.randrange(len(changed))] = chance.choice(b"ILFSVpg019+-_.eLuU\\'\n \xb2\xff")
+        try:
+            read_pickle(bytes(changed))
+        except Refusal:
+            refused += 1
+    assert 2_000 < refused < 20_000
+
+
+@pytest.mark.parametrize("text", [b"+-1", b"-+1", b"--1", b"", b"+", b"1_0", b" 1", b"\xb2", b"1.0", b"9" * 5000])
+@pytest.mark.parametrize("opcode", [b"I", b"L", b"p", b"g"])
+def test_a_number_of_protocol_0_that_is_none_is_refused(opcode: bytes, text: bytes) -> None:
+    """Python's own int() takes some of these and raises for others."""
+    with pytest.raises(Refusal, match="expected a whole number"):
+        read_pickle(b"N" + opcode + text + b"\n.")
+
+
+@pytest.mark.parametrize("line", [b"F\xff", b"F1e", b"F", b"S'a", b"S", b"S\"", b"S'\xff'", b"V\\ud800",
+                                  b"V\\U00110000", b"V\\u1", b"p-1", b"g-1"])  # fmt: skip
+def test_other_lines_of_protocol_0_that_mean_nothing_are_refused(line: bytes) -> None:
+    with pytest.raises(Refusal):
+        read_pickle(b"N" + line + b"\n.")
+
+
+@pytest.mark.parametrize("line", [b"I12", b"I-7", b"I01", b"L5L", b"L-5", b"F-1.5e3", b"S'a'", b"Va\\u00e4"])
+def test_lines_of_protocol_0_mean_what_they_mean_to_python(line: bytes) -> None:
+    assert read_pickle(line + b"\n.").value == pickle.loads(line + b"\n.")
+
+
+def test_a_few_bytes_are_not_repeated_to_a_terabyte() -> None:
+    """Copied out, one byte of the file would be as many of memory as a shape can say."""
+    for shape in ((2**40,), (2**20, 2**20), (2**32 + 32,)):
+        content = zip_of(mapping({"w": tensor(shape=shape, strides=(0,) * len(shape))}))
+        with pytest.raises(InputError, match=rf"make {4 * prod(shape)} bytes of the 64 of storage '0'") as caught:
+            _read(content)
+        assert caught.value.code == "header.size-mismatch"
+    content = zip_of(mapping({"w": tensor(shape=(2**16, 16), strides=(0, 1))}))
+    (info,) = _read(content).tensors
+    assert (info.nbytes, info.reach) == (2**22, 16)

@@ -1,0 +1,24 @@
+"""Runs a plan on the engine and writes what it did to a store. The only package that imports the engine.
+
+In one process on the meta device (`meta`), in one process a rank (`processes`, where `rank` is what each does), or in
+those that torchrun started on any number of machines (`several`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tracer.execute.device import pick_device, refuse_unloadable, torch_missing
+from tracer.execute.meta import on_meta
+from tracer.execute.outcome import Executed
+from tracer.execute.processes import in_processes
+from tracer.execute.rank import LoaderFactory
+from tracer.execute.several import abandon, dismiss, follow, join, refuse
+
+if TYPE_CHECKING:
+    from engine.crew import Crew
+
+__all__ = [
+    "Crew", "Executed", "LoaderFactory", "abandon", "dismiss", "follow", "in_processes", "join", "on_meta",
+    "pick_device", "refuse", "refuse_unloadable", "torch_missing",
+]  # fmt: skip

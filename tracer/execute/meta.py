@@ -1,0 +1,39 @@
+"""Every rank in this process, on the meta device: the same loader, no bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tracer.execute.outcome import Executed
+from tracer.execute.rank import LoaderFactory, load_rank
+from tracer.observe import observer_of
+from tracer.recorder import Note, ViewRecorder
+
+if TYPE_CHECKING:
+    from tracer.observe import Observer
+    from tracer.prepare import Prepared
+    from tracer.store import Store
+
+CHUNK = 20_000
+"""Notes that are held in memory before they go to the store."""
+
+
+def on_meta(prepared: Prepared, store: Store, ranks: Sequence[int], loader: LoaderFactory | None = None) -> Executed:
+    """Load the ranks one after the other."""
+    from engine.sources import MetaWeights
+
+    why_not = ""
+    for rank in ranks:
+        observer = observer_of(prepared, store, rank)
+        notes: list[Note] = []
+
+        def emit(note: Note, notes: list[Note] = notes, observer: Observer = observer) -> None:
+            notes.append(note)
+            if len(notes) >= CHUNK:
+                observer.add(notes)
+                notes.clear()
+
+        why_not = load_rank(prepared, rank, MetaWeights(prepared.plan.tensors), ViewRecorder(emit), "meta", loader)
+        observer.add(notes)
+    return Executed("the meta device, all ranks in one process", why_not)

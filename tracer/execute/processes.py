@@ -1,0 +1,91 @@
+"""One process a rank, each reading its own slices; what they noted until a failure is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from tracer import agreement
+from tracer.errors import InputError
+from tracer.execute import rank as rank_module
+from tracer.execute.outcome import Executed, RankResult
+from tracer.execute.rank import Job, LoaderFactory
+from tracer.execute.several import lead
+from tracer.observe import observer_of
+from tracer.recorder import Note, read_spool
+from tracer.sending import read_sent
+from tracer.unchanged import changed, located
+
+if TYPE_CHECKING:
+    from engine.crew import Crew, Lost
+    from engine.launch import RankFailed
+    from tracer.prepare import Prepared
+    from tracer.store import Store
+
+
+def in_processes(
+    prepared: Prepared, store: Store, device: str, loader: LoaderFactory | None = None, crew: Crew | None = None
+) -> Executed:  # fmt: skip
+    """All ranks on this machine; with a crew only rank 0 is here, and the others are where torchrun started them.
+
+    Raises InputError for notes from another machine that are none.
+    """
+    stamps = located(prepared.folder, prepared.checkpoint.stamps if prepared.checkpoint else {})
+    with TemporaryDirectory(prefix="trace-load-") as folder:
+        ranks = prepared.request.ranks
+        job = Job(prepared.request, ranks, Path(folder), loader, agreement.terms(prepared), stamps)
+        try:
+            results, failed = _run(job, device, crew)
+        finally:
+            for rank in ranks:
+                observer = observer_of(prepared, store, rank)
+                for notes in _notes(job, rank):
+                    observer.add(notes)
+    damage = changed(stamps) or _refusal(failed)
+    return _executed(len(ranks), device, results, failed, damage)
+
+
+def _run(
+    job: Job, device: str, crew: Crew | None
+) -> tuple[Sequence[RankResult], RankFailed | Lost | None]:  # fmt: skip
+    """The ranks' results, or what ended them."""
+    from engine.crew import Lost
+    from engine.launch import RankFailed, launch
+
+    try:
+        if crew is not None:
+            return lead(crew, job, device), None
+        return launch(len(job.ranks), rank_module.rank_process, job, device=device), None
+    except (RankFailed, Lost) as error:
+        return [], error
+
+
+def _notes(job: Job, rank: int) -> Iterator[list[Note]]:
+    yield from read_spool(job.spool(rank))
+    yield from read_sent(job.sent(rank), rank)
+
+
+def _refusal(failed: RankFailed | Lost | None) -> InputError | None:
+    """What a rank refused as unreadable is unreadable input here too, and no failure of ours."""
+    kind = getattr(failed, "kind", None)
+    if kind not in ("InputError", "UsageError"):
+        return None
+    labels = getattr(failed, "labels", {})
+    return InputError(
+        str(failed).replace(f"{kind}: ", "", 1), code=labels.get("code"), subject=labels.get("subject")
+    )  # fmt: skip
+
+
+def _executed(
+    size: int, device: str, results: Sequence[RankResult], failed: RankFailed | Lost | None, damage: InputError | None
+) -> Executed:  # fmt: skip
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    error = damage or failed
+    return Executed(
+        f"{size} process{'es' if size > 1 else ''} ({backend}, {device})",
+        next((result.why_not for result in results if result.why_not), ""),
+        None if error is None else str(error), getattr(failed, "rank", None), damage,
+        max((result.peak_rss for result in results), default=0),
+    )  # fmt: skip

@@ -1,0 +1,90 @@
+"""The work of one rank, in a process of its own: headers again, the same plan, its own slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tracer import agreement
+from tracer.checkpoint.stamp import Stamp
+from tracer.errors import InputError, Refused
+from tracer.execute.outcome import RankResult
+from tracer.recorder import Spool, ViewRecorder
+from tracer.unchanged import differing, located, mapping_of
+
+if TYPE_CHECKING:
+    from engine.loader import Loader, WeightSource
+    from engine.recorder import Recorder
+    from tracer.prepare import Prepared, Request
+
+LoaderFactory = Callable[..., "Loader"]
+
+
+class Job(NamedTuple):
+    """The load as the processes of its ranks are given it."""
+
+    request: Request
+    ranks: Sequence[int]
+    """Which rank each process of the group is: `--rank 3` is a group of one."""
+    spools: Path
+    """The folder for their notes."""
+    loader: LoaderFactory | None
+    agreed: agreement.Terms
+    """What the plan was made of that the load was ordered with, which on other machines was other files."""
+    stamps: dict[str, Stamp]
+    """Of the files that were read then, where they are on this machine."""
+
+    def spool(self, rank: int) -> Path:
+        """Where a rank of this machine writes its notes."""
+        return self.spools / f"rank{rank}.notes"
+
+    def sent(self, rank: int) -> Path:
+        """Where the notes of a rank of another machine are collected."""
+        return self.spools / f"rank{rank}.jsonl"
+
+
+def rank_process(group: Any, job: Job) -> RankResult:
+    """Load one rank, noting what its copies do. Raises InputError where it does not find what was agreed."""
+    from engine.sources import MappedWeights
+    from tracer.resources import peak_rss
+
+    rank = job.ranks[group.rank]
+    prepared, stamps = _prepare(job)
+    with Spool(job.spool(rank)) as spool:
+        for path, stamp in stamps.items():
+            spool(["file", path, *stamp])
+        spool.flush()
+        source = MappedWeights(prepared.folder, prepared.infos, mapping_of(stamps))
+        why_not = load_rank(prepared, rank, source, ViewRecorder(spool), group.device, job.loader)
+    return RankResult(why_not, peak_rss())
+
+
+def _prepare(job: Job) -> tuple[Prepared, dict[str, Stamp]]:
+    """The same plan, made of the same headers, and the stamps of the files that these were read from."""
+    from tracer.prepare import prepare
+
+    try:
+        prepared = prepare(job.request)
+    except Refused as refused:
+        finding = refused.finding
+        raise InputError(finding.message, code=finding.code, subject=finding.subject) from refused
+    stamps = located(prepared.folder, prepared.checkpoint.stamps if prepared.checkpoint else {})
+    error = differing(job.stamps, stamps)
+    if error is not None:
+        raise error
+    agreement.check(prepared, job.agreed)
+    return prepared, stamps
+
+
+def load_rank(
+    prepared: Prepared, rank: int, source: WeightSource, recorder: Recorder, device: str,
+    loader: LoaderFactory | None = None,
+) -> str:  # fmt: skip
+    """Build and fill one rank. Says why it cannot generate, if so."""
+    from engine.build import build
+    from engine.loader import Loader
+
+    built = build(prepared.plan, rank, device)
+    (loader or Loader)(prepared.plan, rank, source, recorder).load(built.params)
+    return built.why_not
