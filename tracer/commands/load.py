@@ -47,8 +47,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--revision", metavar="R", help="branch, tag or commit of a repository on the Hub (default: its main branch)")
     add("--tp", type=int, default=1, metavar="N", help="tensor-parallel size (default 1)")
     add("--load-format", choices=["auto", "safetensors", "pt", "gguf", "dummy"], default="auto",
-        help="safetensors, pt, gguf: files of this format only, where a folder has several (auto takes the first of these"
-        " that is here); dummy: run the loader on the meta device, no tensor bytes are read")  # fmt: skip
+        help="safetensors, pt, gguf: files of this format only, where a folder has several (auto takes the first of"
+        " these that is here); dummy: run the loader on the meta device, no tensor bytes are read")  # fmt: skip
     add("--plan", action="store_true", help="stop after headers, plan and proofs; nothing is executed, no torch")
     add("--rank", type=int, metavar="R", help="trace one rank only")
     add("--tensor", metavar="GLOB", help="show the full paths of these checkpoint tensors only")
