@@ -71,8 +71,9 @@ class Skip:
     why: str
     derived: bool = False
     """Whether the engine recomputes it (a rotary table, a causal mask)."""
-    at_most: str | None = None
-    """A layout that has at least as many elements, where the axes bound it: what files weigh is judged by it."""
+    elements: str | None = None
+    """How many elements a tensor has, as a size expression (`mappings.sizes`); None where nobody knows. What files
+    weigh is judged by it."""
     source: str = field(default_factory=_here, compare=False)
 
 

@@ -127,7 +127,7 @@ class Sizes(Mapping[str, int]):
 
     def __getitem__(self, axis: str) -> int:
         if axis not in self._known:
-            value = self._evaluate(axis, self._expressions[axis])
+            value = self.evaluate(self._expressions[axis])
             if not 0 < value < MAX_SIZE:
                 raise ConfigError(invalid(self._spelled(self._expressions[axis]), value, "a positive size"))
             self._known[axis] = value
@@ -139,7 +139,8 @@ class Sizes(Mapping[str, int]):
     def __len__(self) -> int:
         return len(self._expressions)
 
-    def _evaluate(self, axis: str, expression: str) -> int:
+    def evaluate(self, expression: str) -> int:
+        """A size expression of its own. Raises ConfigError, and KeyError for an axis that is not here."""
         alternatives = [part.strip() for part in expression.split("|")]
         for alternative in alternatives:
             value = self._term(alternative)

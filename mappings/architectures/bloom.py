@@ -41,7 +41,7 @@ BLOOM = Architecture(
         "ffn": "4 * @hidden", "vocab": "vocab_size",
     },
     entries=tuple(ROWS),
-    flags={"tie_word_embeddings": True},
+    flags={"tie_word_embeddings": True, "n_layer": "@num_hidden_layers"},
     layers="n_layer",
     prefixes=("", "transformer."),
 )  # fmt: skip

@@ -31,8 +31,8 @@ ROWS: list[Entry] = [
     Row("ln_f", FINAL_NORM),
     Row("lm_head", HEAD),
     Tie("lm_head", to=EMBED, param=HEAD),
-    Skip("h.{layer}.attn.bias", "causal mask, not a weight", derived=True, at_most="position, position"),
-    Skip("h.{layer}.attn.masked_bias", "mask constant, not a weight", derived=True, at_most="1"),
+    Skip("h.{layer}.attn.bias", "causal mask, not a weight", derived=True, elements="@position * @position"),
+    Skip("h.{layer}.attn.masked_bias", "mask constant, not a weight", derived=True, elements="1"),
 ]
 
 GPT2 = Architecture(

@@ -41,10 +41,10 @@ QK_NORMS: list[Entry] = [
     Row("model.layers.{layer}.self_attn.k_norm", K_NORM),
 ]
 ROTARY: list[Entry] = [
-    Skip("model.layers.{layer}.self_attn.rotary_emb.inv_freq", "recomputed from rope_theta", True, at_most="dim"),
+    Skip("model.layers.{layer}.self_attn.rotary_emb.inv_freq", "recomputed from rope_theta", True, "@dim / 2"),
     Skip("model.layers.{layer}.self_attn.rotary_emb.cos_cached", "recomputed from rope_theta", derived=True),
     Skip("model.layers.{layer}.self_attn.rotary_emb.sin_cached", "recomputed from rope_theta", derived=True),
-    Skip("model.rotary_emb.inv_freq", "recomputed from rope_theta", derived=True, at_most="dim"),
+    Skip("model.rotary_emb.inv_freq", "recomputed from rope_theta", derived=True, elements="@dim / 2"),
 ]
 
 QKV = linear(

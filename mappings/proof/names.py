@@ -70,8 +70,10 @@ def _strangers(plan: LoadPlan, names: dict[str, list[str]]) -> list[Finding]:
 
     A tower for images on a language model: what the rows describe is complete, and what is left over is not theirs.
     """
-    prefixes, rows = plan.binding.arch.prefixes, plan.binding.rows
-    homes = {(prefix + row.pattern.text).partition(".")[0] for row in rows for prefix in prefixes}
+    binding = plan.binding
+    known = [row.pattern.text for row in binding.rows]
+    known += [f"{tie.name}.weight" for tie in binding.ties] + [pattern.text for _, pattern in binding.skips]
+    homes = {(prefix + text).partition(".")[0] for text in known for prefix in binding.arch.prefixes}
     modules: dict[str, list[str]] = {}
     for name in (name for unmapped in names.values() for name in unmapped):
         module, dot, _ = name.partition(".")

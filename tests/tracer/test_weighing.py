@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from mappings.findings import Finding
+from tracer.report.verdict import proofs
 from tracer.session import Request, Result, run
 
 CONFIG: dict[str, Any] = {
@@ -113,7 +114,7 @@ def test_some_in_another_data_type(tmp_path: Path, pattern: str, wide: list[str]
     assert all(name in finding.message for name in wide)
 
 
-def test_norms_in_another_data_type_are_too_small_to_be_told_from_headers(tmp_path: Path) -> None:
+def test_norms_in_another_data_type_are_no_fault(tmp_path: Path) -> None:
     tensors = tensors_of()
     norms = {name: tensor.float() for name, tensor in tensors.items() if tensor.dim() == 1}
     total = sum(tensor.nbytes for tensor in (tensors | norms).values())
@@ -214,9 +215,95 @@ def test_one_file_without_an_index(tmp_path: Path, dtype: torch.dtype, codes: li
     assert [finding.code for finding in judged(tmp_path)] == codes
 
 
-def test_one_file_of_another_size_without_an_index_is_not_judged(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("share", "found"), [
+    (0.0001, [("file.truncated", "error")]), (0.5, [("config.conflict", "warning")]), (1.05, []),
+    (1.3, [("config.conflict", "warning")]),
+])  # fmt: skip
+def test_one_file_of_another_size_without_an_index(
+    tmp_path: Path, share: float, found: list[tuple[str, str]]
+) -> None:  # fmt: skip
+    """Names are guessed, so that only what is far off is judged, and buffers are nothing to wonder about."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    point(tmp_path / "model.safetensors", 1_000_000)
-    result = weighed(tmp_path)
-    assert [finding.code for finding in result.findings] == ["file.lfs-pointer"]
-    assert "sizes of files" in [check.name for check in result.prepared.unchecked]
+    point(tmp_path / "model.safetensors", int(share * sum(tensor.nbytes for tensor in tensors_of().values())))
+    assert [(finding.code, finding.severity) for finding in judged(tmp_path)] == found
+    unchecked = [check.name for check in weighed(tmp_path).prepared.unchecked]
+    assert ("sizes of files" in unchecked) == (not found)
+
+
+def test_a_gguf_pointer_is_not_weighed(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    point(tmp_path / "model.Q8_0.gguf", 3_000_000)
+    assert judged(tmp_path) == []
+
+
+def test_shards_that_the_index_does_not_name(tmp_path: Path) -> None:
+    folder = clone(tmp_path, tensors_of())
+    point(folder / "model-00001-of-00007.safetensors", 100_000)
+    finding = said(folder)
+    assert (finding.code, finding.severity) == ("shards.second-copy", "warning")
+    for file in folder.glob("model-?.safetensors"):
+        file.unlink()
+    codes = {finding.code: finding.severity for finding in judged(folder)}
+    assert codes == {"index.missing-file": "error", "shards.second-copy": "warning"}
+
+
+def test_one_table_with_more_rows_than_the_others(tmp_path: Path) -> None:
+    tensors = tensors_of() | {"model.embed_tokens.weight": torch.zeros(1041, 256, dtype=torch.bfloat16)}
+    finding = said(clone(tmp_path, tensors))
+    assert (finding.code, finding.severity) == ("config.conflict", "error")
+    # The other table has the same shape, and is in the same file.
+    assert finding.subject in ("lm_head.weight", "model.embed_tokens.weight")
+    assert (finding.evidence["found"], finding.evidence["fits"]) == (1000, 1041)
+
+
+def test_a_safetensors_file_cannot_hold_two_tensors_once(tmp_path: Path) -> None:
+    """Untied by config.json, listed by the index, and not in the file."""
+    tensors = tensors_of()
+    folder = clone(tmp_path, tensors)
+    path = folder / SAFETENSORS.format(1)
+    point(path, int(path.read_text().split()[-1]) - tensors["lm_head.weight"].nbytes)
+    assert (said(folder).code, said(folder).severity) == ("index.wrong-shard", "error")
+
+
+def test_a_field_that_is_not_there_is_named(tmp_path: Path) -> None:
+    folder = clone(tmp_path, tensors_of(), num_key_value_heads=None)
+    finding = said(folder)
+    assert (finding.severity, finding.subject, finding.evidence["fits"]) == ("error", "num_key_value_heads", 2)
+
+
+def test_the_config_of_another_model_is_one_finding(tmp_path: Path) -> None:
+    folder = clone(tmp_path, tensors_of(), hidden_size=512, intermediate_size=1000, vocab_size=3000)
+    finding = said(folder)
+    assert (finding.code, finding.severity, finding.subject) == ("config.conflict", "error", "config.json")
+
+
+def test_files_that_exchanged_their_contents_are_not_another_model(tmp_path: Path) -> None:
+    folder = clone(tmp_path, tensors_of())
+    one, two = (folder / SAFETENSORS.format(n) for n in (1, 2))
+    sizes = one.read_text(), two.read_text()
+    one.write_text(sizes[1])
+    two.write_text(sizes[0])
+    assert "index.wrong-shard" in {finding.code for finding in judged(folder)}
+
+
+def test_tables_in_f32_and_twice_the_vocabulary_weigh_the_same(tmp_path: Path) -> None:
+    """Publishers keep tables in F32; the other reading is said, and does not count as a fault."""
+    finding = said(clone(tmp_path, tensors_of(vocab_size=2000)))
+    assert finding.severity == "info"
+    assert "vocab_size = 2000" in finding.message
+
+
+def test_names_that_nobody_claims_are_counted_and_not_called_ok(tmp_path: Path) -> None:
+    result = weighed(clone(tmp_path, tensors_of() | {f"tower.{n}.weight": torch.zeros(8) for n in range(3)}))
+    assert "names 3 not claimed" in proofs(result)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_tie_is_a_module_that_the_model_has(tmp_path: Path, tied: bool) -> None:
+    tensors = tensors_of() | {"lm_head.bias": torch.zeros(1000, dtype=torch.bfloat16)}
+    if tied:
+        del tensors["lm_head.weight"]
+    found = judged(clone(tmp_path, tensors, tie_word_embeddings=tied))
+    assert [(f.code, f.severity, f.subject) for f in found if f.severity != "info"] == [
+        ("tensor.unmapped", "error", "lm_head.bias")
+    ]

@@ -66,6 +66,22 @@ def unnamed_file(index: Index, file: str, tensors: Sequence[TensorInfo]) -> Find
     )
 
 
+def unnamed_pointers(index: Index, files: Sequence[str]) -> Finding | None:
+    """Shards that are pointers and that the index does not name: what they hold is not known."""
+    if not files:
+        return None
+    are = "a shard is" if len(files) == 1 else f"{len(files)} shards are"
+    return Finding(
+        "shards.second-copy",
+        "warning",
+        files[0],
+        f"{are} here as Git-LFS pointers that {index.file} does not name: {some(files)};"
+        " loaders that read every file read them too",
+        {"index": index.file, "ignored": list(files)},
+        "remove what does not belong to the model",
+    )
+
+
 def duplicates(present: Mapping[str, Sequence[TensorInfo]]) -> list[Finding]:
     """Tensors that several files hold, one finding a set of files."""
     shared: dict[tuple[str, ...], list[str]] = defaultdict(list)

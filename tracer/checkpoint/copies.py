@@ -180,6 +180,11 @@ def _others(files: Files, chosen: Copy, read: Sequence[str]) -> list[str]:
     return [name for name in dict.fromkeys(flat) if name.count("/") == name.endswith("/")]
 
 
+def is_shard(name: str) -> bool:
+    """Whether a file is by its name the model or one of its shards, whatever else has the suffix of weights."""
+    return series_of(name) is not None or re.fullmatch(r"(.*/)?(pytorch_model|model)\.\w+", name) is not None
+
+
 def _is_weights(name: str) -> bool:
     other = any(fnmatchcase(name, pattern) for pattern in _OTHER_PROGRAMS)
     return not _beside(name) and (other or of_file(name) is not None)

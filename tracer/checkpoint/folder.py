@@ -14,8 +14,8 @@ from typing import Any, Literal
 from mappings.findings import Finding, Unchecked
 from mappings.proof.bytes import Span
 from tracer.checkpoint import adapters, consistency, formats, shards
-from tracer.checkpoint.copies import Copy, choose, second_copy, unnamed
-from tracer.checkpoint.files import Files, LocalFiles
+from tracer.checkpoint.copies import Copy, choose, is_shard, second_copy, unnamed
+from tracer.checkpoint.files import Files, LocalFiles, in_natural_order
 from tracer.checkpoint.formats import GGUF, Format
 from tracer.checkpoint.header import Header
 from tracer.checkpoint.headers import read_header, read_headers
@@ -217,7 +217,12 @@ def _open_index_only(checkpoint: Checkpoint, copy: Copy, index: Index, files: Se
         checkpoint.findings += consistency.compare(index, _tensors_by_file(headers))
         _fill(checkpoint, headers, index)
     checkpoint.names = list(index.weight_map)
-    if checkpoint.pointer_sizes:
+    stray = [file for file in checkpoint.pointer_sizes if file not in index.files()]
+    shards_beside = [file for file in stray if is_shard(file)]
+    for file in stray:
+        del checkpoint.pointer_sizes[file]
+    _add(checkpoint, consistency.unnamed_pointers(index, shards_beside))
+    if checkpoint.pointer_sizes or shards_beside:
         absent = [file for file in index.files() if file not in checkpoint.pointer_sizes and file not in files]
         _add(checkpoint, consistency.missing_files(index, absent))
     checkpoint.findings += _pointer_findings(checkpoint, "info")
@@ -300,7 +305,7 @@ def _set_pointers_aside(checkpoint: Checkpoint, files: Sequence[str]) -> list[st
 
 def _pointer_findings(checkpoint: Checkpoint, severity: Literal["error", "info"]) -> list[Finding]:
     """An error where some files are real, and the clone is half done; worth knowing where none is."""
-    sizes = checkpoint.pointer_sizes
+    sizes = {file: checkpoint.pointer_sizes[file] for file in in_natural_order(list(checkpoint.pointer_sizes))}
     if not sizes:
         return []
     are = "1 file is a Git-LFS pointer" if len(sizes) == 1 else f"{len(sizes)} files are Git-LFS pointers"

@@ -70,6 +70,8 @@ def proofs(result: Result) -> str:
             texts.append(f"{proof.name} {errors} error{'s' if errors > 1 else ''}")
         elif proof.unchecked:
             skipped.append(proof.unchecked)
+        elif unclaimed := sum(f.evidence["tensors"] for f in proof.findings if f.code == "tensor.unmapped"):
+            texts.append(f"{proof.name} {unclaimed} not claimed")
         else:
             texts.append(f"{proof.name} ok")
     not_run = [f"{', '.join(u.name for u in skipped if u.reason == r)} not checked ({r})" for r in _reasons(skipped)]

@@ -16,9 +16,6 @@ class Band(NamedTuple):
     def holds(self, value: float) -> bool:
         return self.low <= value <= self.high
 
-    def plus(self, other: Band) -> Band:
-        return Band(self.low + other.low, self.high + other.high)
-
 
 EVERYTHING = Band(0, inf)
 

@@ -1,100 +1,130 @@
-"""What the mapping rows say that each tensor of an index should weigh."""
+"""What the mapping rows say that each tensor of an index should weigh.
+
+All tensors of one row are alike, so the sums are made by row: a `Lot`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
+from typing import Literal, NamedTuple, TypeAlias
 
-from mappings.axes import parse
-from mappings.bind import Binding, BoundRow, Leaf
+from mappings.bind import Binding, BoundRow
 from mappings.claims import Claim
 from mappings.plan import LoadPlan, Stored
 from mappings.rows import Skip, Tie
+from mappings.sizes import ConfigError, Sizes
 from mappings.views import Shape
 from tracer.checkpoint.dtypes import BITS
 from tracer.checkpoint.tensor_info import TensorInfo
-from tracer.weighing.bands import EVERYTHING, Band
 
-_WIDEST = 8
-"""Bytes an element of the widest data type."""
+Class: TypeAlias = Literal["table", "norm", "bias", "vector", "small", "projection", ""]
+"""What publishers keep in F32 together: tables (embeddings, head), norms, biases, other vectors, and other small
+weights (routers, convolutions, parameters of state spaces); projections never by habit."""
+
+_ANY_WIDTH = (4, 2, 1, 8)
+"""Bytes an element that a mask or a rotary table has been published with, the usual ones first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One tensor, as far as it is known without its header."""
+class Lot:
+    """The tensors of one row, tie or skip, as far as they are known without a header."""
 
-    name: str
-    row: str
-    """What its likes have in common: the row, the tie or the skip that claims it; empty where a header tells all."""
+    key: str
     dtype: str
     shape: Shape | None
-    """None where nobody knows it; for a `derived` one as large as it can be."""
+    """None where nobody knows it."""
     standard: bool = False
     """Whether its data type is that of the whole checkpoint."""
-    certain: bool = True
-    """Whether it must have its data type: where rows state one, publishers still disagree (a router's bias)."""
+    habit: Class = ""
+    unsure: str = ""
+    """Not empty where publishers disagree about the data type that the row states: tensors of the same word have the
+    same width, that which the row states or that of the checkpoint."""
     derived: bool = False
+    """Whether engines recompute it: it may have any width, and a total may leave it out."""
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape or ())
 
     @property
     def width(self) -> int:
-        """Bytes an element, as the rows or the header have it."""
+        """Bytes an element, as the rows have it."""
         return BITS[self.dtype] // 8
 
-    def nbytes(self, width: int) -> Band:
-        """What it weighs, if standard tensors have `width` bytes an element."""
-        if self.shape is None:
-            return EVERYTHING
-        if self.derived:
-            return Band(0, prod(self.shape) * _WIDEST)
-        if not self.certain:
-            return Band(prod(self.shape), prod(self.shape) * max(4, self.width))
-        weight = prod(self.shape) * width if self.standard else -(-prod(self.shape) * BITS[self.dtype] // 8)
-        return Band(weight, weight)
+    @property
+    def nbytes(self) -> int:
+        """As the rows have it."""
+        return -(-self.elements * BITS[self.dtype] // 8)
+
+    def widths(self, standard: int) -> tuple[int, ...]:
+        """The widths that an unsure lot may have, the stated one first."""
+        return _ANY_WIDTH if self.derived else tuple(dict.fromkeys((self.width, standard)))
+
+
+class Item(NamedTuple):
+    """One tensor."""
+
+    name: str
+    lot: Lot
+    layer: int | None = None
+    real: bool = False
+    """Whether a header tells it, and nothing about it is guessed."""
 
 
 def items_of(plan: LoadPlan, dtype: str) -> list[Item]:
     """Every tensor of the plan, in its order. `dtype` is what standard tensors are taken to be stored in."""
-    pairs = zip(plan.tensors, plan.claims, strict=True)
-    return [_item(plan.binding, stored, claim, dtype) for stored, claim in pairs]
+    known: dict[int, Lot] = {}
+    found = []
+    for stored, claim in zip(plan.tensors, plan.claims, strict=True):
+        if isinstance(stored, TensorInfo) and stored.file is not None:
+            found.append(Item(stored.name, Lot("", stored.dtype, tuple(stored.shape)), real=True))
+            continue
+        lot = known.get(id(claim.owner))
+        if lot is None:
+            lot = known[id(claim.owner)] = _lot(plan.binding, stored, claim, dtype)
+        layered = isinstance(claim.owner, BoundRow) and claim.owner.pattern.axes[:1] == ("layer",)
+        found.append(Item(stored.name, lot, claim.indices[0] if layered else None))
+    return found
 
 
-def _item(binding: Binding, stored: Stored, claim: Claim, dtype: str) -> Item:
-    if isinstance(stored, TensorInfo) and stored.file is not None:
-        return Item(stored.name, "", stored.dtype, tuple(stored.shape))
+def _lot(binding: Binding, stored: Stored, claim: Claim, dtype: str) -> Lot:
     match claim.owner:
         case BoundRow() as row:
-            standard = _standard(binding, row.leaf)
-            certain = standard or (row.leaf.leaf == "weight" and not row.leaf.param.dtypes)
-            return Item(stored.name, row.id, dtype if standard else row.leaf.dtype, row.shape, standard, certain)
-        case Tie(to=param):
+            return _of_row(binding, row, dtype)
+        case Tie(to=param) as tie:
             leaf = binding.leaf(param)
-            shape = leaf.whole_shape() if leaf else None
-            return Item(stored.name, _row(claim), dtype, shape, standard=True)
-        case Skip(at_most=str(layout)):
-            return Item(stored.name, _row(claim), "F32", _extent(binding, layout), derived=True)
-    return Item(stored.name, _row(claim), dtype, None)
+            return Lot(tie.name, dtype, leaf.whole_shape() if leaf else None, standard=True, habit="table")
+        case Skip(name=name) as skip:
+            elements = elements_of(binding, skip)
+            return Lot(name, "F32", (elements,), unsure=name, derived=True) if elements else Lot(name, dtype, None)
+    return Lot("?", dtype, None)
 
 
-def _row(claim: Claim) -> str:
-    owner = claim.owner
-    return owner.id if isinstance(owner, BoundRow) else owner.name if owner else ""
-
-
-def _standard(binding: Binding, leaf: Leaf) -> bool:
-    scheme = binding.scheme
+def _of_row(binding: Binding, row: BoundRow, dtype: str) -> Lot:
+    leaf, scheme = row.leaf, binding.scheme
+    scaled = scheme is not None and leaf.leaf == scheme.scale_leaf
     quantised = scheme is not None and scheme.applies(leaf.param) and leaf.leaf != "bias"
-    return leaf.leaf not in leaf.param.dtypes and not quantised
+    if leaf.leaf in leaf.param.dtypes or quantised:
+        certain = leaf.leaf == "weight" and not leaf.param.dtypes
+        return Lot(row.id, leaf.dtype, row.shape, unsure="" if certain else "scales" if scaled else row.id)
+    return Lot(row.id, dtype, row.shape, standard=True, habit=_habit(row))
 
 
-def _extent(binding: Binding, layout: str) -> Shape | None:
-    """A layout in numbers; None where this architecture has no such axis."""
-    dims, known = parse(layout), {*binding.arch.axes, *binding.arch.factors}
-    return tuple(binding.axes.extent(dim) for dim in dims) if all(a in known for dim in dims for a in dim) else None
+def _habit(row: BoundRow) -> Class:
+    if row.leaf.leaf == "bias":
+        return "norm" if len(row.leaf.param.layout) == 1 else "bias"
+    if len(row.shape) == 1:
+        return "vector" if row.leaf.param.style == "plain" else "norm"
+    if row.leaf.param.quantised:
+        return "projection"
+    vocabulary = any("vocab" in dim for dim in row.told)
+    return "table" if vocabulary and not row.pattern.axes else "small"
 
 
-def reshaped(items: Sequence[Item], binding: Binding) -> list[Item]:
-    """The same tensors with the shapes that another config.json would give them."""
-    tied = {tie.name: leaf.whole_shape() for tie in binding.ties if (leaf := binding.leaf(tie.to))}
-    shapes: Mapping[str, Shape] = {row.id: row.shape for row in binding.rows} | tied
-    return [replace(item, shape=shapes[item.row]) if item.row in shapes else item for item in items]
+def elements_of(binding: Binding, skip: Skip) -> int | None:
+    """How many elements a tensor has that is not loaded; None where nobody knows, or there is no such axis."""
+    try:
+        return Sizes(binding.arch, binding.config).evaluate(skip.elements) if skip.elements else None
+    except (ConfigError, KeyError):
+        return None

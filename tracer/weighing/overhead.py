@@ -43,8 +43,8 @@ def _safetensors(items: Sequence[Item]) -> Band:
     at = 0
     entries: dict[str, Any] = {}
     for item in sorted(items, key=lambda item: item.name):
-        stop = at + int(item.nbytes(item.width).low)
-        entries[item.name] = {"dtype": item.dtype, "shape": item.shape or (), "data_offsets": [at, stop]}
+        stop = at + item.lot.nbytes
+        entries[item.name] = {"dtype": item.lot.dtype, "shape": item.lot.shape or (), "data_offsets": [at, stop]}
         at = stop
     spelled = 8 + len(json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode())
     least, most = spelled - _DIGITS * len(items) - 8, spelled + (_DIGITS + _SPACES) * len(items) + _METADATA

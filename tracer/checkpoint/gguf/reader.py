@@ -13,6 +13,7 @@ from struct import unpack
 from typing import BinaryIO, NoReturn
 
 from mappings.proof.bytes import Span
+from tracer.checkpoint.gguf.claims import check_claims
 from tracer.checkpoint.gguf.config import config_of
 from tracer.checkpoint.gguf.infos import MOST_TENSORS, SHORTEST_INFO, Info, aligned, read_infos, tile
 from tracer.checkpoint.gguf.refusal import Refusal, shown
@@ -55,7 +56,7 @@ def _read(file: BinaryIO, size: int, name: str) -> Header:
     found = [TensorInfo(i.name, i.type.name, i.shape, name, start + i.begin, i.nbytes) for i in infos]
     metadata = {"GGUF.version": str(version)} | {key: str(value) for key, value in values.items()}
     spans = _spans(name, window.at, start, infos, size)
-    return Header(found, metadata, spans, config=config_of(values, found))
+    return Header(found, metadata, spans, check_claims(values, found), config_of(values, found))
 
 
 def _fixed(file: BinaryIO, window: Window, size: int) -> tuple[int, int, int]:
