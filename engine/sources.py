@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -59,10 +58,8 @@ class MappedWeights:
         if 0 in shape:
             return torch.empty(shape, dtype=TORCH[info.dtype])
         assert info.file is not None and info.offset is not None, "a tensor without bytes is not read"
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given buffer is not writable")
-            self._latest = self._file(info.file)
-            flat = torch.frombuffer(self._latest.mapped, dtype=TORCH[info.dtype], count=info.reach, offset=info.offset)
+        self._latest = self._file(info.file)
+        flat = torch.frombuffer(self._latest.mapped, dtype=TORCH[info.dtype], count=info.reach, offset=info.offset)
         flat = _swapped(flat) if info.big_endian else flat
         return flat.as_strided(shape, info.strides).contiguous() if info.strides else flat.view(shape)
 

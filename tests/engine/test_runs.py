@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from engine.runs import LONG, OpenFile, Reader, runs
+from engine.runs import LONG, PROBE, OpenFile, Reader, runs
 from tracer.checkpoint.weights import MappedFile
 
 ROWS, COLUMNS = 24, LONG // 4
@@ -61,7 +62,7 @@ def test_a_read_copies_what_copy_does_and_touches_only_the_views_bytes(path: Pat
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        Reader().copy(dst, source, OpenFile(mapped))
+        Reader().copy(dst, source, OpenFile(mapped, small_pages=True))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(dst, source)
@@ -72,11 +73,28 @@ def test_a_read_copies_what_copy_does_and_touches_only_the_views_bytes(path: Pat
 
 
 @pytest.mark.filterwarnings("ignore:The given buffer is not writable")
+@pytest.mark.parametrize(("faults", "small"), [(0, False), (2, False), (16, True), (256, True)])
+def test_a_file_is_read_where_the_first_touch_of_its_pages_faults_often(
+    path: Path, faults: int, small: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Per megabyte: large pages fault once or twice, small ones for every sixteen, or for each."""
+    mapped, table = opened(path)
+    megabytes = min(table.nbytes, PROBE) / 2**20
+    counts = iter([1000, 1000 + int(faults * megabytes)])
+    monkeypatch.setattr("engine.runs.getrusage", lambda _: SimpleNamespace(ru_minflt=next(counts)))
+    file, dst = OpenFile(mapped), torch.zeros(table.shape, dtype=table.dtype)
+    Reader().copy(dst, table, file)
+    assert torch.equal(dst, table)
+    assert bool(mapped.spans) == small
+    assert file.in_small_pages(table) == small  # seen once, not counted again
+
+
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")
 def test_what_is_not_in_the_file_or_is_another_type_is_copied(path: Path) -> None:
     mapped, table = opened(path)
     for source, dtype in ((table.clone(), torch.int16), (table, torch.int32)):
         dst = torch.zeros(table.shape, dtype=dtype)
-        Reader().copy(dst, source, OpenFile(mapped))
+        Reader().copy(dst, source, OpenFile(mapped, small_pages=True))
         assert torch.equal(dst, source.to(dtype))
     assert mapped.spans == []
 
