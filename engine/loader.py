@@ -30,6 +30,10 @@ class WeightSource(Protocol):
         """What `dst.copy_(src)` does, however this source does it best; `src` is a view of the latest tensor."""
         dst.copy_(src)
 
+    def finish(self) -> None:
+        """Nothing more will be copied; the default has nothing to put away."""
+        return
+
 
 def strided(tensor: torch.Tensor, view: View) -> torch.Tensor:
     """A view of a contiguous tensor; offsets count from the tensor's own first element."""
@@ -49,13 +53,20 @@ class Loader:
         """Write every element of every parameter once. `params` maps engine names to allocated tensors."""
         for name, param in params.items():
             self.recorder.allocated(name, param)
-        position, tensor = -1, torch.empty(0)
         with torch.no_grad():
-            for step in self.plan.steps(self.rank):
-                if step.tensor != position:
-                    position, tensor = step.tensor, self.open(step)
-                self.place(step, tensor, params[step.param])
+            try:
+                self.copy(params)
+            finally:
+                self.source.finish()
             self.fill(params)
+
+    def copy(self, params: Mapping[str, torch.Tensor]) -> None:
+        """Every step of the plan, each stored tensor opened once."""
+        position, tensor = -1, torch.empty(0)
+        for step in self.plan.steps(self.rank):
+            if step.tensor != position:
+                position, tensor = step.tensor, self.open(step)
+            self.place(step, tensor, params[step.param])
 
     def open(self, step: Step) -> torch.Tensor:
         """The stored tensor of a step, announced to the recorder."""

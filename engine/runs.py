@@ -13,7 +13,6 @@ from queue import SimpleQueue
 from resource import RUSAGE_THREAD, getrusage
 from threading import Thread
 from typing import Protocol
-from weakref import finalize
 
 import torch
 
@@ -72,8 +71,9 @@ class Helpers:
     def __init__(self, count: int) -> None:
         self._orders: list[SimpleQueue[Callable[[], None] | None]] = [SimpleQueue() for _ in range(count)]
         self._outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
-        for orders in self._orders:
-            Thread(target=_serve, args=(orders, self._outcomes), daemon=True).start()
+        self._threads = [Thread(target=_serve, args=(own, self._outcomes), daemon=True) for own in self._orders]
+        for thread in self._threads:
+            thread.start()
 
     def run(self, own: Callable[[], None], others: Sequence[Callable[[], None]]) -> None:
         """Do all at once, the first in this thread; raise what one of them raised, when all have ended."""
@@ -86,9 +86,12 @@ class Helpers:
         if failed:
             raise failed[0]
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """End the threads and wait for it: an interpreter that exits beside them may be aborted."""
         for orders in self._orders:
             orders.put(None)
+        for thread in self._threads:
+            thread.join()
 
 
 def _serve(orders: SimpleQueue[Callable[[], None] | None], outcomes: SimpleQueue[BaseException | None]) -> None:
@@ -116,6 +119,12 @@ class Reader:
             else:
                 self._read(file.mapped, offset, to.detach().view(-1).view(torch.uint8).numpy().data)
 
+    def finish(self) -> None:
+        """Nothing more will be copied."""
+        if self._helpers is not None:
+            self._helpers.end()
+            self._helpers = None
+
     def _read(self, mapped: MappedBytes, offset: int, into: memoryview) -> None:
         share = max(SHARE, -(-len(into) // self._threads))
         if share >= len(into):
@@ -123,7 +132,6 @@ class Reader:
             return
         if self._helpers is None:
             self._helpers = Helpers(self._threads - 1)
-            finalize(self, self._helpers.close)
         shares = ((begin, into[begin : begin + share]) for begin in range(0, len(into), share))
         first, *others = (partial(mapped.read_into, offset + begin, part) for begin, part in shares)
         self._helpers.run(first, others)

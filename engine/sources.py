@@ -70,6 +70,9 @@ class MappedWeights:
         else:
             self._reader.copy(dst, src, self._latest)
 
+    def finish(self) -> None:
+        self._reader.finish()
+
     def _file(self, name: str) -> OpenFile:
         if name not in self._files:
             self._files[name] = OpenFile(self._open(self._folder / name))

@@ -61,9 +61,11 @@ def test_a_read_copies_what_copy_does_and_touches_only_the_views_bytes(path: Pat
     dst = torch.zeros(source.shape, dtype=table.dtype)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    reader = Reader()
     try:
-        Reader().copy(dst, source, OpenFile(mapped, small_pages=True))
+        reader.copy(dst, source, OpenFile(mapped, small_pages=True))
     finally:
+        reader.finish()
         torch.set_num_threads(before)
     assert torch.equal(dst, source)
     read = sorted(mapped.spans)
@@ -83,7 +85,9 @@ def test_a_file_is_read_where_the_first_touch_of_its_pages_faults_often(
     counts = iter([1000, 1000 + int(faults * megabytes)])
     monkeypatch.setattr("engine.runs.getrusage", lambda _: SimpleNamespace(ru_minflt=next(counts)))
     file, dst = OpenFile(mapped), torch.zeros(table.shape, dtype=table.dtype)
-    Reader().copy(dst, table, file)
+    reader = Reader()
+    reader.copy(dst, table, file)
+    reader.finish()
     assert torch.equal(dst, table)
     assert bool(mapped.spans) == small
     assert file.in_small_pages(table) == small  # seen once, not counted again
@@ -94,7 +98,9 @@ def test_what_is_not_in_the_file_or_is_another_type_is_copied(path: Path) -> Non
     mapped, table = opened(path)
     for source, dtype in ((table.clone(), torch.int16), (table, torch.int32)):
         dst = torch.zeros(table.shape, dtype=dtype)
-        Reader().copy(dst, source, OpenFile(mapped, small_pages=True))
+        reader = Reader()
+        reader.copy(dst, source, OpenFile(mapped, small_pages=True))
+        reader.finish()
         assert torch.equal(dst, source.to(dtype))
     assert mapped.spans == []
 
