@@ -59,6 +59,7 @@ class HubServer:
         self.delay = 0.0
         """Seconds that the storage takes to answer."""
         self.most_at_once = 0
+        """Requests that the storage had to answer at the same time."""
         self._at_once = 0
         self._served: dict[str, list[list[int]]] = defaultdict(list)
         self._commits: dict[tuple[str, str], Path] = {}
@@ -118,13 +119,16 @@ class HubServer:
                     return answer
         return None
 
-    def enter(self, request: Request) -> None:
+    def note(self, request: Request) -> None:
         with self._lock:
             self.requests.append(request)
+
+    def wait(self) -> None:
+        """What the storage does before it answers; counted until then, as nobody asks on before an answer."""
+        with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
-
-    def leave(self) -> None:
+        time.sleep(self.delay)
         with self._lock:
             self._at_once -= 1
 
@@ -150,13 +154,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         span = (int(found[1]), int(found[2])) if found else None
-        self.hub.enter(Request(self.host, self.path, span, self.headers.get("Authorization")))
+        self.hub.note(Request(self.host, self.path, span, self.headers.get("Authorization")))
         try:
             self._respond(span)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        finally:
-            self.hub.leave()
 
     do_HEAD = do_GET
 
@@ -167,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(answer.delay)
             self._send(answer.status, answer.headers, answer.body)
         elif self.host == "storage":
-            time.sleep(self.hub.delay)
+            self.hub.wait()
             self._file(Path(unquote(parts.path)), span, {})
         elif parts.path.startswith("/api/models/"):
             self._model(parts.path.removeprefix("/api/models/"), parse_qs(parts.query))
