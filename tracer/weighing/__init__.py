@@ -115,12 +115,10 @@ class _Verdict:
             yield self._total(self.books.total_size)
 
     def _witness(self) -> str:
-        if not self.books.shards:
+        off = self.explainer.scale.best(self.explainer.declared).misfits() if self.books.shards else []
+        if not off:
             return f"metadata.total_size ({told.number(self.books.total_size or 0)})"
-        off = self.explainer.scale.best(self.explainer.declared).misfits()
-        files = [self.books.shards[n].file for n in off] or [self.books.shards[0].file]
-        if len(off) == 0:
-            return f"metadata.total_size ({told.number(self.books.total_size or 0)})"
+        files = [self.books.shards[n].file for n in off]
         return files[0] if len(files) == 1 else f"each of {len(files)} files ({files[0]} ...)"
 
     def _reasons(self, found: Explanation) -> Iterator[Finding]:
