@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
+"""Whether somebody else than rank 0 serves the store: torch reads it."""
+
 
 @dataclass(frozen=True)
 class ProcessGroup:
@@ -35,6 +38,21 @@ class ProcessGroup:
         parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(self.size)]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts, dim=-1)
+
+
+def host_meeting(rank: int) -> object | None:
+    """Have a process that outlives its rank serve the store at which the groups meet, unless torchrun itself does.
+
+    The store must stay until the slowest rank has met the others, and rank 0 may be done by then. Called by whoever
+    watches over a rank; keep what is returned. Raises RuntimeError where the port is taken.
+    """
+    if os.environ.get(AGENT_STORE) == "True":
+        return None
+    os.environ[AGENT_STORE] = "True"
+    if rank:
+        return None
+    where, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return dist.TCPStore(where, port, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
 
 
 @contextmanager

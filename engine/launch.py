@@ -21,13 +21,10 @@ from typing import Any, NamedTuple
 import torch
 
 from engine.distributed import ProcessGroup, connect
+from engine.failed import GRACE, POLL, RankFailed
 
-GRACE = 1.0
-"""Seconds to wait, after one rank has failed, for the one whose failure came first: peers fail of it."""
 PATIENCE = 3.0
 """Seconds that a rank has to end when told to, before it is killed."""
-POLL = 0.1
-"""Seconds between two calls of a launcher's `watch`."""
 ENVIRONMENT = "env://"
 """Where ranks meet that torchrun started: as RANK, MASTER_ADDR and so on say."""
 SIGNALS = {
@@ -36,23 +33,6 @@ SIGNALS = {
     signal.SIGSEGV: "SIGSEGV: a crash in native code",
     signal.SIGTERM: "SIGTERM: it was told to end",
 }
-
-
-class RankFailed(Exception):
-    """A rank raised, or died without a word; all others have been ended."""
-
-    def __init__(
-        self, rank: int, message: str, traceback_text: str = "", kind: str = "",
-        labels: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(f"rank {rank}: {message}")
-        self.rank = rank
-        self.message = message
-        self.traceback_text = traceback_text
-        self.kind = kind
-        """The class of the exception; empty where the rank died without a word."""
-        self.labels = dict(labels or {})
-        """The exception's `code` and `subject`, where it has any: a refusal stays one on its way here."""
 
 
 class Report(NamedTuple):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 PLAIN = ("-m", "tracer")
 FAULTY = ("-m", "tests.faulty_ranks")
+EARLY = ("-m", "tests.early_death")
 LIMIT = 60.0
 """Seconds after which a command is taken to hang."""
 

@@ -78,7 +78,8 @@ def _run(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) 
 
     def command_itself(crew: Crew) -> int:
         torchrun.check(place, args)
-        return _alone(load, args, crew)
+        with torchrun.absence_told(crew):
+            return _alone(load, args, crew)
 
     def lead(crew: Crew) -> int:
         return _guarded(parser.prog, args.debug, lambda: command_itself(crew))

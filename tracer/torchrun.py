@@ -12,8 +12,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.commands import load
@@ -90,6 +90,17 @@ def together(place: World, args: argparse.Namespace, lead: Callable[[Crew], int]
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         execute.dismiss(crew, status)
+
+
+@contextmanager
+def absence_told(crew: Crew) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM say who is not here: torchrun ends the ranks beside a dead one."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if absent := crew.absent():
+            stop.add_note(absent)
+        raise
 
 
 def _follow(place: World, args: argparse.Namespace) -> int:

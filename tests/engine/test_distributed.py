@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from engine.distributed import ProcessGroup
-from engine.launch import RankFailed, launch
+from engine.failed import RankFailed
+from engine.launch import launch
 
 LIMIT = 10.0
 """Seconds from a rank's failure to the exception, with all ranks gone."""

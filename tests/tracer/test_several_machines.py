@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests import several, small_llama
-from tests.several import FAULTY, PLAIN, Ended, as_ranks, finish, torchrun, wait_for
+from tests.several import EARLY, FAULTY, PLAIN, Ended, as_ranks, finish, torchrun, wait_for
 from tracer.cli import main, trace_load
 from tracer.errors import UsageError
 from tracer.store import Store
@@ -52,7 +52,7 @@ def test_torchrun_gives_the_trace_of_the_own_launcher(
     outputs: list[str | Path] = ["--json", tmp_path / "t.jsonl", "--save", tmp_path / "t.db"]
     command: list[str | Path] = [*PLAIN, "load", folder, "--tp", "4", "--device", "cpu", *outputs]
     ended = [finish(process) for process in torchrun(command, 2, 2)]
-    assert [e.status for e in ended] == [0, 0], ended
+    assert [e.status for e in ended] == [0, 0], "\n".join(e.out + e.err for e in ended)
     assert records(tmp_path / "t.jsonl") == own
     assert "".join(e.out for e in ended).count("audit ok") == 1
     assert "ran on 4 processes (gloo, cpu)" in ended[0].out
@@ -210,6 +210,36 @@ def test_a_process_that_is_killed_is_missed_and_what_it_sent_is_kept(
     assert not several.alive(rank)
     assert moved(saved, 1) == {"0"}
     assert Store.open(saved).end is None
+
+
+@pytest.mark.parametrize("began", [
+    lambda command, given: torchrun(command, 1, 2, given), lambda command, given: torchrun(command, 2, 1, given),
+], ids=["one machine", "two machines"])  # fmt: skip
+def test_a_process_that_is_killed_before_it_said_a_word_is_missed(folder: Path, tmp_path: Path, began: Start) -> None:
+    """While it imports torch, which may take a minute from a cold network disk: no patience can tell it from a death.
+
+    On its own machine torchrun then ends rank 0 too, which says so.
+    """
+    half_way = tmp_path / "half-way"
+    command: list[str | Path] = [*EARLY, "load", folder, "--tp", "2", "--device", "cpu", "--quiet"]
+    processes = began(command, {"DIES": "1", "HALF_WAY": str(half_way)})
+    wait_for(half_way)
+    started = time.monotonic()
+    ended = [finish(process) for process in processes]
+    assert time.monotonic() - started < WITHIN
+    assert all(e.status for e in ended)
+    assert "rank 1" in next(line for line in ended[0].err.splitlines() if line.startswith("tracer: "))
+
+
+def test_without_rank_0_the_others_end_also_before_the_load(folder: Path, tmp_path: Path) -> None:
+    half_way = tmp_path / "half-way"
+    command: list[str | Path] = [*EARLY, "load", folder, "--tp", "2", "--device", "cpu", "--quiet"]
+    agents = torchrun(command, 2, 1, {"DIES": "0", "HALF_WAY": str(half_way)})
+    wait_for(half_way)
+    started = time.monotonic()
+    ended = [finish(agent) for agent in agents]
+    assert all(e.status for e in ended)
+    assert time.monotonic() - started < WITHIN
 
 
 def test_without_rank_0_the_others_end(folder: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tracer.execute.rank import LoaderFactory
 from tracer.execute.several import abandon, dismiss, follow, join, refuse
 
 if TYPE_CHECKING:
-    from engine.crew import Crew
+    from engine.crew.meeting import Crew
 
 __all__ = [
     "Crew", "Executed", "LoaderFactory", "abandon", "dismiss", "follow", "in_processes", "join", "on_meta",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from tracer.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from engine.crew import Crew
+    from engine.crew.meeting import Crew
     from tracer.prepare import Prepared
 
 
@@ -22,22 +23,31 @@ def torch_missing() -> bool:
 
 def pick_device(wanted: str | None, processes: int, crew: Crew | None = None) -> str:
     """`cpu` or `cuda`: where every rank has a GPU. Raises UsageError when there are too few of those asked for."""
-    import torch
-
+    own = equipment(processes)
     if crew is not None:
-        return _device(wanted, _lacking(crew), processes)
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return _device(wanted, _lacking(crew, own), processes)
+    gpus = own["gpus"]
     return _device(wanted, [f"found {gpus}"] if gpus < processes else [], processes)
 
 
-def _lacking(crew: Crew) -> list[str]:
+def equipment(size: int) -> dict[str, int]:
+    """The GPUs of this machine, and the ranks that share it. Raises UsageError where torch does not work."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        raise UsageError(f"torch is installed and cannot be imported: {error}") from error
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {"gpus": gpus, "ranks": int(os.environ.get("LOCAL_WORLD_SIZE", size))}
+
+
+def _lacking(crew: Crew, own: dict[str, int]) -> list[str]:
     """The ranks whose machines have too few GPUs. Raises UsageError unless all have come."""
-    from engine.crew import Lost
-    from engine.launch import RankFailed
-    from engine.leading import assemble
+    from engine.crew.leading import assemble
+    from engine.crew.link import Lost
+    from engine.failed import RankFailed
 
     try:
-        hellos = assemble(crew, _tell_late)
+        hellos = assemble(crew, own, _tell_late)
     except (RankFailed, Lost) as failed:
         raise UsageError(str(failed)) from failed
     short = [(rank, hello) for rank, hello in enumerate(hellos) if hello["gpus"] < hello["ranks"]]

@@ -19,8 +19,9 @@ from tracer.sending import read_sent
 from tracer.unchanged import changed, located
 
 if TYPE_CHECKING:
-    from engine.crew import Crew, Lost
-    from engine.launch import RankFailed
+    from engine.crew.link import Lost
+    from engine.crew.meeting import Crew
+    from engine.failed import RankFailed
     from tracer.prepare import Prepared
     from tracer.store import Store
 
@@ -51,8 +52,9 @@ def _run(
     job: Job, device: str, crew: Crew | None
 ) -> tuple[Sequence[RankResult], RankFailed | Lost | None]:  # fmt: skip
     """The ranks' results, or what ended them."""
-    from engine.crew import Lost
-    from engine.launch import RankFailed, launch
+    from engine.crew.link import Lost
+    from engine.failed import RankFailed
+    from engine.launch import launch
 
     try:
         if crew is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tracer.checkpoint.stamp import Stamp
 from tracer.errors import InputError, UsageError
 from tracer.execute import rank as rank_module
-from tracer.execute.device import torch_missing
+from tracer.execute.device import equipment
 from tracer.execute.outcome import RankResult
 from tracer.execute.rank import Job
 from tracer.recorder import read_spool
@@ -19,8 +20,8 @@ from tracer.sending import Tail
 from tracer.unchanged import changed
 
 if TYPE_CHECKING:
-    from engine.crew import Crew
-    from engine.following import Follower
+    from engine.crew.following import Follower
+    from engine.crew.meeting import Crew
     from tracer.prepare import Request
 
 Ended = Callable[[], int | None]
@@ -32,31 +33,20 @@ Ended = Callable[[], int | None]
 
 def join(rank: int, size: int) -> Crew:
     """This process's place among those that torchrun started. Raises UsageError where they cannot meet."""
-    if torch_missing():
-        raise UsageError("torch is not installed (pip install 'trace-load[engine]'); without it run one process")
-    try:
-        import torch
+    from engine.crew.link import Lost
+    from engine.crew.meeting import Crew
 
-        from engine.crew import Crew, Lost
-    except (ImportError, OSError) as error:
-        raise UsageError(f"torch is installed and cannot be imported: {error}") from error
     try:
-        crew = Crew(rank, size)
-        crew.put(f"hello/{rank}", {"gpus": torch.cuda.device_count() if torch.cuda.is_available() else 0,
-                                   "ranks": int(os.environ.get("LOCAL_WORLD_SIZE", size))})  # fmt: skip
+        return Crew(rank, size)
     except Lost as error:
         raise UsageError(str(error)) from error
-    return crew
 
 
 def _briefly(rank: int, size: int) -> Crew | None:
     """The crew for one who has only to say that it will not work; None where it cannot be said."""
-    if torch_missing():
-        return None
-    try:
-        from engine.crew import LATE, Crew, Lost
-    except (ImportError, OSError):  # a torch that is damaged; its own process has nobody else to tell
-        return None
+    from engine.crew.link import Lost
+    from engine.crew.meeting import LATE, Crew
+
     try:
         return Crew(rank, size, LATE)
     except Lost:
@@ -68,8 +58,8 @@ def refuse(rank: int, size: int, message: str, ended: Ended) -> int | None:
     crew = _briefly(rank, size)
     if crew is None:
         return None
-    from engine.crew import Lost
-    from engine.following import Follower
+    from engine.crew.following import Follower
+    from engine.crew.link import Lost
 
     try:
         follower = Follower(crew, ended)
@@ -91,29 +81,43 @@ def abandon(size: int, status: int) -> None:
 
 def dismiss(crew: Crew, status: int) -> None:
     """The end of rank 0: the others exit with the same status."""
-    from engine import leading
+    from engine.crew import leading
 
     leading.dismiss(crew, status)
 
 
 def lead(crew: Crew, job: Job, device: str) -> list[RankResult]:
     """Rank 0 here, the notes of the others collected beside its own. Raises RankFailed, Lost."""
-    from engine.leading import Leader
+    from engine.crew.leading import Leader, order
 
     def keep(rank: int, data: bytes) -> None:
         with job.sent(rank).open("ab") as file:
             file.write(data)
 
     leader = Leader(crew, keep)
-    crew.put("order", {"device": device, "agreed": job.agreed})
+    meeting = _host_meeting(crew.rank)
+    order(crew, {"device": device, "agreed": job.agreed})
     try:
         own = leader.run(lambda watch: _one(job, 0, device, watch))
     except KeyboardInterrupt:
-        gone = leader.lost()
-        if gone is None:
+        dead = leader.dead()
+        if dead is None:
             raise
-        raise gone from None
+        raise dead from None
+    finally:
+        del meeting
     return [own, *(RankResult(*leader.done[rank]["result"]) for rank in crew.others)]
+
+
+def _host_meeting(rank: int) -> object:
+    """Where the ranks themselves will meet, for as long as the result is kept. Raises Lost."""
+    from engine.crew.link import Lost
+    from engine.distributed import host_meeting
+
+    try:
+        return host_meeting(rank)
+    except RuntimeError as error:
+        raise Lost(f"cannot serve MASTER_PORT={os.environ['MASTER_PORT']} to the other ranks: {error}") from error
 
 
 def _one(job: Job, rank: int, device: str, watch: Callable[[], None]) -> RankResult:
@@ -130,31 +134,41 @@ def _one(job: Job, rank: int, device: str, watch: Callable[[], None]) -> RankRes
 
 def follow(crew: Crew, request: Request, ended: Ended) -> int:
     """The part of another rank than 0: load when told to, hand over the notes; the status to exit with."""
-    from engine.crew import Lost
-    from engine.following import Follower
+    from engine.crew.following import Follower
+    from engine.crew.link import Lost
 
     follower = Follower(crew, ended)
-    try:
-        order = follower.order()
+    with suppress(Lost):
+        order = _order(follower, crew.size)
         if order is not None:
             follower.report(_work(follower, request, order, crew.rank))
         elif ended() is not None:
             follower.refuse("told to end, as torchrun does when another rank of its machine has died")
-    except Lost:
-        pass
     status = follower.verdict()
     return (ended() or 1) if status is None else status
 
 
+def _order(follower: Follower, size: int) -> dict[str, Any] | None:
+    """Once rank 0 calls, say what this machine has, and wait for what to do with it; None for nothing. Raises Lost."""
+    if not follower.called():
+        return None
+    try:
+        follower.arrive(equipment(size))
+    except UsageError as error:
+        follower.refuse(str(error))
+    return follower.order()
+
+
 def _work(follower: Follower, request: Request, order: dict[str, Any], rank: int) -> dict[str, Any]:
     """Do what was ordered; how it went. Whatever goes wrong, rank 0 is to hear of it and not of a silence."""
-    from engine.crew import Lost
+    from engine.crew.link import Lost
 
     done: dict[str, Any] = {"ok": False, "stopped": False, "kind": "", "labels": {}, "message": ""}
     try:
         _check_device(request, order["device"])
         with TemporaryDirectory(prefix="trace-load-") as folder:
             job = Job(request, range(request.tp), Path(folder), None, order["agreed"], {})
+            _host_meeting(rank)
             return done | _load(follower, job, rank, order["device"])
     except Lost:
         raise
@@ -169,8 +183,8 @@ def _check_device(request: Request, ordered: str) -> None:
 
 def _load(follower: Follower, job: Job, rank: int, device: str) -> dict[str, Any]:
     """Load one rank, sending on its notes as they are made; how it went."""
-    from engine.following import Stopped
-    from engine.launch import RankFailed
+    from engine.crew.following import Stopped
+    from engine.failed import RankFailed
 
     tail = Tail(job.spool(rank))
 
