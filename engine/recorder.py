@@ -16,7 +16,7 @@ class Recorder(Protocol):
     """Told of every write of one rank, in order, after it happened."""
 
     def stored(self, name: str, tensor: torch.Tensor) -> None:
-        """A tensor of the checkpoint is about to be read. `tensor` is all of it, contiguous."""
+        """The copies told of next are from this tensor of the checkpoint; `tensor` is all of it, contiguous."""
 
     def allocated(self, name: str, param: torch.Tensor) -> None:
         """A parameter exists on this rank. Names of one storage are told apart by order: the first owns it."""
@@ -28,6 +28,9 @@ class Recorder(Protocol):
 
     def filled(self, dst: torch.Tensor, value: float, reason: str) -> None:
         """`dst.fill_(value)` was done, on a view of a parameter."""
+
+    def pause(self) -> None:
+        """Nothing is told for a while: copies go on, and what has been told is to be safe until then."""
 
 
 class NullRecorder:
@@ -45,4 +48,7 @@ class NullRecorder:
         pass
 
     def filled(self, dst: torch.Tensor, value: float, reason: str) -> None:
+        pass
+
+    def pause(self) -> None:
         pass

@@ -20,8 +20,11 @@ LONG = 1 << 20
 """Bytes of a run from which on it is read: for shorter ones the calls cost what they save."""
 PROBE = 4 << 20
 """Bytes of a file's first run that are touched to see in what pages it is held."""
-FAULTS_A_MEGABYTE = 8
-"""Small pages are mapped sixteen at a time, 16 faults a megabyte; large ones take one or two."""
+SPOTS = 16
+"""Places all over the run that they are taken from: what was written at once is held alike, the rest need not be."""
+FAULTS_A_MEGABYTE = 2
+"""Pages of 2 MB take one fault or less. Smaller ones are mapped 16 to 32 at a time, which makes 8 to 16 faults, and are
+unmapped one by one: of 2.3 GB, 50 ms, where a copy takes 100."""
 SHARE = 1 << 20
 """Bytes that are worth handing to another thread."""
 _PAGE = 4096
@@ -50,11 +53,12 @@ class OpenFile:
     def in_small_pages(self, view: torch.Tensor) -> bool:
         """Whether the page cache holds the file in small pages, seen at the first contiguous view asked about."""
         if self._small is None:
-            probe = view.view(-1).view(torch.uint8)[:PROBE:_PAGE]
+            probe = _spots(view.view(-1).view(torch.uint8))
+            probe[0, :1].sum()  # else what the first sum of a process touches is counted too
             before = getrusage(RUSAGE_THREAD).ru_minflt
             probe.sum()
             faults = getrusage(RUSAGE_THREAD).ru_minflt - before
-            self._small = faults * (1 << 20) > FAULTS_A_MEGABYTE * min(view.nbytes, PROBE)
+            self._small = faults * (1 << 20) > FAULTS_A_MEGABYTE * probe.numel() * _PAGE
         return self._small
 
     def offset(self, view: torch.Tensor) -> int | None:
@@ -63,6 +67,13 @@ class OpenFile:
             return None
         begin = view.data_ptr() - self._address
         return begin if 0 <= begin <= len(self.mapped) - view.nbytes else None
+
+
+def _spots(run: torch.Tensor) -> torch.Tensor:
+    """One byte a page, of places all over a run of bytes: (places, pages)."""
+    span = min(PROBE, len(run)) // SPOTS
+    apart = (len(run) - span) // (SPOTS - 1)
+    return run.as_strided((SPOTS, span // _PAGE), (apart, _PAGE), run.storage_offset())
 
 
 class Helpers:
@@ -110,14 +121,16 @@ class Reader:
         self._threads = torch.get_num_threads()
         self._helpers: Helpers | None = None
 
-    def copy(self, dst: torch.Tensor, src: torch.Tensor, file: OpenFile) -> None:
-        """Copy all of `src`, in as many torch threads as there are."""
-        for to, of in runs(dst, src):
-            offset = file.offset(of) if _readable(to, of) else None
-            if offset is None or not file.in_small_pages(of):
-                to.copy_(of)
-            else:
-                self._read(file.mapped, offset, to.detach().view(-1).view(torch.uint8).numpy().data)
+    def copying(self, dst: torch.Tensor, src: torch.Tensor, file: OpenFile) -> Callable[[], object]:
+        """What copies all of `src` when called, in as many threads as torch has."""
+        works = [self._one(to, of, file) for to, of in runs(dst, src)]
+        return works[0] if len(works) == 1 else partial(_all, works)
+
+    def _one(self, to: torch.Tensor, of: torch.Tensor, file: OpenFile) -> Callable[[], object]:
+        offset = file.offset(of) if _readable(to, of) else None
+        if offset is None or not file.in_small_pages(of):
+            return partial(to.copy_, of)
+        return partial(self._read, file.mapped, offset, to.detach().view(-1).view(torch.uint8).numpy().data)
 
     def finish(self) -> None:
         """Nothing more will be copied."""
@@ -135,6 +148,11 @@ class Reader:
         shares = ((begin, into[begin : begin + share]) for begin in range(0, len(into), share))
         first, *others = (partial(mapped.read_into, offset + begin, part) for begin, part in shares)
         self._helpers.run(first, others)
+
+
+def _all(works: Sequence[Callable[[], object]]) -> None:
+    for work in works:
+        work()
 
 
 def runs(dst: torch.Tensor, src: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

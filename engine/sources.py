@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from engine.dtypes import TORCH
-from engine.loader import WeightSource
+from engine.loader import WeightSource, Work
 from engine.runs import MappedBytes, OpenFile, Reader
 from mappings.plan import Stored
+
+AHEAD = 64
+"""Copies that are prepared at once, where that holds no memory but that of the views."""
 
 
 class Placed(Stored, Protocol):
@@ -46,7 +50,7 @@ class MappedWeights:
         self._tensors = tensors
         self._open = open_map
         self._files: dict[str, OpenFile] = {}
-        self._latest: OpenFile | None = None
+        self.ahead = 1 if any(info.strides or info.big_endian for info in tensors) else AHEAD
         self._reader = Reader()
 
     def tensor(self, position: int) -> torch.Tensor:
@@ -58,17 +62,15 @@ class MappedWeights:
         if 0 in shape:
             return torch.empty(shape, dtype=TORCH[info.dtype])
         assert info.file is not None and info.offset is not None, "a tensor without bytes is not read"
-        self._latest = self._file(info.file)
-        flat = torch.frombuffer(self._latest.mapped, dtype=TORCH[info.dtype], count=info.reach, offset=info.offset)
+        mapped = self._file(info.file).mapped
+        flat = torch.frombuffer(mapped, dtype=TORCH[info.dtype], count=info.reach, offset=info.offset)
         flat = _swapped(flat) if info.big_endian else flat
         return flat.as_strided(shape, info.strides).contiguous() if info.strides else flat.view(shape)
 
-    def copy(self, dst: torch.Tensor, src: torch.Tensor) -> None:
-        """`dst.copy_(src)`. Where `src` is seen to lie in the file of the latest tensor, long runs are read from it."""
-        if self._latest is None:
-            dst.copy_(src)
-        else:
-            self._reader.copy(dst, src, self._latest)
+    def copying(self, dst: torch.Tensor, src: torch.Tensor, position: int) -> Work:
+        """`dst.copy_(src)`. Where `src` is seen to lie in the tensor's file, long runs are read from it."""
+        file = self._files.get(self._tensors[position].file or "")
+        return partial(dst.copy_, src) if file is None else self._reader.copying(dst, src, file)
 
     def finish(self) -> None:
         self._reader.finish()
@@ -88,6 +90,8 @@ def _swapped(flat: torch.Tensor) -> torch.Tensor:
 
 class MetaWeights(WeightSource):
     """Tensors that are only shapes: the loader runs as ever, and no byte exists."""
+
+    ahead = AHEAD
 
     def __init__(self, tensors: Sequence[Stored]) -> None:
         self._tensors = tensors

@@ -17,27 +17,30 @@ from typing import Any
 
 import torch
 
-from engine.loader import Loader
-from mappings.plan import Step
+from engine.loader import Copy, Loader
 from tracer.execute import outcome, rank
 
 LAYER = "model.layers.1."
 
 
 class HalfWay(Loader):
-    """Does something once, on one rank, before the second layer."""
+    """Does something once, on one rank, before the second layer's first copy."""
 
     RANK = 1
     met = False
 
-    def place(self, step: Step, tensor: torch.Tensor, param: torch.Tensor) -> None:
-        if not self.met and step.param.startswith(LAYER) and self.rank == self.RANK:
+    def load(self, params: Mapping[str, torch.Tensor]) -> None:
+        *_, self.last = (step for step in self.plan.steps(self.rank) if step.param.startswith("model.layers.0."))
+        super().load(params)
+
+    def perform(self, copy: Copy) -> None:
+        if not self.met and copy.step.param.startswith(LAYER) and self.rank == self.RANK:
             self.met = True
-            time.sleep(0.3)  # notes wait a tenth of a second
-            self.recorder.filled(param[:0], 0.0, "half-way")  # ... and go with the next one
             _mark(Path(os.environ["HALF_WAY"]))
             self.happen()
-        super().place(step, tensor, param)
+        super().perform(copy)
+        if copy.step == self.last:
+            time.sleep(0.15)  # notes wait a tenth of a second
 
     def happen(self) -> None:
         raise NotImplementedError
@@ -130,8 +133,6 @@ class DiesWhenDone(Loader):
     def load(self, params: Mapping[str, torch.Tensor]) -> None:
         super().load(params)
         if self.rank == 1:
-            time.sleep(0.3)
-            self.recorder.filled(next(iter(params.values()))[:0], 0.0, "done")
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -8,7 +8,6 @@ it to a file as it happens and a crash leaves what happened until then.
 from __future__ import annotations
 
 import marshal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -35,8 +34,10 @@ class ViewRecorder:
     parameters to the end, a stored tensor until the next one is opened. What comes from elsewhere is `UNKNOWN`.
     """
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit, keep: Callable[[], object] | None = None) -> None:
+        """`keep` is called when no note comes for a while."""
         self._emit = emit
+        self._keep = keep
         self._tensor: tuple[int, str, int, torch.Tensor] | None = None
         self._params: dict[int, tuple[str, int, torch.Tensor]] = {}
 
@@ -66,6 +67,10 @@ class ViewRecorder:
             ["pad", param, value, reason, dst.storage_offset() - first, tuple(dst.shape), dst.stride()]
         )  # fmt: skip
 
+    def pause(self) -> None:
+        if self._keep is not None:
+            self._keep()
+
     def _source(self, src: torch.Tensor) -> tuple[str, int]:
         if self._tensor is None or self._tensor[0] != _storage(src):
             return UNKNOWN, 0
@@ -81,13 +86,11 @@ def _storage(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-FLUSH_SECONDS = 0.1
-"""Notes wait in memory this long at most while copies go on: writing each on its own would cost as much as all
-the rest of tracing. An exception loses none; a killed process loses those of its last tenth of a second."""
-
-
 class Spool:
     """Notes of one rank in a file, in batches that follow each other.
+
+    Writing each note on its own would cost as much as all the rest of tracing, so whoever makes them says when to
+    `flush`: the loader every tenth of a second. An exception loses none; a killed process loses the last batch.
 
     Batches are marshalled, which costs a fifth of JSON: the file lives as long as the load, in a folder of this user's
     alone, and is read by the same Python on the same machine. What goes to another machine is JSON (`sending`).
@@ -97,14 +100,9 @@ class Spool:
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)  # a batch is written at once, and what failed is not tried again
         self._notes: list[Note] = []
-        self._due = time.monotonic() + FLUSH_SECONDS
 
     def __call__(self, note: Note) -> None:
         self._notes.append(note)
-        now = time.monotonic()
-        if now > self._due:
-            self.flush()
-            self._due = now + FLUSH_SECONDS
 
     def flush(self) -> None:
         """Write out what is waiting."""

@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,10 +30,9 @@ from safetensors.torch import save_file
 
 from engine.build import build
 from engine.launch import launch
-from engine.loader import Loader, WeightSource
+from engine.loader import Copy, Loader, WeightSource
 from engine.recorder import NullRecorder
-from engine.sources import MappedWeights
-from mappings.plan import Step
+from engine.sources import AHEAD, MappedWeights
 from tracer.checkpoint.weights import map_file
 from tracer.prepare import Prepared, Request, prepare
 from tracer.recorder import Spool, ViewRecorder
@@ -67,7 +67,7 @@ def load(prepared: Prepared, rank: int, params: Tensors, notes: Path, loader: ty
     """What a rank's process does once its parameters are there."""
     with Spool(notes) as spool:
         source = MappedWeights(prepared.folder, prepared.infos, map_file)
-        used = loader(prepared.plan, rank, source, ViewRecorder(spool))
+        used = loader(prepared.plan, rank, source, ViewRecorder(spool, spool.flush))
         used.load(params)
         return used
 
@@ -77,6 +77,7 @@ class Memory(WeightSource):
 
     def __init__(self, prepared: Prepared, tensors: Tensors) -> None:
         self._tensors = [tensors[info.name] for info in prepared.infos]
+        self.ahead = AHEAD
 
     def tensor(self, position: int) -> torch.Tensor:
         return self._tensors[position]
@@ -90,11 +91,11 @@ class Timed(Loader):
         self.nbytes = {True: 0, False: 0}
         self.seconds = {True: 0.0, False: 0.0}
 
-    def write(self, dst: torch.Tensor, src: torch.Tensor, step: Step) -> None:
+    def perform(self, copy: Copy) -> None:
         start = time.perf_counter()
-        super().write(dst, src, step)
-        self.seconds[src.is_contiguous()] += time.perf_counter() - start
-        self.nbytes[src.is_contiguous()] += src.nbytes
+        super().perform(copy)
+        self.seconds[copy.src.is_contiguous()] += time.perf_counter() - start
+        self.nbytes[copy.src.is_contiguous()] += copy.src.nbytes
 
 
 class Rank(NamedTuple):
@@ -178,10 +179,11 @@ def compare(folder: Path) -> bool:
     prepared = prepare(Request(str(folder)))
     ours = build(prepared.plan, 0).params
     plain = {t.name: torch.zeros(tuple(t.shape), dtype=torch.bfloat16) for t in prepared.infos}
-    notes = folder / "notes"
+    # A new file each time, as in a run: ext4 writes a file that was cut to nothing to its disk when it is closed.
+    notes = (folder / f"notes{number}" for number in count())
     works: dict[str, Callable[[], object]] = {
         "plain loop": lambda: plain_loop(folder / FILE, plain),
-        "this loader": lambda: load(prepared, 0, ours, notes),
+        "this loader": lambda: load(prepared, 0, ours, next(notes)),
         "plain again": lambda: plain_loop(folder / FILE, plain),
         "memory copy": lambda: Loader(prepared.plan, 0, Memory(prepared, plain), NullRecorder()).load(ours),
     }

@@ -47,7 +47,7 @@ def load(prepared: Prepared, params: dict[str, torch.Tensor], notes: Path | None
         Loader(prepared.plan, 0, source, NullRecorder()).load(params)
     else:
         with Spool(notes) as spool:
-            Loader(prepared.plan, 0, source, ViewRecorder(spool)).load(params)
+            Loader(prepared.plan, 0, source, ViewRecorder(spool, spool.flush)).load(params)
     return time.perf_counter() - start
 
 

@@ -56,7 +56,7 @@ def rank_process(group: Any, job: Job) -> RankResult:
             spool(["file", path, *stamp])
         spool.flush()
         source = MappedWeights(prepared.folder, prepared.infos, mapping_of(stamps))
-        why_not = load_rank(prepared, rank, source, ViewRecorder(spool), group.device, job.loader)
+        why_not = load_rank(prepared, rank, source, ViewRecorder(spool, spool.flush), group.device, job.loader)
     return RankResult(why_not, peak_rss())
 
 
