@@ -45,6 +45,8 @@ class WeightSource(Protocol):
 
 def strided(tensor: torch.Tensor, view: View) -> torch.Tensor:
     """A view of a contiguous tensor; offsets count from the tensor's own first element."""
+    if view.offset == 0 and view.sizes == tensor.shape and view.strides == tensor.stride():
+        return tensor
     return tensor.as_strided(view.sizes, view.strides, tensor.storage_offset() + view.offset)
 
 

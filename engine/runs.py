@@ -18,13 +18,13 @@ import torch
 
 LONG = 1 << 20
 """Bytes of a run from which on it is read: for shorter ones the calls cost what they save."""
-PROBE = 4 << 20
+PROBE = 2 << 20
 """Bytes of a file's first run that are touched to see in what pages it is held."""
-SPOTS = 16
-"""Places all over the run that they are taken from: what was written at once is held alike, the rest need not be."""
-FAULTS_A_MEGABYTE = 2
-"""Pages of 2 MB take one fault or less. Smaller ones are mapped 16 to 32 at a time, which makes 8 to 16 faults, and are
-unmapped one by one: of 2.3 GB, 50 ms, where a copy takes 100."""
+SPOTS = 2
+"""Places that they are taken from, the run's beginning and its end: what was written at once is held alike."""
+FAULTS_A_MEGABYTE = 4
+"""Pages of 2 MB take one fault, or two where a place lies across their border. Smaller ones are mapped 16 to 32 at a
+time, which makes 8 to 16 faults, and are unmapped one by one: of 2.3 GB, 50 ms, where a copy takes 100."""
 SHARE = 1 << 20
 """Bytes that are worth handing to another thread."""
 _PAGE = 4096

@@ -37,7 +37,7 @@ from tracer.checkpoint.weights import map_file
 from tracer.prepare import Prepared, Request, prepare
 from tracer.recorder import Spool, ViewRecorder
 
-ROUNDS = 15
+ROUNDS = 16
 MOST_NOISE = 0.05
 """What the measure may be off by, of the plain loop: a machine too busy to measure on shows no claim."""
 CONFIG = {
@@ -168,6 +168,12 @@ class Watch:
         self.peak = max(self.peak, anonymous())
 
 
+def turned(names: list[str], by: int) -> list[str]:
+    """The same in another order: each comes first, second and so on as often as the others."""
+    by %= len(names)
+    return names[by:] + names[:by]
+
+
 def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
@@ -190,9 +196,9 @@ def compare(folder: Path) -> bool:
     for work in works.values():
         work()
     took: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(ROUNDS):
-        for name, work in works.items():
-            took[name].append(seconds(work))
+    for round_ in range(ROUNDS):
+        for name in turned(list(works), round_):  # whoever comes after whom matters by a hundredth
+            took[name].append(seconds(works[name]))
     size = sum(t.nbytes for t in prepared.infos) / 1e9
     print(f"tp 1: {size:.2f} GB, {len(prepared.infos)} tensors, {torch.get_num_threads()} threads, {ROUNDS} rounds")
     ratios = {}
