@@ -1,1 +1,24 @@
-"""A small serving engine whose loader executes the mappings and tells what it did."""
+"""A small serving engine whose loader executes the mappings and tells what it did.
+
+`LLM`, `Sampling`, `Settings` and `Completion` are here by name, and imported when they are asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.llm import LLM, Completion
+    from engine.sampling import Sampling
+    from engine.serving import Settings
+
+__all__ = ["LLM", "Completion", "Sampling", "Settings"]
+
+_HOMES = {"LLM": "llm", "Completion": "llm", "Sampling": "sampling", "Settings": "serving"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    return getattr(import_module(f"engine.{_HOMES[name]}"), name)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 
 from engine.dtypes import TORCH
+from engine.layers.linear_method import unquantized
 from engine.models import registry
-from engine.parallel import TensorParallel
+from engine.models.contract import CausalLM, Model
+from engine.models.registry import Kind
+from engine.parallel import ALONE, Group, Methods, TensorParallel
 from mappings.plan import LoadPlan
 from mappings.sizes import ConfigError
 
@@ -17,31 +20,67 @@ class Built(NamedTuple):
     """Allocated, not yet filled. A tied parameter stands beside its owner, as the same tensor."""
 
     params: dict[str, torch.Tensor]
-    model: torch.nn.Module | None
-    """None for an architecture that can be loaded and traced, and cannot generate."""
+    model: Model | None
+    """None for an architecture that can be loaded and traced, and cannot compute."""
     why_not: str = ""
     """Why there is no model."""
+    kind: Kind = "generation"
+    """What the model is for."""
+
+    def generator(self) -> CausalLM:
+        """The model, if it generates text. Raises ValueError that says why it does not."""
+        if self.model is None:
+            raise ValueError(f"cannot generate: {self.why_not}")
+        if self.kind != "generation":
+            raise ValueError(f"cannot generate: {type(self.model).__name__} is a model for {self.kind}, without a head")
+        return cast("CausalLM", self.model)
 
 
-def build(plan: LoadPlan, rank: int, device: str = "cpu") -> Built:
-    """Allocate every parameter that the plan fills.
+class NoModules(Exception):
+    """Why an architecture has no model here."""
+
+
+def build(
+    plan: LoadPlan, rank: int, device: str = "cpu", group: Group = ALONE, linear_method: Methods | None = None
+) -> Built:  # fmt: skip
+    """Allocate every parameter that the plan fills. `linear_method` is what the layers' `tp` has under this name.
 
     Where there are no modules, or they cannot be built from this config, or do not have the parameters that the rows
     lead to (rows of a user's own), a skeleton of the rows' parameters is loaded instead.
     """
-    arch = plan.binding.arch
-    kind = registry.resolve(arch.name)
-    if kind is None:
-        return Built(_skeleton(plan, rank, device), None, f"{arch.name} has rows and no modules")
+    tp = TensorParallel(plan.binding, rank, group, device, linear_method or unquantized)
     try:
-        model = kind(plan.binding.config, TensorParallel(plan.binding, rank, device=device))
-    except (ConfigError, ValueError, LookupError) as error:
-        return Built(_skeleton(plan, rank, device), None, f"the modules of {arch.name} refuse this config: {error}")
+        model = _modules(plan, tp)
+    except NoModules as reason:
+        return Built(_skeleton(plan, rank, device), None, str(reason))
     params: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=False))
     differs = _difference(plan, rank, params)
     if differs:
-        return Built(_skeleton(plan, rank, device), None, f"the modules of {arch.name} do not fit the rows: {differs}")
-    return Built(params, model)
+        why_not = f"the modules of {plan.binding.arch.name} do not fit the rows: {differs}"
+        return Built(_skeleton(plan, rank, device), None, why_not)
+    scheme = plan.binding.scheme
+    if scheme and linear_method is None:
+        return Built(params, None, f"no linear method computes with weights stored as {scheme.name}")
+    return Built(params, model, "", _kind(plan))
+
+
+def _kind(plan: LoadPlan) -> Kind:
+    entry = registry.find(plan.binding.arch.name)
+    assert entry is not None, "it has been built"
+    return entry.kind
+
+
+def _modules(plan: LoadPlan, tp: TensorParallel) -> Model:
+    name = plan.binding.arch.name
+    try:
+        kind = registry.resolve(name)
+        if kind is None:
+            raise NoModules(f"{name} has rows and no modules")
+        return kind(plan.binding.config, tp, "")
+    except registry.ModelError as error:
+        raise NoModules(f"the modules of {error}") from error
+    except (ConfigError, ValueError, LookupError) as error:
+        raise NoModules(f"the modules of {name} refuse this config: {error}") from error
 
 
 def _skeleton(plan: LoadPlan, rank: int, device: str) -> dict[str, torch.Tensor]:

@@ -51,11 +51,12 @@ class Report(NamedTuple):
 
 def launch(
     tp: int, function: Callable[..., Any], *args: Any, device: str = "cpu", ranks: Sequence[int] | None = None,
-    watch: Callable[[], None] | None = None,
+    watch: Callable[[], None] | None = None, wires: Sequence[Connection] = (),
 ) -> list[Any]:  # fmt: skip
     """Run `function(group, *args)` in one process a rank, each with its group; results in rank order.
 
-    `function`, `args` and results travel by pickle, so `function` must be importable. Without `ranks` all `tp` of
+    `function`, `args` and results travel by pickle, so `function` must be importable. Of `wires` each rank is given its
+    own, as the last argument: one end of a pipe, to be told of more work. Without `ranks` all `tp` of
     them run here; with `ranks` only these do, and the others are met where the environment says. `watch` is called
     all the while, and ends the ranks by raising. Raises RankFailed as soon as a rank raises or dies, after ending
     the others.
@@ -64,7 +65,7 @@ def launch(
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
         # Not as_uri(): torch takes the path as it stands and does not decode percent signs.
         meeting = f"file://{Path(folder) / 'rendezvous'}" if ranks is None else ENVIRONMENT
-        own = _Ranks(range(tp) if ranks is None else ranks, tp, device, meeting, job)
+        own = _Ranks(range(tp) if ranks is None else ranks, tp, device, meeting, job, wires)
         try:
             own.start()
             results = own.gather(watch)
@@ -77,7 +78,9 @@ def launch(
 class _Ranks:
     """The ranks that run on this machine, each with the pipe that brings its report."""
 
-    def __init__(self, numbers: Sequence[int], size: int, device: str, meeting: str, job: bytes) -> None:
+    def __init__(
+        self, numbers: Sequence[int], size: int, device: str, meeting: str, job: bytes, wires: Sequence[Connection]
+    ) -> None:  # fmt: skip
         context = multiprocessing.get_context("spawn")
         self.numbers = list(numbers)
         self.reports: dict[int, Report] = {}
@@ -86,8 +89,10 @@ class _Ranks:
         self._pipes = [ours for ours, _ in pipes]
         self._theirs = [theirs for _, theirs in pipes]
         self.processes: list[BaseProcess] = [
-            context.Process(target=_run, args=(rank, size, device, meeting, theirs, job), daemon=True)
-            for rank, theirs in zip(self.numbers, self._theirs, strict=True)
+            context.Process(
+                target=_run, args=(rank, size, device, meeting, theirs, job, *wires[place : place + 1]), daemon=True
+            )
+            for place, (rank, theirs) in enumerate(zip(self.numbers, self._theirs, strict=True))
         ]
 
     def start(self) -> None:
@@ -150,7 +155,9 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run(rank: int, size: int, device: str, meeting: str, pipe: Connection, job: bytes) -> None:
+def _run(
+    rank: int, size: int, device: str, meeting: str, pipe: Connection, job: bytes, *wires: Connection
+) -> None:  # fmt: skip
     """The life of one rank. A failure is reported before the group is left, as leaving it fails the peers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
@@ -161,17 +168,17 @@ def _run(rank: int, size: int, device: str, meeting: str, pipe: Connection, job:
     reported = False
     try:
         with connect(device, rank=rank, size=size, init_method=meeting) as group:
-            pipe.send(_perform(group, job))
+            pipe.send(_perform(group, job, wires))
             reported = True
     except BaseException as error:  # the group could not be made; or not be left, which is nobody's concern
         if not reported:
             pipe.send(_failure(error))
 
 
-def _perform(group: ProcessGroup, job: bytes) -> Report:
+def _perform(group: ProcessGroup, job: bytes, wires: Sequence[Connection]) -> Report:
     try:
         function, args = pickle.loads(job)
-        return Report(True, pickle.dumps(function(group, *args)))
+        return Report(True, pickle.dumps(function(group, *args, *wires)))
     except BaseException as error:
         return _failure(error)
 

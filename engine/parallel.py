@@ -5,16 +5,21 @@ Layers ask it for their parameters, so their shapes come from the same `Param` o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 
 from engine.dtypes import TORCH
+from engine.layers.linear_method import LinearMethod, unquantized
 from mappings.bind import Binding
 from mappings.params import Param
 from mappings.shards import shard
+
+Methods: TypeAlias = Callable[[str], LinearMethod]
+"""Prefix of a layer -> the method that it computes with."""
 
 
 class Group(Protocol):
@@ -53,6 +58,8 @@ class TensorParallel:
     rank: int = 0
     group: Group = ALONE
     device: str = "cpu"
+    linear_method: Methods = unquantized
+    """How the matrices of the layer with this prefix are kept and multiplied with."""
 
     @property
     def size(self) -> int:

@@ -84,7 +84,7 @@ def _score(binding: Binding, templates: Collection[str]) -> int:
 
 def _unknown(name: str, known: Sequence[Architecture]) -> Finding:
     names = list(dict.fromkeys(arch.name for arch in known))
-    near = _nearest(name, names)
+    near = nearest(name, names)
     offered = f"; nearest: {', '.join(near)}" if near else ""
     return Finding(
         "arch.unknown", "error", name, f"no rows for architecture {name}{offered}",
@@ -92,7 +92,7 @@ def _unknown(name: str, known: Sequence[Architecture]) -> Finding:
     )  # fmt: skip
 
 
-def _nearest(name: str, names: Sequence[str]) -> list[str]:
+def nearest(name: str, names: Sequence[str]) -> list[str]:
     """By the whole name, or by what is left without the ending that most share: GGUF says `qwen3moe`."""
     by_stem = {known.lower().removesuffix("forcausallm"): known for known in names}
     stems = get_close_matches(name.lower().removesuffix("forcausallm"), by_stem, n=3, cutoff=0.6)

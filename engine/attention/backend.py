@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -22,6 +22,10 @@ class Heads:
     """How many keys a query sees, its own included; None for all."""
     slopes: tuple[float, ...] = ()
     """ALiBi: each head's penalty for a step of distance; empty for none."""
+    softcap: float | None = None
+    """Scores s, scaled but without ALiBi's penalty, become softcap * tanh(s / softcap) (Gemma 2)."""
+    sinks: Tensor | None = field(default=None, compare=False)
+    """(heads,): a score for each head that takes its share of the softmax and brings no value (gpt-oss)."""
 
 
 class Attention(Protocol):
@@ -32,3 +36,9 @@ class Attention(Protocol):
 
     def __call__(self, heads: Heads, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (tokens, heads, dim), k and v (tokens, kv heads, dim) -> (tokens, heads, dim)."""
+
+    def lengths(self, positions: Tensor) -> Tensor:
+        """(tokens,) int64 -> (tokens,) int64: how long each token's sequence was when the token came.
+
+        For a token of a prompt that is the prompt's length, for a generated one its position + 1.
+        """

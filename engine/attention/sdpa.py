@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from engine.attention.attend import attend
 from engine.attention.backend import Heads
+from engine.attention.sight import bias, kind
 
 
 class WholeSequence:
@@ -14,23 +15,26 @@ class WholeSequence:
 
     def __call__(self, heads: Heads, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (tokens, heads, dim), k and v (tokens, kv heads, dim) -> (tokens, heads, dim)."""
-        mask = _bias(heads, q) if heads.window or heads.slopes else None
-        out = F.scaled_dot_product_attention(
-            q.transpose(0, 1)[None], k.transpose(0, 1)[None], v.transpose(0, 1)[None], attn_mask=mask,
-            is_causal=mask is None, scale=heads.scale, enable_gqa=heads.count != heads.kv_count,
-        )  # fmt: skip
-        return out[0].transpose(0, 1)
+        return alone(heads, q, k, v, causal_bias(heads, 0, q.shape[0], 0, q))
+
+    def lengths(self, positions: Tensor) -> Tensor:
+        """(tokens,) -> (tokens,): all tokens were there from the beginning."""
+        return (positions.max() + 1).expand_as(positions)
 
 
 WHOLE_SEQUENCE = WholeSequence()
 
 
-def _bias(heads: Heads, q: Tensor) -> Tensor:
-    """What is added to the scores, (heads or 1, tokens, tokens): -inf out of sight, else ALiBi's penalty."""
-    place = torch.arange(q.shape[0], device=q.device)
-    distance = place[:, None] - place
-    hidden = distance < 0
-    if heads.window:
-        hidden = hidden | (distance >= heads.window)
-    slopes = torch.tensor(heads.slopes or (0.0,), dtype=q.dtype, device=q.device)
-    return (-slopes[:, None, None] * distance).masked_fill(hidden, float("-inf"))
+def causal_bias(heads: Heads, start: int, stop: int, first: int, like: Tensor) -> Tensor | None:
+    """For queries at positions start..stop and keys at first..stop; None where `attend` needs none."""
+    window, slopes, spelled_out, _ = kind(heads, stop)
+    if start == first and not (window or slopes or spelled_out):
+        return None
+    places = torch.arange(first, stop, device=like.device)[None]
+    return bias(heads, places[:, start - first :], places, like.dtype)
+
+
+def alone(heads: Heads, q: Tensor, k: Tensor, v: Tensor, added: Tensor | None) -> Tensor:
+    """The last tokens of one sequence: q (queries, heads, dim), k and v (keys, kv heads, dim) -> as q."""
+    query, key, value = (x.transpose(0, 1)[None] for x in (q, k, v))
+    return attend(heads, query, key, value, added)[0].transpose(0, 1)

@@ -1,12 +1,13 @@
-"""Tables of vectors: token embeddings cut over ranks by rows, and those that every rank holds whole."""
+"""Tables of vectors: token embeddings cut over ranks by rows, those that every rank holds whole, and the head."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from engine.layers.leaves import Leaves
+from engine.layers.linear import LinearBase
+from engine.layers.linear_method import LinearMethod
 from engine.parallel import TensorParallel
 from mappings.params import Param
 
@@ -21,8 +22,8 @@ class ReplicatedEmbedding(Leaves):
 class VocabParallelEmbedding(Leaves):
     """Each rank looks up the ids among its rows `start .. stop`; the others contribute zeros to the sum."""
 
-    def __init__(self, param: Param, tp: TensorParallel) -> None:
-        super().__init__(param, tp)
+    def __init__(self, param: Param, tp: TensorParallel, prefix: str) -> None:
+        super().__init__(param, tp, prefix)
         self.group = tp.group
         self.start, self.stop = tp.held(param, "vocab")
 
@@ -35,18 +36,20 @@ class VocabParallelEmbedding(Leaves):
         return self.group.all_reduce(own.masked_fill(elsewhere.unsqueeze(-1), 0))
 
 
-class ParallelLMHead(torch.nn.Module):
+class ParallelLMHead(LinearBase):
     """Scores every token of the vocabulary. A tied head's table is that of the embeddings, not a copy."""
 
-    weight: torch.nn.Parameter
-
-    def __init__(self, param: Param, tp: TensorParallel, embedding: VocabParallelEmbedding) -> None:
-        super().__init__()
+    def __init__(
+        self, param: Param, tp: TensorParallel, prefix: str, embedding: VocabParallelEmbedding | None = None,
+        method: LinearMethod | None = None,
+    ) -> None:  # fmt: skip
         tied = any(tie.param.name == param.name for tie in tp.binding.ties)
-        self.weight = embedding.weight if tied else Leaves(param, tp).weight
+        shared = embedding.weight if tied and embedding is not None else None
+        super().__init__(param, tp, prefix, method, None if shared is None else lambda *_: {"weight": shared})
         self.vocab = tp.binding.axes.size("vocab")
         self.group = tp.group
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(tokens, hidden) -> (tokens, vocab), the same on every rank; the padding rows are the last ones."""
-        return self.group.all_gather(F.linear(hidden, self.weight))[..., : self.vocab]
+        own = self.method.apply(self.weights, hidden, self.bias)
+        return self.group.all_gather(own)[..., : self.vocab]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,23 +11,21 @@ from mappings.params import Param
 
 
 class RMSNorm(Leaves):
-    """x / rms(x), rounded to the type of x as in Llama, times the weight (Zhang & Sennrich 2019)."""
+    """x / rms(x), times the weight (Zhang & Sennrich 2019); rounded to the type of x once, at the end."""
 
-    def __init__(self, param: Param, tp: TensorParallel, eps: float) -> None:
-        super().__init__(param, tp)
+    def __init__(self, param: Param, tp: TensorParallel, prefix: str, eps: float) -> None:
+        super().__init__(param, tp, prefix)
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
-        return self.weight * (wide * scale).to(x.dtype)
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 class LayerNorm(Leaves):
     """(x - mean) / deviation, times the weight, plus the bias (Ba et al. 2016)."""
 
-    def __init__(self, param: Param, tp: TensorParallel, eps: float) -> None:
-        super().__init__(param, tp)
+    def __init__(self, param: Param, tp: TensorParallel, prefix: str, eps: float) -> None:
+        super().__init__(param, tp, prefix)
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:

@@ -45,6 +45,17 @@ class Rope:
             raise ConfigError(_lacks(f"rope_parameters.{name}", self.kind))
         return value
 
+    def regime(self, length: int) -> int:
+        """A number that is equal for prompts whose keys are turned alike; 0 for those that are not stretched."""
+        if length <= (self.longest if self.kind == "dynamic" else self.trained):
+            return 0
+        return length if self.kind == "dynamic" else 1
+
+    @property
+    def turning(self) -> int | None:
+        """The length beyond which a sequence's earlier keys hold no longer, as longrope has one set for all of them."""
+        return self.trained if self.kind == "longrope" else None
+
     @property
     def factor(self) -> float:
         """How much longer than trained; where unstated, the ratio of the two lengths."""
@@ -82,6 +93,14 @@ def _kind(parameters: Mapping[str, Any]) -> str:
     if kind not in KINDS:
         raise ConfigError(_invalid("rope_type", kind, "one of " + ", ".join(sorted(KINDS))))
     return kind
+
+
+def stretched(config: Config) -> Rope | None:
+    """The rotary settings of a model whose keys depend on how long their sequence was; None for any other."""
+    parameters = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not parameters or _kind(parameters) not in BY_LENGTH:
+        return None
+    return rope_of(Config({"rope_theta": 1.0, **config.fields}, config.defaults), 2)
 
 
 def _lacks(name: str, kind: str) -> Finding:

@@ -5,12 +5,16 @@ The pairs are (i, i + half), as in the Hugging Face layout of Llama's weights.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from engine.layers.rope import BY_LENGTH, Rope, amplitude, frequencies
+
+Lengths: TypeAlias = Callable[[Tensor], Tensor]
+"""`Attention.lengths`: from positions to how long each token's sequence was when it came, both (tokens,) int64."""
 
 
 class Rotation(NamedTuple):
@@ -37,17 +41,27 @@ class Rotary:
         self.amplitude = amplitude(rope)
         self._made: dict[torch.device, Tensor] = {}
 
-    def __call__(self, positions: Tensor, dtype: torch.dtype) -> Rotation:
-        """(tokens,) -> the rotation for activations of `dtype`; angles are float32."""
-        angles = positions[:, None].float() * self._frequencies(positions)
+    def __call__(self, positions: Tensor, dtype: torch.dtype, lengths: Lengths) -> Rotation:
+        """(tokens,) -> the rotation for activations of `dtype`; angles are float32.
+
+        `lengths` is asked only where frequencies depend on it; then the host waits for the answer.
+        """
+        by_length = self.rope.kind in BY_LENGTH
+        own = self._by_length(lengths(positions)) if by_length else self._fixed(positions.device)
+        angles = positions[:, None].float() * own
         angles = torch.cat((angles, angles), dim=-1)[:, None]
         return Rotation(
             (angles.cos() * self.amplitude).to(dtype), (angles.sin() * self.amplitude).to(dtype)
         )  # fmt: skip
 
-    def _frequencies(self, positions: Tensor) -> Tensor:
-        if self.rope.kind in BY_LENGTH:
-            return frequencies(self.rope, int(positions.max()) + 1).to(positions.device)
-        if positions.device not in self._made:
-            self._made[positions.device] = frequencies(self.rope, 0).to(positions.device)
-        return self._made[positions.device]
+    def _fixed(self, device: torch.device) -> Tensor:
+        """(width / 2,)."""
+        if device not in self._made:
+            self._made[device] = frequencies(self.rope, 0).to(device)
+        return self._made[device]
+
+    def _by_length(self, lengths: Tensor) -> Tensor:
+        """Each token's own, (tokens, width / 2): made once for all tokens of sequences of a length."""
+        distinct, which = lengths.unique(return_inverse=True)
+        made = torch.stack([frequencies(self.rope, length) for length in distinct.tolist()])
+        return made.to(lengths.device)[which]

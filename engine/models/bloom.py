@@ -12,6 +12,7 @@ from engine.attention.sdpa import WHOLE_SEQUENCE
 from engine.layers.activation import gelu_bloom
 from engine.layers.alibi import slopes
 from engine.layers.embedding import ParallelLMHead, VocabParallelEmbedding
+from engine.layers.leaves import under
 from engine.layers.linear import ColumnParallelLinear, QKVParallelLinear, RowParallelLinear
 from engine.layers.norm import LayerNorm
 from engine.models.contract import CausalLM, with_defaults
@@ -34,10 +35,10 @@ from mappings.sizes import Config
 class BloomAttention(nn.Module):
     """Attention over all tokens before, the nearer ones preferred; each head by a slope of its own."""
 
-    def __init__(self, tp: TensorParallel, layer: int) -> None:
+    def __init__(self, tp: TensorParallel, prefix: str, layer: int) -> None:
         super().__init__()
-        self.query_key_value = qkv = QKVParallelLinear(QKV, tp)
-        self.dense = RowParallelLinear(OUT, tp)
+        self.query_key_value = qkv = QKVParallelLinear(QKV, tp, f"{prefix}.query_key_value")
+        self.dense = RowParallelLinear(OUT, tp, f"{prefix}.dense")
         first, stop = tp.held(QKV, "head")
         own = slopes(tp.binding.axes.size("head"))[first:stop]
         self.heads = Heads(layer, qkv.heads, qkv.kv_heads, qkv.dim, qkv.dim**-0.5, slopes=own)
@@ -49,10 +50,10 @@ class BloomAttention(nn.Module):
 class BloomMLP(nn.Module):
     """dense_4h_to_h(gelu(dense_h_to_4h(x)))."""
 
-    def __init__(self, tp: TensorParallel) -> None:
+    def __init__(self, tp: TensorParallel, prefix: str) -> None:
         super().__init__()
-        self.dense_h_to_4h = ColumnParallelLinear(FC, tp)
-        self.dense_4h_to_h = RowParallelLinear(FC_OUT, tp)
+        self.dense_h_to_4h = ColumnParallelLinear(FC, tp, f"{prefix}.dense_h_to_4h")
+        self.dense_4h_to_h = RowParallelLinear(FC_OUT, tp, f"{prefix}.dense_4h_to_h")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dense_4h_to_h(gelu_bloom(self.dense_h_to_4h(x)))
@@ -61,12 +62,13 @@ class BloomMLP(nn.Module):
 class BloomBlock(nn.Module):
     """Attention and feed-forward, each after a norm; the residual path may start behind the norm."""
 
-    def __init__(self, config: Config, tp: TensorParallel, layer: int) -> None:
+    def __init__(self, config: Config, tp: TensorParallel, prefix: str, layer: int) -> None:
         super().__init__()
-        self.input_layernorm = LayerNorm(INPUT_NORM, tp, config.get("layer_norm_epsilon"))
-        self.self_attention = BloomAttention(tp, layer)
-        self.post_attention_layernorm = LayerNorm(POST_NORM, tp, config.get("layer_norm_epsilon"))
-        self.mlp = BloomMLP(tp)
+        eps = config.get("layer_norm_epsilon")
+        self.input_layernorm = LayerNorm(INPUT_NORM, tp, f"{prefix}.input_layernorm", eps)
+        self.self_attention = BloomAttention(tp, f"{prefix}.self_attention", layer)
+        self.post_attention_layernorm = LayerNorm(POST_NORM, tp, f"{prefix}.post_attention_layernorm", eps)
+        self.mlp = BloomMLP(tp, f"{prefix}.mlp")
         self.residual_after_norm = config.flag("apply_residual_connection_post_layernorm")
 
     def forward(self, x: Tensor, attention: Attention) -> Tensor:
@@ -82,12 +84,13 @@ class BloomBlock(nn.Module):
 class BloomModel(nn.Module):
     """Everything but the head."""
 
-    def __init__(self, config: Config, tp: TensorParallel) -> None:
+    def __init__(self, config: Config, tp: TensorParallel, prefix: str) -> None:
         super().__init__()
-        self.word_embeddings = VocabParallelEmbedding(EMBED, tp)
-        self.word_embeddings_layernorm = LayerNorm(EMBED_NORM, tp, config.get("layer_norm_epsilon"))
-        self.h = nn.ModuleList(BloomBlock(config, tp, layer) for layer in tp.binding.domains["layer"])
-        self.ln_f = LayerNorm(FINAL_NORM, tp, config.get("layer_norm_epsilon"))
+        eps, layers = config.get("layer_norm_epsilon"), tp.binding.domains["layer"]
+        self.word_embeddings = VocabParallelEmbedding(EMBED, tp, f"{prefix}.word_embeddings")
+        self.word_embeddings_layernorm = LayerNorm(EMBED_NORM, tp, f"{prefix}.word_embeddings_layernorm", eps)
+        self.h = nn.ModuleList(BloomBlock(config, tp, f"{prefix}.h.{layer}", layer) for layer in layers)
+        self.ln_f = LayerNorm(FINAL_NORM, tp, f"{prefix}.ln_f", eps)
 
     def forward(self, ids: Tensor, attention: Attention) -> Tensor:
         x = self.word_embeddings_layernorm(self.word_embeddings(ids))
@@ -103,8 +106,8 @@ class BloomForCausalLM(CausalLM):
 
     def __init__(self, config: Config, tp: TensorParallel, prefix: str = "") -> None:
         super().__init__(config, tp, prefix)
-        self.transformer = BloomModel(with_defaults(config, self.defaults), tp)
-        self.lm_head = ParallelLMHead(HEAD, tp, self.transformer.word_embeddings)
+        self.transformer = BloomModel(with_defaults(config, self.defaults), tp, under(prefix, "transformer"))
+        self.lm_head = ParallelLMHead(HEAD, tp, under(prefix, "lm_head"), self.transformer.word_embeddings)
 
     def embed_input_ids(self, ids: Tensor) -> Tensor:
         return self.transformer.word_embeddings(ids)

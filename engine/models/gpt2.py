@@ -11,6 +11,7 @@ from engine.attention.backend import Attention, Heads
 from engine.attention.sdpa import WHOLE_SEQUENCE
 from engine.layers.activation import activation
 from engine.layers.embedding import ParallelLMHead, ReplicatedEmbedding, VocabParallelEmbedding
+from engine.layers.leaves import under
 from engine.layers.linear import ColumnParallelLinear, QKVParallelLinear, RowParallelLinear
 from engine.layers.norm import LayerNorm
 from engine.models.contract import CausalLM, with_defaults
@@ -22,10 +23,10 @@ from mappings.sizes import Config
 class GPT2Attention(nn.Module):
     """Attention over all tokens before."""
 
-    def __init__(self, config: Config, tp: TensorParallel, layer: int) -> None:
+    def __init__(self, config: Config, tp: TensorParallel, prefix: str, layer: int) -> None:
         super().__init__()
-        self.c_attn = QKVParallelLinear(QKV, tp)
-        self.c_proj = RowParallelLinear(OUT, tp)
+        self.c_attn = QKVParallelLinear(QKV, tp, f"{prefix}.c_attn")
+        self.c_proj = RowParallelLinear(OUT, tp, f"{prefix}.c_proj")
         scale = self.c_attn.dim**-0.5 if config.flag("scale_attn_weights") else 1.0
         if config.flag("scale_attn_by_inverse_layer_idx"):
             scale /= layer + 1
@@ -38,10 +39,10 @@ class GPT2Attention(nn.Module):
 class GPT2MLP(nn.Module):
     """c_proj(act(c_fc(x)))."""
 
-    def __init__(self, config: Config, tp: TensorParallel) -> None:
+    def __init__(self, config: Config, tp: TensorParallel, prefix: str) -> None:
         super().__init__()
-        self.c_fc = ColumnParallelLinear(FC, tp)
-        self.c_proj = RowParallelLinear(FC_OUT, tp)
+        self.c_fc = ColumnParallelLinear(FC, tp, f"{prefix}.c_fc")
+        self.c_proj = RowParallelLinear(FC_OUT, tp, f"{prefix}.c_proj")
         self.act = activation(config.get("activation_function"))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,12 +52,12 @@ class GPT2MLP(nn.Module):
 class GPT2Block(nn.Module):
     """Attention and feed-forward, each after a norm and beside a residual path."""
 
-    def __init__(self, config: Config, tp: TensorParallel, layer: int) -> None:
+    def __init__(self, config: Config, tp: TensorParallel, prefix: str, layer: int) -> None:
         super().__init__()
-        self.ln_1 = LayerNorm(LN_1, tp, config.get("layer_norm_epsilon"))
-        self.attn = GPT2Attention(config, tp, layer)
-        self.ln_2 = LayerNorm(LN_2, tp, config.get("layer_norm_epsilon"))
-        self.mlp = GPT2MLP(config, tp)
+        self.ln_1 = LayerNorm(LN_1, tp, f"{prefix}.ln_1", config.get("layer_norm_epsilon"))
+        self.attn = GPT2Attention(config, tp, f"{prefix}.attn", layer)
+        self.ln_2 = LayerNorm(LN_2, tp, f"{prefix}.ln_2", config.get("layer_norm_epsilon"))
+        self.mlp = GPT2MLP(config, tp, f"{prefix}.mlp")
 
     def forward(self, x: Tensor, attention: Attention) -> Tensor:
         x = x + self.attn(self.ln_1(x), attention)
@@ -66,12 +67,13 @@ class GPT2Block(nn.Module):
 class GPT2Model(nn.Module):
     """Everything but the head."""
 
-    def __init__(self, config: Config, tp: TensorParallel) -> None:
+    def __init__(self, config: Config, tp: TensorParallel, prefix: str) -> None:
         super().__init__()
-        self.wte = VocabParallelEmbedding(EMBED, tp)
-        self.wpe = ReplicatedEmbedding(POSITIONS, tp)
-        self.h = nn.ModuleList(GPT2Block(config, tp, layer) for layer in tp.binding.domains["layer"])
-        self.ln_f = LayerNorm(FINAL_NORM, tp, config.get("layer_norm_epsilon"))
+        self.wte = VocabParallelEmbedding(EMBED, tp, f"{prefix}.wte")
+        self.wpe = ReplicatedEmbedding(POSITIONS, tp, f"{prefix}.wpe")
+        layers = tp.binding.domains["layer"]
+        self.h = nn.ModuleList(GPT2Block(config, tp, f"{prefix}.h.{layer}", layer) for layer in layers)
+        self.ln_f = LayerNorm(FINAL_NORM, tp, f"{prefix}.ln_f", config.get("layer_norm_epsilon"))
 
     def forward(self, ids: Tensor, positions: Tensor, attention: Attention) -> Tensor:
         x = self.wte(ids) + self.wpe(positions)
@@ -89,8 +91,8 @@ class GPT2LMHeadModel(CausalLM):
 
     def __init__(self, config: Config, tp: TensorParallel, prefix: str = "") -> None:
         super().__init__(config, tp, prefix)
-        self.transformer = GPT2Model(with_defaults(config, self.defaults), tp)
-        self.lm_head = ParallelLMHead(HEAD, tp, self.transformer.wte)
+        self.transformer = GPT2Model(with_defaults(config, self.defaults), tp, under(prefix, "transformer"))
+        self.lm_head = ParallelLMHead(HEAD, tp, under(prefix, "lm_head"), self.transformer.wte)
 
     def embed_input_ids(self, ids: Tensor) -> Tensor:
         return self.transformer.wte(ids)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from engine.attention.backend import Attention, Heads
 from engine.attention.sdpa import WHOLE_SEQUENCE
-from engine.layers.activation import ActAndMul
+from engine.layers.activation import act_and_mul
 from engine.layers.embedding import ParallelLMHead, VocabParallelEmbedding
+from engine.layers.leaves import under
 from engine.layers.linear import MergedColumnParallelLinear, QKVParallelLinear, RowParallelLinear
 from engine.layers.norm import RMSNorm
 from engine.layers.rope import rope_of
@@ -41,12 +42,12 @@ from mappings.sizes import Config
 class LlamaAttention(nn.Module):
     """Rotary attention with grouped keys and values; `window` keys are seen, or all."""
 
-    def __init__(self, config: Config, tp: TensorParallel, layer: int, window: int | None) -> None:
+    def __init__(self, config: Config, tp: TensorParallel, prefix: str, layer: int, window: int | None) -> None:
         super().__init__()
-        self.qkv_proj = QKVParallelLinear(QKV, tp)
-        self.o_proj = RowParallelLinear(OUT, tp)
-        self.q_norm = _head_norm(Q_NORM, config, tp)
-        self.k_norm = _head_norm(K_NORM, config, tp)
+        self.qkv_proj = QKVParallelLinear(QKV, tp, f"{prefix}.qkv_proj")
+        self.o_proj = RowParallelLinear(OUT, tp, f"{prefix}.o_proj")
+        self.q_norm = _head_norm(Q_NORM, config, tp, f"{prefix}.q_norm")
+        self.k_norm = _head_norm(K_NORM, config, tp, f"{prefix}.k_norm")
         dim = self.qkv_proj.dim
         self.heads = Heads(layer, self.qkv_proj.heads, self.qkv_proj.kv_heads, dim, dim**-0.5, window)
 
@@ -56,19 +57,19 @@ class LlamaAttention(nn.Module):
         return self.o_proj(attention(self.heads, q, k, v).flatten(1))
 
 
-def _head_norm(param: Param, config: Config, tp: TensorParallel) -> nn.Module:
+def _head_norm(param: Param, config: Config, tp: TensorParallel, prefix: str) -> nn.Module:
     """A norm over each head's dimensions, where the architecture has it."""
-    return RMSNorm(param, tp, config.get("rms_norm_eps")) if tp.binding.leaf(param) else nn.Identity()
+    return RMSNorm(param, tp, prefix, config.get("rms_norm_eps")) if tp.binding.leaf(param) else nn.Identity()
 
 
 class LlamaMLP(nn.Module):
     """down(act(gate(x)) * up(x))."""
 
-    def __init__(self, config: Config, tp: TensorParallel) -> None:
+    def __init__(self, config: Config, tp: TensorParallel, prefix: str) -> None:
         super().__init__()
-        self.gate_up_proj = MergedColumnParallelLinear(GATE_UP, tp)
-        self.act_and_mul = ActAndMul(config.get("hidden_act"))
-        self.down_proj = RowParallelLinear(DOWN, tp)
+        self.gate_up_proj = MergedColumnParallelLinear(GATE_UP, tp, f"{prefix}.gate_up_proj")
+        self.act_and_mul = act_and_mul(config.get("hidden_act"))
+        self.down_proj = RowParallelLinear(DOWN, tp, f"{prefix}.down_proj")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(self.act_and_mul(self.gate_up_proj(x)))
@@ -77,16 +78,17 @@ class LlamaMLP(nn.Module):
 class LlamaBlock(nn.Module):
     """Attention and feed-forward, each after a norm and beside a residual path."""
 
-    def __init__(self, config: Config, tp: TensorParallel, layer: int, window: int | None) -> None:
+    def __init__(self, config: Config, tp: TensorParallel, prefix: str, layer: int, window: int | None) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(INPUT_NORM, tp, config.get("rms_norm_eps"))
-        self.self_attn = LlamaAttention(config, tp, layer, window)
-        self.post_attention_layernorm = RMSNorm(POST_NORM, tp, config.get("rms_norm_eps"))
-        self.build_feed_forward(config, tp)
+        eps = config.get("rms_norm_eps")
+        self.input_layernorm = RMSNorm(INPUT_NORM, tp, f"{prefix}.input_layernorm", eps)
+        self.self_attn = LlamaAttention(config, tp, f"{prefix}.self_attn", layer, window)
+        self.post_attention_layernorm = RMSNorm(POST_NORM, tp, f"{prefix}.post_attention_layernorm", eps)
+        self.build_feed_forward(config, tp, prefix)
 
-    def build_feed_forward(self, config: Config, tp: TensorParallel) -> None:
+    def build_feed_forward(self, config: Config, tp: TensorParallel, prefix: str) -> None:
         """Overridden, with `feed_forward`, where the second half is not a plain MLP."""
-        self.mlp = LlamaMLP(config, tp)
+        self.mlp = LlamaMLP(config, tp, f"{prefix}.mlp")
 
     def feed_forward(self, x: Tensor) -> Tensor:
         return self.mlp(x)
@@ -110,7 +112,7 @@ class LlamaModel(nn.Module):
 
     def forward(self, ids: Tensor, positions: Tensor, attention: Attention) -> Tensor:
         x = self.embed_tokens(ids)
-        rotation = self.rotary(positions, x.dtype)
+        rotation = self.rotary(positions, x.dtype, attention.lengths)
         for layer in self.layers:
             x = layer(x, rotation, attention)
         return self.norm(x)
@@ -127,14 +129,14 @@ class LlamaForCausalLM(CausalLM):
     def __init__(self, config: Config, tp: TensorParallel, prefix: str = "") -> None:
         super().__init__(config, tp, prefix)
         config = with_defaults(config, self.defaults)
-        layers = tp.binding.domains["layer"]
+        inner, layers = under(prefix, "model"), tp.binding.domains["layer"]
         self.model = LlamaModel(
-            VocabParallelEmbedding(EMBED, tp),
-            [self.block(config, tp, layer, self.window(config, layer)) for layer in layers],
-            RMSNorm(FINAL_NORM, tp, config.get("rms_norm_eps")),
+            VocabParallelEmbedding(EMBED, tp, f"{inner}.embed_tokens"),
+            [self.block(config, tp, f"{inner}.layers.{layer}", layer, self.window(config, layer)) for layer in layers],
+            RMSNorm(FINAL_NORM, tp, f"{inner}.norm", config.get("rms_norm_eps")),
             Rotary(rope_of(config, tp.binding.axes.size("dim"))),
         )
-        self.lm_head = ParallelLMHead(HEAD, tp, self.model.embed_tokens)
+        self.lm_head = ParallelLMHead(HEAD, tp, under(prefix, "lm_head"), self.model.embed_tokens)
 
     def window(self, config: Config, layer: int) -> int | None:
         """How many keys a query of this layer sees; None for all before it."""

@@ -18,10 +18,11 @@ from mappings.sizes import Config
 class MixtralMoE(nn.Module):
     """A router and its experts."""
 
-    def __init__(self, config: Config, tp: TensorParallel) -> None:
+    def __init__(self, config: Config, tp: TensorParallel, prefix: str) -> None:
         super().__init__()
-        self.gate = ReplicatedLinear(ROUTER, tp)
-        self.experts = FusedMoE(W13, W2, tp, config.require("num_experts_per_tok"), config.get("hidden_act"))
+        top_k, act = config.require("num_experts_per_tok"), config.get("hidden_act")
+        self.gate = ReplicatedLinear(ROUTER, tp, f"{prefix}.gate")
+        self.experts = FusedMoE(W13, W2, tp, f"{prefix}.experts", top_k, act)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.experts(x, self.gate(x))
@@ -30,8 +31,8 @@ class MixtralMoE(nn.Module):
 class MixtralBlock(LlamaBlock):
     """Llama's block; vLLM calls the second half `block_sparse_moe`."""
 
-    def build_feed_forward(self, config: Config, tp: TensorParallel) -> None:
-        self.block_sparse_moe = MixtralMoE(config, tp)
+    def build_feed_forward(self, config: Config, tp: TensorParallel, prefix: str) -> None:
+        self.block_sparse_moe = MixtralMoE(config, tp, f"{prefix}.block_sparse_moe")
 
     def feed_forward(self, x: Tensor) -> Tensor:
         return self.block_sparse_moe(x)

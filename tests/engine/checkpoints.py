@@ -113,8 +113,8 @@ def config_of(family: str) -> dict[str, Any]:
     return {"architectures": [FAMILIES[family].model], **FAMILIES[family].config}
 
 
-def build(family: str, folder: Path) -> torch.Tensor:
-    """Save a checkpoint to the folder; the logits that Transformers computes for `ids()`, (tokens, vocab)."""
+def reference(family: str) -> Any:
+    """The model as Transformers has it, random and always the same."""
     import transformers
 
     cls = getattr(transformers, FAMILIES[family].model)
@@ -122,9 +122,20 @@ def build(family: str, folder: Path) -> torch.Tensor:
     config = cls.config_class(**FAMILIES[family].config, attn_implementation="eager")
     model = cls(config).eval()
     _perturb(model)
+    return model
+
+
+def save(family: str, model: Any, folder: Path) -> None:
+    """A checkpoint of it."""
     model.save_pretrained(folder)
     if family == STACKED:
         save_file(model.state_dict(), folder / "model.safetensors")
+
+
+def build(family: str, folder: Path) -> torch.Tensor:
+    """Save a checkpoint to the folder; the logits that Transformers computes for `ids()`, (tokens, vocab)."""
+    model = reference(family)
+    save(family, model, folder)
     with torch.no_grad():
         logits: torch.Tensor = model(ids()[None]).logits[0]
     return logits
@@ -190,7 +201,7 @@ def bind(config: dict[str, Any], tp: int, header: Sequence[Header], dtype: str =
 def empty_model(binding: Binding, rank: int = 0, group: Group | None = None, device: str = "cpu") -> CausalLM:
     """One rank's model, its parameters allocated and not filled."""
     cls = resolve(binding.arch.name)
-    assert cls is not None
+    assert cls is not None and issubclass(cls, CausalLM)
     return cls(binding.config, TensorParallel(binding, rank, group or Alone(), device))
 
 

@@ -2,73 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.dtypes import TORCH
+from engine.layers.activation import BY_NAME, SiluAndMul, act_and_mul, activation
 from engine.layers.embedding import ParallelLMHead, VocabParallelEmbedding
+from engine.layers.leaves import under
 from engine.layers.linear import MergedColumnParallelLinear, QKVParallelLinear, RowParallelLinear
-from engine.layers.moe import route
-from engine.loader import Loader, WeightSource
+from engine.layers.norm import RMSNorm
+from engine.loader import Loader
 from engine.models import registry
-from engine.parallel import Alone, TensorParallel
+from engine.parallel import TensorParallel
 from engine.recorder import NullRecorder
 from fixtures.geometries import geometry, names
-from mappings.architectures import BUILT_IN
-from mappings.architectures.llama import EMBED, GATE_UP, HEAD, OUT, QKV
-from mappings.bind import Binder, Binding
+from mappings.architectures.llama import EMBED, FINAL_NORM, GATE_UP, HEAD, OUT, QKV
+from mappings.bind import Binding
 from mappings.plan import LoadPlan, plan
-from tests.engine.checkpoints import FAMILIES, SIZES, VOCABULARY, Header, config_of, empty_model
-
-BY_NAME = {arch.name: arch for arch in reversed(BUILT_IN)}
-
-
-@dataclass(frozen=True)
-class Deaf:
-    """A group in which every rank hears only itself, so that a test can put the shares together."""
-
-    size: int
-
-    def all_reduce(self, x: Tensor) -> Tensor:
-        return x
-
-    def all_gather(self, x: Tensor) -> Tensor:
-        return x
-
-
-def binding_of(config: dict[str, Any], tp: int, dtype: str = "F64") -> Binding:
-    return Binder(BY_NAME[config["architectures"][0]], config, tp, dtype=dtype).bind()
-
-
-def shares(config: dict[str, Any], tp: int) -> list[TensorParallel]:
-    """Every rank of a group, none of which hears the others."""
-    binding = binding_of(config, tp)
-    return [TensorParallel(binding, rank, Deaf(tp)) for rank in range(tp)]
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    for param in module.parameters():
-        param.data.normal_(generator=torch.Generator().manual_seed(param.numel()))
-    return module
-
-
-@dataclass(frozen=True)
-class Memory(WeightSource):
-    """A weight source of named tensors."""
-
-    tensors: dict[str, Tensor]
-
-    @property
-    def header(self) -> list[Header]:
-        return [Header(name, "F64", tuple(tensor.shape)) for name, tensor in self.tensors.items()]
-
-    def tensor(self, position: int) -> Tensor:
-        return list(self.tensors.values())[position]
+from tests.engine.checkpoints import FAMILIES, SIZES, VOCABULARY, config_of, empty_model
+from tests.engine.memory import Memory
+from tests.engine.shares import Deaf, binding_of, randomised, shares
 
 
 def separate_projections() -> Memory:
@@ -163,6 +125,23 @@ def assert_as_planned(binding: Binding) -> None:
         assert list(model.named_buffers()) == []
 
 
+@pytest.mark.parametrize("prefix", ["", "language_model"])
+@pytest.mark.parametrize(("family", "tp"), cuts(TINY, 1, 2))
+def test_a_layer_knows_the_names_of_its_parameters(family: str, tp: int, prefix: str) -> None:
+    """What it was told, what the modules around it are called, and what the plan says: three sources."""
+    binding = binding_of(TINY[family], tp, "BF16")
+    outer, told = nn.Module(), set()
+    model = type(empty_model(binding))(binding.config, TensorParallel(binding, tp - 1, Deaf(tp), "meta"), prefix)
+    outer.register_module(prefix or "m", model)
+    for name, layer in outer.named_modules():
+        own = getattr(layer, "prefix", None)
+        if layer is not model and own is not None:
+            assert own == (name if prefix else name.removeprefix("m."))
+            told |= {f"{own}.{leaf}" for leaf, _ in layer.named_parameters(recurse=False)}
+    made = LoadPlan(binding, [], [])
+    assert told == {under(prefix, name) for name in {*made.shapes(0), *made.tied()}}
+
+
 @pytest.mark.parametrize("family", ["llama-tied", "qwen2-tied", "gpt2", "bloom"])
 def test_a_tied_head_is_the_table_of_the_embeddings(family: str) -> None:
     model = empty_model(binding_of(config_of(family), 1))
@@ -177,7 +156,7 @@ def test_the_shares_of_an_embedding_add_up(tp: int) -> None:
     table = torch.randn(VOCABULARY, SIZES["hidden_size"], dtype=torch.float64)
     ids, total = torch.arange(VOCABULARY), torch.zeros_like(table)
     for tp_of_rank in shares(config_of("llama"), tp):
-        layer = VocabParallelEmbedding(EMBED, tp_of_rank)
+        layer = VocabParallelEmbedding(EMBED, tp_of_rank, "embed")
         assert layer.weight.shape[0] == 256 // tp
         layer.weight.data.fill_(float("inf"))
         layer.weight.data[: layer.stop - layer.start] = table[layer.start : layer.stop]
@@ -187,20 +166,40 @@ def test_the_shares_of_an_embedding_add_up(tp: int) -> None:
 
 def test_padding_never_becomes_a_logit() -> None:
     (tp,) = shares(config_of("llama"), 1)
-    head = ParallelLMHead(HEAD, tp, VocabParallelEmbedding(EMBED, tp))
+    head = ParallelLMHead(HEAD, tp, "lm_head")
     randomised(head).get_parameter("weight").data[VOCABULARY:] = float("inf")
     x = torch.randn(3, SIZES["hidden_size"], dtype=torch.float64)
     assert torch.equal(head(x), F.linear(x, head.weight[:VOCABULARY]))
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(sorted(BY_NAME)), arrays(np.float64, (3, 8), elements=st.floats(-9, 9)))
+def test_a_gated_activation_takes_its_gate_from_the_first_half(name: str, values: NDArray[np.float64]) -> None:
+    x = torch.from_numpy(values)
+    gate, up = x[:, :4], x[:, 4:]
+    torch.testing.assert_close(act_and_mul(name)(x), activation(name)(gate) * up)
+    torch.testing.assert_close(SiluAndMul()(x), gate * torch.sigmoid(gate) * up)
+    assert torch.equal(x, torch.from_numpy(values))
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-12), (torch.float32, 1e-6), (torch.bfloat16, 2**-8)])
+def test_an_rms_norm_is_its_formula_to_one_rounding(dtype: torch.dtype, allowed: float) -> None:
+    (tp,) = shares(config_of("llama"), 1)
+    norm = randomised(RMSNorm(FINAL_NORM, tp, "norm", 1e-3)).to(dtype)
+    x = torch.randn(7, SIZES["hidden_size"]).to(dtype)
+    wide = x.double()
+    expected = wide / (wide.square().mean(-1, keepdim=True) + 1e-3).sqrt() * norm.get_parameter("weight").double()
+    torch.testing.assert_close(norm(x).double(), expected, rtol=allowed, atol=0)
+
+
 def test_a_row_parallel_bias_is_added_after_the_sum() -> None:
     """A rank that hears two others like itself: three products, one bias."""
 
-    class Tripled(Alone):
+    class Tripled(Deaf):
         def all_reduce(self, x: Tensor) -> Tensor:
             return 3 * x
 
-    layer = RowParallelLinear(OUT, TensorParallel(binding_of(config_of("llama-biases"), 1), group=Tripled()))
+    layer = RowParallelLinear(OUT, TensorParallel(binding_of(config_of("llama-biases"), 1), group=Tripled(3)), "out")
     randomised(layer)
     x = torch.randn(2, layer.weight.shape[1], dtype=torch.float64)
     assert layer.bias is not None
@@ -210,31 +209,13 @@ def test_a_row_parallel_bias_is_added_after_the_sum() -> None:
 @pytest.mark.parametrize(("tp", "heads", "kv_heads"), [(1, 4, 2), (2, 2, 1), (4, 1, 1)])
 def test_local_heads_follow_from_the_binding(tp: int, heads: int, kv_heads: int) -> None:
     for own in shares(config_of("llama"), tp):
-        layer = QKVParallelLinear(QKV, own)
+        layer = QKVParallelLinear(QKV, own, "qkv")
         assert (layer.heads, layer.kv_heads, layer.dim) == (heads, kv_heads, 8)
-        assert MergedColumnParallelLinear(GATE_UP, own).widths == (48 // tp, 48 // tp)
-
-
-def test_the_chosen_experts_share_a_weight_of_one() -> None:
-    weights, experts = route(torch.tensor([[0.0, 3.0, 1.0, 2.0]]), 2)
-    assert experts.tolist() == [[1, 3]]
-    torch.testing.assert_close(weights, torch.softmax(torch.tensor([[3.0, 2.0]]), -1))
+        assert MergedColumnParallelLinear(GATE_UP, own, "gate_up").widths == (48 // tp, 48 // tp)
 
 
 def test_a_layer_without_a_parameter_says_which() -> None:
     from mappings.architectures.gpt2 import POSITIONS
 
     with pytest.raises(LookupError, match=r"LlamaForCausalLM has no parameter transformer\.wpe\.weight"):
-        VocabParallelEmbedding(POSITIONS, TensorParallel(binding_of(config_of("llama"), 1)))
-
-
-def test_an_architecture_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "MODELS", dict(registry.MODELS))
-    assert registry.resolve("MyForCausalLM") is None
-    registry.register("MyForCausalLM", "engine.models.llama:LlamaForCausalLM")
-    llama = registry.resolve("MyForCausalLM")
-    assert llama is registry.resolve("LlamaForCausalLM") and llama is not None
-    registry.register("MyForCausalLM", type("Mine", (llama,), {}))
-    assert registry.resolve("MyForCausalLM") is not llama
-    with pytest.raises(ValueError, match="module:Class"):
-        registry.register("MyForCausalLM", "engine.models.llama")
+        VocabParallelEmbedding(POSITIONS, TensorParallel(binding_of(config_of("llama"), 1)), "wpe")

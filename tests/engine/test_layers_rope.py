@@ -8,7 +8,12 @@ import pytest
 import torch
 import transformers
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from engine.attention.batch import make_pass
+from engine.attention.paged import PagedSdpa
+from engine.attention.sdpa import WHOLE_SEQUENCE
+from engine.cache_tensors import KVCache
 from engine.layers.rope import Rope, amplitude, frequencies, rope_of
 from engine.layers.rotary import Rotary, Rotation
 from mappings.sizes import Config, ConfigError
@@ -95,8 +100,39 @@ def test_a_config_at_fault_says_where(fields: dict[str, Any], field: str) -> Non
     assert caught.value.finding.subject == field
 
 
+def alone_in_transformers(parameters: dict[str, Any], prompt: int, stop: int) -> torch.Tensor:
+    """Cosines of one sequence's tokens, (stop, DIM): its prompt in one pass, then token by token."""
+    config = transformers.LlamaConfig(**FIELDS, rope_parameters=dict(parameters))
+    passes = [torch.arange(prompt), *(torch.tensor([place]) for place in range(prompt, stop))]
+    rows = [LlamaRotaryEmbedding(config)(torch.zeros(1), places[None])[0][0] for places in passes]
+    return torch.cat(rows)
+
+
+@pytest.mark.parametrize("name", ["dynamic", "longrope", "yarn"])
+def test_sequences_of_a_batch_turn_as_each_does_alone_in_transformers(name: str) -> None:
+    """A chunk of a prompt, tokens around the length at which frequencies change, and one before any of it."""
+    parameters = {"rope_theta": 5000.0, **KINDS[name]}
+    spans = [(0, 300, 410), (255, 259, 250), (63, 66, 60), (100, 300, 300), (0, 30, 30), (5, 6, 2)]
+    batch = make_pass([(start, stop, range(500), prompt) for start, stop, prompt in spans], 1)
+    positions = torch.cat([torch.arange(start, stop) for start, stop, _ in spans])
+    attention = PagedSdpa(batch, KVCache([], 500, 1, torch.float32))
+    found = Rotary(read(rope_parameters=parameters))(positions, torch.float32, attention.lengths)
+    expected = [
+        alone_in_transformers(parameters, prompt, max(stop, prompt))[start:stop] for start, stop, prompt in spans
+    ]
+    torch.testing.assert_close(found.cos[:, 0], torch.cat(expected), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", sorted(KINDS.keys() - {"dynamic", "longrope", "longrope-factor"}))
+def test_other_kinds_do_not_ask_for_lengths(name: str) -> None:
+    def never(positions: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("asked")
+
+    Rotary(read(rope_parameters={"rope_theta": 5000.0, **KINDS[name]}))(torch.arange(3), torch.float32, never)
+
+
 def test_a_rotation_keeps_lengths_and_depends_on_distance_only() -> None:
-    rotation = Rotary(read(rope_theta=100.0))(torch.tensor([3, 5, 10, 12]), torch.float64)
+    rotation = Rotary(read(rope_theta=100.0))(torch.tensor([3, 5, 10, 12]), torch.float64, WHOLE_SEQUENCE.lengths)
     x, y = torch.randn(2, 1, 1, DIM, dtype=torch.float64)
     turned_x, turned_y = rotation.turn(x.expand(4, 1, DIM)), rotation.turn(y.expand(4, 1, DIM))
     torch.testing.assert_close(turned_x.norm(dim=-1), x.norm(dim=-1).expand(4, 1), rtol=1e-6, atol=0)
@@ -106,7 +142,8 @@ def test_a_rotation_keeps_lengths_and_depends_on_distance_only() -> None:
 
 def test_dimensions_beyond_the_width_stay() -> None:
     x = torch.randn(2, 3, DIM)
-    rotation = Rotary(read(rope_theta=100.0, partial_rotary_factor=0.25))(torch.tensor([0, 9]), x.dtype)
+    rotary = Rotary(read(rope_theta=100.0, partial_rotary_factor=0.25))
+    rotation = rotary(torch.tensor([0, 9]), x.dtype, WHOLE_SEQUENCE.lengths)
     assert isinstance(rotation, Rotation) and rotation.cos.shape == (2, 1, 4)
     turned = rotation.turn(x)
     assert torch.equal(turned[..., 4:], x[..., 4:])

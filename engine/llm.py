@@ -1,0 +1,146 @@
+"""`LLM`: a model that generates, on one rank in this process or on several in processes of their own.
+
+    from engine import LLM, Sampling
+
+    with LLM("path/of/a/checkpoint", tp=2) as llm:
+        for completion in llm.generate(["The capital of France is"], Sampling(max_tokens=8)):
+            print(completion.text)
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import index
+from pathlib import Path
+from types import TracebackType
+from typing import TypeAlias
+
+from engine import opened
+from engine.engine import Token
+from engine.opened import Opener
+from engine.ranks import Ranks
+from engine.sampling import Sampling
+from engine.serving import Prompt, Settings, make_engine, run
+from engine.text import Tokenizer
+
+Given: TypeAlias = str | Sequence[int]
+"""A prompt: text, where the checkpoint has a tokenizer, or ids."""
+
+
+@dataclass
+class Completion:
+    """What became of one prompt."""
+
+    index: int
+    """Its place among the prompts of the call."""
+    prompt_ids: list[int]
+    token_ids: list[int] = field(default_factory=list)
+    text: str | None = None
+    """None without a tokenizer."""
+    logprobs: list[float] | None = None
+    """Of each token, natural logarithms under the unmodified distribution; None if not asked for."""
+    top_logprobs: list[list[tuple[int, float]]] | None = None
+    """The most likely tokens beside each, most likely first."""
+    finish_reason: str = ""
+    """`stop`: an end-of-sequence id or a stop string; `length`: max_tokens, or all that the model or cache holds."""
+
+
+class LLM:
+    """Loads a checkpoint and generates. Close it, or use it in a `with`."""
+
+    def __init__(self, model: str | Path | Opener, tp: int = 1, settings: Settings | None = None) -> None:
+        """`model` is what `trace-load` takes, or a function that opens a checkpoint in each rank's process.
+
+        Raises LookupError where nothing can open a name, ValueError for a model that cannot generate, MemoryError for a
+        cache without room, RankFailed for what a rank of several raised, and what opening raises.
+        """
+        if tp < 1:
+            raise ValueError(f"tp {tp}: expected at least 1")
+        settings = settings or Settings()
+        opener = model if callable(model) else partial(opened.opener(str(model), tp), str(model), tp)
+        self._ranks = None
+        if tp == 1:
+            found = opener()
+            engine, folder = make_engine(found, settings), found.folder
+            self._run: Callable[[Sequence[Prompt]], Generator[list[Token]]] = partial(run, engine)
+        else:
+            self._ranks = Ranks(opener, tp, settings)
+            self._run, folder = self._ranks.run, self._ranks.folder
+        self.tokenizer, self.why_no_tokenizer = Tokenizer.open(folder)
+
+    def generate(
+        self, prompts: Sequence[Given], sampling: Sampling | Sequence[Sampling] | None = None,
+        told: Callable[[list[Token]], object] | None = None,
+    ) -> list[Completion]:  # fmt: skip
+        """Serve all prompts together; completions in their order. `told` hears of every pass's tokens as they come.
+
+        One `sampling` for all, or one a prompt; greedy, 16 tokens, if none. Raises ValueError for a prompt that cannot
+        be served, before any is begun.
+        """
+        if isinstance(prompts, str) or any(isinstance(prompt, int) for prompt in prompts):
+            raise ValueError("expected a list of prompts, each a text or a list of ids; found a prompt alone")
+        each = _one_each(sampling or Sampling(), len(prompts))
+        requests = [(self.encode(prompt), _seeded(own)) for prompt, own in zip(prompts, each, strict=True)]
+        completions = [_begun(index, ids, own) for index, (ids, own) in enumerate(requests)]
+        with closing(self._run(requests)) as passes:
+            for tokens in passes:
+                for token in tokens:
+                    _add(completions[token.number], token, self.tokenizer is not None)
+                if told is not None:
+                    told(tokens)
+        return completions
+
+    def encode(self, prompt: Given) -> list[int]:
+        """The ids of a prompt. Raises ValueError for text without a tokenizer, TypeError for no whole numbers."""
+        if not isinstance(prompt, str):
+            return [index(token) for token in prompt]
+        if self.tokenizer is None:
+            raise ValueError(f"a prompt of text needs a tokenizer, give ids instead: {self.why_no_tokenizer}")
+        return self.tokenizer.encode(prompt)
+
+    def close(self) -> None:
+        """End the ranks' processes."""
+        if self._ranks is not None:
+            self._ranks.close()
+
+    def __enter__(self) -> LLM:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _one_each(sampling: Sampling | Sequence[Sampling], count: int) -> list[Sampling]:
+    each = [sampling] * count if isinstance(sampling, Sampling) else list(sampling)
+    if len(each) != count:
+        raise ValueError(f"{len(each)} samplings for {count} prompts: expected one for all, or one each")
+    return each
+
+
+def _seeded(sampling: Sampling) -> Sampling:
+    """Drawn here, so that all ranks draw alike."""
+    return sampling if sampling.seed is not None else replace(sampling, seed=random.getrandbits(63))
+
+
+def _begun(index: int, ids: list[int], sampling: Sampling) -> Completion:
+    if sampling.logprobs is None:
+        return Completion(index, ids)
+    return Completion(index, ids, logprobs=[], top_logprobs=[])
+
+
+def _add(completion: Completion, token: Token, texts: bool) -> None:
+    completion.token_ids.append(token.choice.token)
+    if texts:
+        completion.text = (completion.text or "") + token.text
+    if completion.logprobs is not None and completion.top_logprobs is not None:
+        assert token.choice.logprob is not None
+        completion.logprobs.append(token.choice.logprob)
+        completion.top_logprobs.append(token.choice.top or [])
+    if token.finish:
+        completion.finish_reason = token.finish

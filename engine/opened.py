@@ -1,0 +1,36 @@
+"""What the engine is given of a checkpoint: somebody else opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import NamedTuple, TypeAlias, cast
+
+from engine.loader import WeightSource
+from mappings.plan import LoadPlan
+
+
+class Opened(NamedTuple):
+    """A checkpoint, planned for a number of ranks and ready to be read."""
+
+    plan: LoadPlan
+    source: WeightSource
+    folder: Path
+    """Where a tokenizer and generation_config.json may lie."""
+
+
+Opener: TypeAlias = Callable[[], Opened]
+"""Called by every rank in its own process, so it must be importable, or a partial of something that is."""
+GROUP = "trace_load.openers"
+"""The entry points that open a checkpoint by its name: `open(model, tp) -> Opened`."""
+
+
+def opener(model: str, tp: int) -> Callable[[str, int], Opened]:
+    """The function that opens checkpoints by name, which reads formats that the engine knows nothing of.
+
+    Raises LookupError where none is installed.
+    """
+    for point in entry_points(group=GROUP):
+        return cast("Callable[[str, int], Opened]", point.load())
+    raise LookupError(f"nothing is installed that opens a checkpoint (entry points of {GROUP})")

@@ -1,0 +1,95 @@
+"""The ranks of an `LLM`, one process each: told of prompts, they answer with tokens until they are closed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Generator, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from engine.engine import Token
+from engine.failed import RankFailed
+from engine.launch import launch
+from engine.opened import Opener
+from engine.serving import Prompt, Settings, serve
+
+
+class Ranks:
+    """Processes that hold a model together. Raises RankFailed from every call once one of them has failed."""
+
+    def __init__(self, opener: Opener, tp: int, settings: Settings) -> None:
+        pairs = [multiprocessing.Pipe() for _ in range(tp)]
+        self._wires = [ours for ours, _ in pairs]
+        theirs = [end for _, end in pairs]
+        self._failure: BaseException | None = None
+        self._owing = False
+        """Whether the answer to a call has not all been heard."""
+        self._closed = False
+        self._thread = threading.Thread(target=self._watch, args=(opener, tp, settings, theirs), daemon=True)
+        self._thread.start()
+        try:
+            self.folder: Path = [self._receive(wire) for wire in self._wires][0]  # noqa: RUF015 - all must be ready
+        except BaseException:
+            self.close()
+            raise
+
+    def _watch(self, opener: Opener, tp: int, settings: Settings, theirs: Sequence[Connection]) -> None:
+        """Run the ranks; their ends of the wires are closed here as soon as they have them, so that a death is seen."""
+        try:
+            launch(tp, serve, opener, settings, device=settings.device, watch=self._look, wires=theirs)
+        except BaseException as error:  # told to whoever waits for an answer
+            self._failure = error
+        finally:
+            for wire in theirs:
+                wire.close()
+
+    def _look(self) -> None:
+        """Nobody hears the rest of an answer once this is closed, and a rank that tells it would wait for ever."""
+        if self._closed and self._owing:
+            raise RankFailed(0, "it was closed while it generated")
+
+    def run(self, prompts: Sequence[Prompt]) -> Generator[list[Token]]:
+        """As `serving.run`, on all ranks. None can be told to stop: what was not heard of the last call comes first."""
+        while self._owing:
+            self._owing = isinstance(self._receive(self._wires[0]), list)
+        for wire in self._wires:
+            self._send(wire, prompts)
+        self._owing = True
+        while isinstance(answer := self._receive(self._wires[0]), list):
+            yield answer
+        self._owing = False
+        if answer is not None:
+            raise answer
+
+    def _send(self, wire: Connection, message: object) -> None:
+        try:
+            wire.send(message)
+        except OSError as error:
+            raise self._cause() from error
+
+    def _receive(self, wire: Connection) -> Any:
+        while not wire.poll(0.1):
+            if not self._thread.is_alive():
+                raise self._cause()
+        try:
+            return wire.recv()
+        except (EOFError, OSError) as error:
+            raise self._cause() from error
+
+    def _cause(self) -> BaseException:
+        self._thread.join()
+        return self._failure or RankFailed(0, "it ended before it was told to")
+
+    def close(self) -> None:
+        """Have the ranks end, in the midst of a call if nobody listens to it, and wait for it."""
+        self._closed = True
+        for wire in self._wires:
+            try:
+                wire.send(None)
+            except OSError:  # it is gone already
+                continue
+        self._thread.join()
+        for wire in self._wires:
+            wire.close()
