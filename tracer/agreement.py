@@ -26,7 +26,8 @@ def terms(prepared: Prepared) -> Terms:
     run, request = prepared.run, prepared.request
     options = {
         "--tp": str(run.tp), "--load-format": run.load_format, "--plan": "given" if request.plan_only else "not given",
-        "the data type of parameters": str(run.dtype), "the rows": _text(run.mapping),
+        "--verify": "given" if request.verifies else "not given", "the data type of parameters": str(run.dtype),
+        "the rows": _text(run.mapping),
         "the architecture": f"{run.architecture} {run.dialect or ''}".strip(),
     }  # fmt: skip
     commit = prepared.checkpoint.files.commit if prepared.checkpoint else None

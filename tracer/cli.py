@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tracer import torchrun
-from tracer.commands import audit, load, mappings
+from tracer.commands import audit, generate, load, mappings
 from tracer.commands.output import printable
 from tracer.errors import InputError, TraceLoadError, UsageError
 from tracer.interrupts import Terminated, exit_status, terminable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tracer.execute import Crew
 
 DESCRIPTION = "Forensics for LLM checkpoints: where every tensor goes, proved and observed."
-COMMANDS = {"load": load, "audit": audit, "mappings": mappings}
+COMMANDS = {"load": load, "audit": audit, "mappings": mappings, "generate": generate}
 
 
 class Parser(argparse.ArgumentParser):

@@ -108,6 +108,7 @@ def checks(result: Result) -> Iterator[Check]:
         yield Check("audit", "not-checked", result.where)
     else:
         yield Check("audit", "failed" if result.audit.findings else "ok", f"{result.audit.moves} moves")
+    yield from (Check(check.name, check.state, check.told) for check in result.verified)
     left = [*result.prepared.unchecked, *(result.audit.unchecked if result.audit else [])]
     yield from (Check(item.name, "not-checked", item.reason) for item in left)
 
@@ -118,7 +119,8 @@ def all_findings(result: Result) -> list[Finding]:
     damage = result.damage.finding() if result.damage else None
     found += [damage] if damage else []
     found += [_load_failed(result.failure, result.failed_rank)] if result.failure else []
-    return found + (result.audit.findings if result.audit else [])
+    found += result.audit.findings if result.audit else []
+    return found + [finding for check in result.verified for finding in check.findings]
 
 
 def _load_failed(failure: str, rank: int | None) -> Finding:

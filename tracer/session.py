@@ -20,10 +20,12 @@ from tracer.errors import InputError, Refused, UsageError
 from tracer.events import End
 from tracer.globs import matching
 from tracer.prepare import Prepared, Request, prepare
+from tracer.prepare.reference import check_reference
 from tracer.recording import EVERYTHING, Told, add_params, add_planned, all_findings, checks, tensor_records
 from tracer.resources import peak_rss
 from tracer.store import Store
 from tracer.validate import LARGEST_TP
+from tracer.verified import Verified, unverified
 
 if TYPE_CHECKING:
     from tracer.audit import Audit
@@ -48,6 +50,8 @@ class Result:
     failed_rank: int | None = None
     damage: InputError | None = None
     """What ended the load, where it was its input."""
+    verified: tuple[Verified, ...] = ()
+    """What computing with it has shown, where that was asked for."""
 
     @property
     def findings(self) -> list[Finding]:
@@ -121,6 +125,8 @@ def _check(request: Request) -> None:
         raise UsageError(f"--tp {request.tp}: expected at least 1 and at most {LARGEST_TP}")
     if request.device not in (None, "cpu", "cuda"):
         raise UsageError(f"--device {request.device}: expected cpu or cuda")
+    if request.reference is not None:
+        check_reference(request.reference)
     if request.rank is not None and not 0 <= request.rank < request.tp:
         raise UsageError(f"--rank {request.rank}: expected 0 to {request.tp - 1} with --tp {request.tp}")
 
@@ -161,7 +167,8 @@ def _trace(
     if all(proof.holds for proof in proofs if proof.name in ("axes", "ranks")):
         add_params(prepared, store)
         add_planned(prepared, store, told)
-    return Result(prepared, proofs, store, None, hindrance)
+    verified = unverified(prepared.request.verifies, prepared.request.reference, hindrance)
+    return Result(prepared, proofs, store, None, hindrance, verified=verified)
 
 
 def _hindrance(prepared: Prepared, proofs: list[Proof]) -> str | None:
@@ -194,7 +201,8 @@ def _observe(
         done = execute.in_processes(prepared, store, device, loader, crew)
     checked = audit(store, prepared.plan)
     return Result(
-        prepared, proofs, store, checked, done.where, done.why_not, done.failure, done.failed_rank, done.damage
+        prepared, proofs, store, checked, done.where, done.why_not, done.failure, done.failed_rank, done.damage,
+        done.verified,
     )  # fmt: skip
 
 

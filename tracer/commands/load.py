@@ -62,6 +62,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--hf-overrides", metavar="JSON", help="an object laid over config.json")
     add("--dtype", metavar="TYPE", help="data type of the parameters (default: as config.json says)")
     add("--device", metavar="DEVICE", help="cpu or cuda (default: cuda where there are enough GPUs)")
+    add("--verify", action="store_true", help="after the load, compute with it: a fixed prompt of 32 ids goes through"
+        " the model on every rank, logits must be finite and equal")  # fmt: skip
+    add("--reference", metavar="transformers[=DIR]", help="--verify, and the same ids through the model that"
+        " transformers has of these files, or of those in DIR: logits are compared, and the first layer that departs is"
+        " named")  # fmt: skip
     output_options(parser)
 
 
@@ -70,6 +75,7 @@ def request(args: argparse.Namespace) -> session.Request:
     return session.Request(
         args.model, args.tp, args.load_format, args.rank, args.plan, args.fixture or DEFAULT, args.mapping,
         args.hf_config_path, args.hf_overrides, args.dtype, args.device, args.revision,
+        args.verify, args.reference,
     )  # fmt: skip
 
 
@@ -127,14 +133,13 @@ def _refused(args: argparse.Namespace, printer: Printer, refused: session.Refuse
 def paths(result: session.Result, args: argparse.Namespace) -> Iterator[str]:
     """Only what --tensor and --param ask for, and errors."""
     found = [f for f in result.findings if f.severity == "error"]
-    if not result.store.count("param"):
-        yield from verdict.findings(found)
-        return
-    detail = Detail(result)
-    if args.tensor:
-        yield from detail.of_tensors(args.tensor)
-    if args.param:
-        yield from detail.of_params(args.param)
+    if result.store.count("param"):
+        detail = Detail(result)
+        if args.tensor:
+            yield from detail.of_tensors(args.tensor)
+        if args.param:
+            yield from detail.of_params(args.param)
+    yield from verdict.verified(result)
     yield from verdict.findings(found)
 
 
@@ -150,6 +155,7 @@ def report(result: session.Result, args: argparse.Namespace) -> Iterator[str]:
         yield ""
     yield verdict.proofs(result)
     yield verdict.audit_line(result)
+    yield from verdict.verified(result)
     if result.prepared.weighed:
         yield f"weighed: {result.prepared.weighed}"
     yield from verdict.unchecked(result.prepared.unchecked)

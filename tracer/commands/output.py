@@ -11,7 +11,7 @@ from tracer.errors import UsageError
 
 LONGEST_LINE = 4_000
 """Far beyond what is said of any real model."""
-COLOURS = {"ERROR": "31;1", "warning": "33", "info": "2", "audit ok": "32"}
+COLOURS = {"ERROR": "31;1", "warning": "33", "info": "2", "audit ok": "32", "verify ok": "32", "reference ok": "32"}
 
 
 def output_options(parser: argparse.ArgumentParser) -> None:

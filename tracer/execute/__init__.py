@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracer.execute.device import pick_device, refuse_unloadable, torch_missing
+from tracer.execute.generated import generated
 from tracer.execute.meta import on_meta
 from tracer.execute.outcome import Executed
 from tracer.execute.processes import in_processes
@@ -17,8 +18,25 @@ from tracer.execute.several import abandon, dismiss, follow, join, refuse
 
 if TYPE_CHECKING:
     from engine.crew.meeting import Crew
+    from engine.engine import Token
+    from engine.llm import LLM, Completion
 
 __all__ = [
-    "Crew", "Executed", "LoaderFactory", "abandon", "dismiss", "follow", "in_processes", "join", "on_meta",
-    "pick_device", "refuse", "refuse_unloadable", "torch_missing",
+    "LLM",
+    "Completion",
+    "Crew",
+    "Executed",
+    "LoaderFactory",
+    "Token",
+    "abandon",
+    "dismiss",
+    "follow",
+    "generated",
+    "in_processes",
+    "join",
+    "on_meta",
+    "pick_device",
+    "refuse",
+    "refuse_unloadable",
+    "torch_missing",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from tracer.execute.outcome import Executed
 from tracer.execute.rank import LoaderFactory, load_rank
 from tracer.observe import observer_of
 from tracer.recorder import Note, ViewRecorder
+from tracer.verified import unverified
 
 if TYPE_CHECKING:
     from tracer.observe import Observer
@@ -34,6 +35,9 @@ def on_meta(prepared: Prepared, store: Store, ranks: Sequence[int], loader: Load
                 observer.add(notes)
                 notes.clear()
 
-        why_not = load_rank(prepared, rank, MetaWeights(prepared.plan.tensors), ViewRecorder(emit), "meta", loader)
+        source = MetaWeights(prepared.plan.tensors)
+        why_not = load_rank(prepared, rank, source, ViewRecorder(emit), "meta", loader).why_not
         observer.add(notes)
-    return Executed("the meta device, all ranks in one process", why_not)
+    request = prepared.request
+    verified = unverified(request.verifies, request.reference, "on the meta device there are no values")
+    return Executed("the meta device, all ranks in one process", why_not, verified=verified)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tracer.errors import InputError
+from tracer.verified import Verified
 
 
 class RankResult(NamedTuple):
@@ -12,6 +13,8 @@ class RankResult(NamedTuple):
 
     why_not: str
     peak_rss: int
+    passed: dict[str, Any] | None = None
+    """Its forward pass (`verify.passed`), where one was asked for and this rank is not alone of several."""
 
 
 class Executed(NamedTuple):
@@ -28,3 +31,5 @@ class Executed(NamedTuple):
     damage: InputError | None = None
     """What a failure says of the input: a file that changed while it was read, or that a rank could not read."""
     peak_rss: int = 0
+    verified: tuple[Verified, ...] = ()
+    """What computing with it has shown, where that was asked for."""

@@ -13,6 +13,8 @@ from tracer.execute import rank as rank_module
 from tracer.execute.outcome import Executed, RankResult
 from tracer.execute.rank import Job, LoaderFactory
 from tracer.execute.several import lead
+from tracer.execute.verify.sound import sound_of
+from tracer.execute.verify.verdicts import is_verification, verdicts
 from tracer.observe import observer_of
 from tracer.recorder import Note, read_spool
 from tracer.sending import read_sent
@@ -31,8 +33,9 @@ def in_processes(
 ) -> Executed:  # fmt: skip
     """All ranks on this machine; with a crew only rank 0 is here, and the others are where torchrun started them.
 
-    Raises InputError for notes from another machine that are none.
+    Raises InputError for notes from another machine that are none, and for a reference that cannot be read.
     """
+    sound = sound_of(prepared)
     stamps = located(prepared.folder, prepared.checkpoint.stamps if prepared.checkpoint else {})
     with TemporaryDirectory(prefix="trace-load-") as folder:
         ranks = prepared.request.ranks
@@ -44,8 +47,11 @@ def in_processes(
                 observer = observer_of(prepared, store, rank)
                 for notes in _notes(job, rank):
                     observer.add(notes)
-    damage = changed(stamps) or _refusal(failed)
-    return _executed(len(ranks), device, results, failed, damage)
+        damage = changed(stamps) or _refusal(failed)
+        verified = verdicts(prepared, sound, results, damage or failed, job.states)
+    if is_verification(failed):
+        failed = None
+    return _executed(len(ranks), device, results, failed, damage)._replace(verified=verified)
 
 
 def _run(

@@ -14,7 +14,9 @@ from tracer.recorder import Spool, ViewRecorder
 from tracer.unchanged import differing, located, mapping_of
 
 if TYPE_CHECKING:
+    from engine.build import Built
     from engine.loader import Loader, WeightSource
+    from engine.parallel import Group
     from engine.recorder import Recorder
     from tracer.prepare import Prepared, Request
 
@@ -43,6 +45,11 @@ class Job(NamedTuple):
         """Where the notes of a rank of another machine are collected."""
         return self.spools / f"rank{rank}.jsonl"
 
+    @property
+    def states(self) -> Path:
+        """Where rank 0, which is on this machine, keeps what its modules made of the prompt."""
+        return self.spools / "states"
+
 
 def rank_process(group: Any, job: Job) -> RankResult:
     """Load one rank, noting what its copies do. Raises InputError where it does not find what was agreed."""
@@ -56,8 +63,17 @@ def rank_process(group: Any, job: Job) -> RankResult:
             spool(["file", path, *stamp])
         spool.flush()
         source = MappedWeights(prepared.folder, prepared.infos, mapping_of(stamps))
-        why_not = load_rank(prepared, rank, source, ViewRecorder(spool, spool.flush), group.device, job.loader)
-    return RankResult(why_not, peak_rss())
+        built = load_rank(prepared, rank, source, ViewRecorder(spool, spool.flush), group.device, job.loader, group)
+    return RankResult(built.why_not, peak_rss(), _verify(group, job, prepared, built))
+
+
+def _verify(group: Any, job: Job, prepared: Prepared, built: Built) -> dict[str, Any] | None:
+    """The forward pass, where one is asked for and all ranks are here; after the load and all its notes."""
+    if not job.request.verifies or len(job.ranks) < job.request.tp:
+        return None
+    from tracer.execute.verify.passing import verify_rank
+
+    return verify_rank(group, prepared.plan, built, job.states if job.request.reference else None)
 
 
 def _prepare(job: Job) -> tuple[Prepared, dict[str, Stamp]]:
@@ -79,12 +95,13 @@ def _prepare(job: Job) -> tuple[Prepared, dict[str, Stamp]]:
 
 def load_rank(
     prepared: Prepared, rank: int, source: WeightSource, recorder: Recorder, device: str,
-    loader: LoaderFactory | None = None,
-) -> str:  # fmt: skip
-    """Build and fill one rank. Says why it cannot generate, if so."""
+    loader: LoaderFactory | None = None, group: Group | None = None,
+) -> Built:  # fmt: skip
+    """Build and fill one rank, which talks to the others through `group` when it computes."""
     from engine.build import build
     from engine.loader import Loader
+    from engine.parallel import ALONE
 
-    built = build(prepared.plan, rank, device)
+    built = build(prepared.plan, rank, device, group or ALONE)
     (loader or Loader)(prepared.plan, rank, source, recorder).load(built.params)
-    return built.why_not
+    return built

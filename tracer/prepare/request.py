@@ -30,6 +30,15 @@ class Request:
     device: str | None = None
     revision: str | None = None
     """Branch, tag or commit of a repository on the Hub."""
+    verify: bool = False
+    """Whether what was loaded is to be computed with."""
+    reference: str | None = None
+    """`transformers`, or `transformers=DIR`: what that is to be compared with."""
+
+    @property
+    def verifies(self) -> bool:
+        """Whether it is to be computed with: who wants it compared wants that too."""
+        return self.verify or self.reference is not None
 
     @property
     def bytes_wanted(self) -> bool:

@@ -91,6 +91,12 @@ def audit_line(result: Result) -> str:
     return f"{audit_summary(result.audit)}; ran on {result.where}"
 
 
+def verified(result: Result) -> Iterator[str]:
+    """One line for each check that computes with what was loaded; none where none was asked for."""
+    for check in result.verified:
+        yield check.line()
+
+
 def audit_summary(audit: Audit) -> str:
     """The counts behind an audit's verdict."""
     if audit.findings:

@@ -1,0 +1,105 @@
+"""Verification without a command: in this process for one rank, and on several checkpoints in one launch of several.
+
+Importable, so that ranks can run it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.loader import Loader
+from engine.parallel import Alone
+from engine.recorder import NullRecorder
+from engine.sources import MappedWeights
+from tracer.checkpoint.weights import map_file
+from tracer.execute.outcome import RankResult
+from tracer.execute.rank import load_rank
+from tracer.execute.verify.passing import verify_rank
+from tracer.execute.verify.verdicts import verdicts
+from tracer.prepare import Request, prepare
+from tracer.verified import Verified
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Case(NamedTuple):
+    """One load that is verified."""
+
+    folder: Path
+    loader: Callable[..., Loader] = Loader
+    options: Mapping[str, Any] = {}
+    """Of the request."""
+
+
+class Solo(Alone):
+    """A group of one, as the launcher would hand it to a rank."""
+
+    rank = 0
+    device = "cpu"
+
+
+def altered(folder: Path, to: Path, change: Callable[[Tensors], object]) -> Path:
+    """The same checkpoint with other tensors."""
+    to.mkdir(parents=True)
+    shutil.copy(folder / "config.json", to)
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, to / "model.safetensors")
+    return to
+
+
+def one_pass(case: Case, states: Path, group: Any = None) -> RankResult:
+    """Load this rank's share and compute with it."""
+    group = group or Solo()
+    prepared = prepare(Request(str(case.folder), group.size, **case.options))
+    source = MappedWeights(prepared.folder, prepared.infos, map_file)
+    built = load_rank(prepared, group.rank, source, NullRecorder(), group.device, case.loader, group)
+    return RankResult(built.why_not, 0, verify_rank(group, prepared.plan, built, states))
+
+
+def passes(group: Any, cases: Mapping[str, Case], states: Path) -> dict[str, RankResult]:
+    """For `launch`: this rank's result of every case; rank 0 writes its states under the case's name."""
+    torch.set_num_threads(1)
+    return {name: one_pass(case, states / name, group) for name, case in cases.items()}
+
+
+def judged(
+    case: Case, results: Sequence[RankResult], states: Path, sound: Path | None = None
+) -> tuple[Verified, ...]:  # fmt: skip
+    """The verdicts of the command; the reference is made of `sound`, or of the case's own files."""
+    options = {**case.options, "verify": True}
+    prepared = prepare(Request(str(case.folder), len(results), reference="transformers", **options))
+    return verdicts(prepared, prepare(Request(str(sound))) if sound else prepared, results, None, states)
+
+
+def by_case(ranks: Sequence[Mapping[str, RankResult]]) -> dict[str, list[RankResult]]:
+    """What `launch` gives, turned round."""
+    return {name: [results[name] for results in ranks] for name in ranks[0]}
+
+
+class DoublesOnRankOne(Loader):
+    """Rank 1 has one parameter twice as large as it should be. A partial of it, with the name, is a loader."""
+
+    def __init__(self, name: str, *rest: Any) -> None:
+        super().__init__(*rest)
+        self.name = name
+
+    def load(self, params: Mapping[str, torch.Tensor]) -> None:
+        super().load(params)
+        if self.rank == 1:
+            params[self.name].data.mul_(2)
+
+
+class LosesAParameter(Loader):
+    """What rank 1 has loaded cannot be multiplied with."""
+
+    def load(self, params: Mapping[str, torch.Tensor]) -> None:
+        super().load(params)
+        if self.rank == 1:
+            params["model.layers.1.mlp.down_proj.weight"].data = torch.zeros(3, 5)

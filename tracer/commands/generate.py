@@ -1,0 +1,147 @@
+"""`tracer generate`: run the engine on what was loaded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tracer import generation
+from tracer.collection import uncollected
+from tracer.commands.output import Printer, output_options, refuse_empty
+from tracer.commands.prompts import prompts_of
+from tracer.commands.streaming import Stream
+from tracer.errors import UsageError
+from tracer.events import to_json
+from tracer.outputs import check_output
+from tracer.prepare import Request
+from tracer.report import jsonl, verdict
+
+if TYPE_CHECKING:
+    from tracer.execute import Completion
+
+Parsed: TypeAlias = tuple[argparse.Namespace, list[str]]
+
+DESCRIPTION = """Generate from a checkpoint with the engine that trace-load instruments.
+
+All prompts are served together: continuous batching, a paged cache, long prompts in chunks. Text needs tokenizer.json
+in the folder; without it prompts are ids, and so is what comes out."""
+EPILOG = """With several prompts each completion is printed when it and all before it are complete. --json writes one
+record of kind "completion" a prompt. Exit status: 0 done, 1 the checkpoint or a rank has an error, 2 bad usage or
+input."""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """The options of `tracer generate`."""
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a checkpoint folder, or one file of weights")
+    add("prompts", nargs="*", metavar="PROMPT", help="text to continue")
+    add("--prompt-ids", action="append", metavar="IDS", help="a prompt of token ids: 1,2,3; may be repeated")
+    add("--prompts", dest="prompts_file", type=Path, metavar="FILE",
+        help="a prompt a line: text, a JSON string, or a JSON list of ids")  # fmt: skip
+    add("--tp", type=int, default=1, metavar="N", help="tensor-parallel size (default 1)")
+    _sampling_options(parser)
+    _engine_options(parser)
+    output_options(parser)
+    parser.parse_known_args = _gathering(parser.parse_known_args)  # type: ignore[method-assign, assignment]
+
+
+def _gathering(parse: Callable[..., Parsed]) -> Callable[..., Parsed]:
+    """Prompts may stand after options: argparse before Python 3.12 takes those only that follow MODEL at once."""
+
+    def parsed(*given: Any) -> Parsed:
+        found, rest = parse(*given)
+        place = rest.index("--") if "--" in rest else len(rest)
+        if any(word.startswith("-") for word in rest[:place]):
+            return found, rest
+        found.prompts = [*found.prompts, *rest[:place], *rest[place + 1 :]]
+        return found, []
+
+    return parsed
+
+
+def _sampling_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--max-tokens", type=int, default=16, metavar="N", help="most tokens to generate (default 16)")
+    add("--temperature", type=float, default=0.0, metavar="T", help="0, the default, takes the most likely token")
+    add("--top-k", type=int, default=0, metavar="K", help="draw from the K most likely (default 0: all)")
+    add("--top-p", type=float, default=1.0, metavar="P",
+        help="draw from the fewest that together have probability P (default 1)")  # fmt: skip
+    add("--min-p", type=float, default=0.0, metavar="P",
+        help="draw from those that have P times the probability of the most likely (default 0)")  # fmt: skip
+    add("--seed", type=int, metavar="S", help="the same seed draws the same tokens (default: another each time)")
+    add("--stop", action="append", metavar="TEXT", help="end before this text; may be repeated")
+    add("--ignore-eos", action="store_true", help="go on after an end-of-sequence token")
+    add("--logprobs", type=int, metavar="N",
+        help="give each token's log-probability, and the N most likely beside it (in --json)")  # fmt: skip
+
+
+def _engine_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--load-format", choices=["auto", "safetensors", "pt", "gguf"], default="auto",
+        help="files of this format only, where a folder has several")  # fmt: skip
+    add("--dtype", metavar="TYPE", help="data type of the parameters (default: as config.json says)")
+    add("--device", choices=["cpu", "cuda"], help="default: cuda where there are enough GPUs")
+    add("--cache-gib", type=float, metavar="G", help="memory of each rank's cache (default: half of what is free)")
+    add("--pass-tokens", type=int, default=2048, metavar="N", help="most tokens in a pass (default 2048)")
+    add("--max-sequences", type=int, default=64, metavar="N", help="most sequences in a pass (default 64)")
+    add("--mapping", metavar="FILE", help="extra mapping rows (TOML; see `tracer mappings --help`)")
+    add("--hf-config-path", metavar="DIR", help="take config.json from here")
+    add("--hf-overrides", metavar="JSON", help="an object laid over config.json")
+
+
+@uncollected()
+def run(args: argparse.Namespace) -> int:
+    """Generate, print, and return the exit status."""
+    refuse_empty(args, "model")
+    printer = Printer(args)
+    prompts = prompts_of(args)
+    if args.json and args.json != "-":
+        check_output("--json", Path(args.json), [args.model, args.mapping, args.hf_config_path])
+    request = Request(
+        args.model, args.tp, args.load_format, mapping=args.mapping, config_path=args.hf_config_path,
+        overrides=args.hf_overrides, dtype=args.dtype, device=args.device,
+    )  # fmt: skip
+    stream = Stream(len(prompts), not printer.silent, args.quiet)
+    try:
+        completions = generation.generate(request, prompts, _wishes(args), stream)
+        stream.close()
+    except generation.Unsound as unsound:
+        if args.json:
+            jsonl.write(map(to_json, unsound.findings), args.json)
+        printer.lines(verdict.findings(unsound.findings))
+        return 1
+    if args.json:
+        jsonl.write(_records(completions), args.json)
+    return 0
+
+
+def _wishes(args: argparse.Namespace) -> generation.Wishes:
+    if args.cache_gib is not None and not 0 < args.cache_gib < 1 << 20:
+        raise UsageError(f"--cache-gib {args.cache_gib:g}: expected more than 0")
+    for option in ("pass_tokens", "max_sequences"):
+        if getattr(args, option) < 1:
+            raise UsageError(f"--{option.replace('_', '-')} {getattr(args, option)}: expected at least 1")
+    return generation.Wishes(
+        {
+            "temperature": args.temperature, "top_k": args.top_k, "top_p": args.top_p, "min_p": args.min_p,
+            "seed": args.seed, "stop": tuple(args.stop or ()), "max_tokens": args.max_tokens,
+            "ignore_eos": args.ignore_eos, "logprobs": args.logprobs,
+        },
+        {
+            "cache_bytes": None if args.cache_gib is None else int(args.cache_gib * (1 << 30)),
+            "pass_tokens": args.pass_tokens, "sequences": args.max_sequences,
+        },
+    )  # fmt: skip
+
+
+def _records(completions: list[Completion]) -> Iterator[str]:
+    for found in completions:
+        record = {
+            "kind": "completion", "index": found.index, "prompt_ids": found.prompt_ids, "token_ids": found.token_ids,
+            "text": found.text, "logprobs": found.logprobs, "top_logprobs": found.top_logprobs,
+            "finish_reason": found.finish_reason,
+        }  # fmt: skip
+        yield json.dumps(record, ensure_ascii=False)

@@ -1,0 +1,72 @@
+"""Completions on their way to the terminal: text as it comes, and how fast it comes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracer.execute import LLM, Token
+
+EVERY = 0.5
+"""Seconds between two progress lines."""
+
+
+class Stream:
+    """Hears of each pass's tokens. A lone prompt's text is printed as it comes, others' in the order of prompts."""
+
+    def __init__(self, prompts: int, shown: bool, quiet: bool) -> None:
+        self._shown = shown
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet and (prompts > 1 or not sys.stdout.isatty())
+        self._texts = [""] * prompts
+        self._ended = [False] * prompts
+        self._printed = 0
+        """Prompts whose completions are out."""
+        self._count = 0
+        self._began = self._next = time.monotonic()
+
+    def __call__(self, llm: LLM, tokens: list[Token]) -> None:
+        if self._count == 0:
+            self._began = time.monotonic()  # loading is over
+        for token in tokens:
+            text = token.text if llm.tokenizer is not None else f"{token.choice.token} "
+            self._texts[token.number] += safe(text)
+            self._ended[token.number] = bool(token.finish)
+        self._count += len(tokens)
+        if self._shown:
+            self._show()
+        if self._live and time.monotonic() > self._next:
+            self._next = time.monotonic() + EVERY
+            running = self._ended.count(False)
+            print(f"\r{self._speed()}, {running} running\033[K", end="", file=sys.stderr, flush=True)
+
+    def _show(self) -> None:
+        if len(self._texts) == 1:
+            print(self._texts[0], end="\n" if self._ended[0] else "", flush=True)
+            self._texts[0] = ""
+            return
+        while self._printed < len(self._texts) and self._ended[self._printed]:
+            if self._live:
+                print("\r\033[K", end="", file=sys.stderr, flush=True)
+            print(f"[{self._printed}] {self._texts[self._printed]}", flush=True)
+            self._printed += 1
+
+    def _speed(self) -> str:
+        seconds = time.monotonic() - self._began
+        # The first pass is over when it is heard of: what it brought took no time that was seen.
+        rate = f", {self._count / seconds:.1f} tokens/s" if seconds > 0.05 else ""
+        return f"{self._count} tokens{rate}"
+
+    def close(self) -> None:
+        """Say how much there was."""
+        if self._live:
+            print("\r\033[K", end="", file=sys.stderr)
+        if not self._quiet:
+            print(f"tracer: {self._speed()}", file=sys.stderr, flush=True)
+
+
+def safe(text: str) -> str:
+    """What a model writes may hold anything: control characters but line breaks and tabs are spelled out."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

@@ -1,0 +1,60 @@
+"""A checkpoint, proved sound, and the engine that generates from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mappings.findings import Finding, in_order
+from mappings.proof import findings, prove
+from tracer import execute
+from tracer.errors import Refused, UsageError
+from tracer.prepare import Prepared, Request, prepare
+from tracer.validate import LARGEST_TP
+
+if TYPE_CHECKING:
+    from tracer.execute import Completion
+
+
+class Unsound(Exception):
+    """The checkpoint has errors, and what it would say is not worth reading."""
+
+    def __init__(self, found: Sequence[Finding]) -> None:
+        super().__init__(found[0].message)
+        self.findings = in_order(found)
+
+
+class Wishes(NamedTuple):
+    """Plain values for the engine's `Sampling` and `Settings`, by field; what is absent is theirs to decide."""
+
+    sampling: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def generate(
+    request: Request, prompts: Sequence[str | list[int]], wishes: Wishes, told: Callable[[Any, Any], object]
+) -> list[Completion]:  # fmt: skip
+    """Prove the plan, load, and serve all prompts; `told(llm, tokens)` hears of each pass.
+
+    Raises Unsound for a checkpoint with errors, UsageError, InputError.
+    """
+    if not 1 <= request.tp <= LARGEST_TP:
+        raise UsageError(f"--tp {request.tp}: expected at least 1 and at most {LARGEST_TP}")
+    prepared = _sound(request)
+    if execute.torch_missing():
+        raise UsageError("torch is not installed (pip install 'trace-load[engine]'): nothing can be computed")
+    return execute.generated(prepared, prompts, wishes.sampling, wishes.settings, told)
+
+
+def _sound(request: Request) -> Prepared:
+    """Plan and proofs. Raises Unsound."""
+    try:
+        prepared = prepare(request)
+    except Refused as refused:
+        raise Unsound([refused.finding, *refused.others]) from refused
+    here = prepared.checkpoint is not None and prepared.checkpoint.state == "complete"
+    spans = prepared.checkpoint.spans if here and prepared.checkpoint else None
+    found = [*prepared.findings, *findings(prove(prepared.plan, spans, here, here))]
+    if any(finding.severity == "error" for finding in found):
+        raise Unsound(found)
+    return prepared
