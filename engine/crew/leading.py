@@ -146,6 +146,7 @@ class Leader:
                 self._take(rank, done)
             elif gone:
                 self._fail(rank, "gone without a word: it was killed, or its machine is gone")
+                self._deadline = self._deadline or time.monotonic()  # nobody's failure came before that
 
     def _take(self, rank: int, done: Message) -> None:
         self.done[rank] = done

@@ -17,7 +17,7 @@ from typing import Any
 
 PROBE = 1
 """Seconds between two probes of a quiet connection."""
-PROBES = 4
+PROBES = 3
 """Unanswered ones after which the other machine is taken to be gone; sent data may stay unread for as many seconds."""
 CHUNK = 1 << 20
 """Bytes of notes in one frame."""
