@@ -17,15 +17,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer as Library
-from tokenizers import models, pre_tokenizers
 
 from engine import LLM, Completion, Sampling, Settings
 from engine.attention.sdpa import WHOLE_SEQUENCE
 from engine.failed import RankFailed
 from engine.models.contract import CausalLM
 from engine.opened import Opened
-from tests.engine.checkpoints import VOCABULARY, Checkpoint, bind, load, reference, save
+from tests.engine.checkpoints import VOCABULARY, Checkpoint, bind, load
 from tests.engine.test_generation import engine_of, one_thread, prompts, tokens_of
+from tests.engine.worded import write_bare, write_worded
 
 __all__ = ["one_thread"]
 SETTINGS = Settings(block_size=4, cache_bytes=1 << 20)
@@ -33,31 +33,14 @@ TEN = Sampling(max_tokens=10, ignore_eos=True)
 DRAWN = Sampling(temperature=1.2, top_p=0.95, top_k=50, min_p=0.001, seed=9, max_tokens=10, ignore_eos=True)
 
 
-def write_tokenizer(folder: Path) -> Library:
-    """A word a token, with blanks between them."""
-    words = ["<pad>", "<s>", "</s>", *(f"w{number}" for number in range(3, VOCABULARY))]
-    library = Library(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<pad>"))
-    library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    library.add_special_tokens(words[:3])
-    library.save(str(folder / "tokenizer.json"))
-    return library
-
-
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint without a tokenizer."""
-    found = tmp_path_factory.mktemp("bare")
-    save("llama", reference("llama"), found)
-    return found
+    return write_bare(tmp_path_factory.mktemp("bare"))
 
 
 @pytest.fixture(scope="module")
 def folder(bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with one."""
-    found = tmp_path_factory.mktemp("worded") / "model"
-    shutil.copytree(bare, found)
-    write_tokenizer(found)
-    return found
+    return write_worded(bare, tmp_path_factory.mktemp("worded") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +173,7 @@ def test_an_end_of_sequence_ends_and_has_no_text(bare: Path, alone: LLM, tmp_pat
     eos = whole.token_ids[4]
     ended = whole.token_ids[: whole.token_ids.index(eos) + 1]
     model = tmp_path / "model"
-    shutil.copytree(bare, model)
-    write_tokenizer(model)
+    write_worded(bare, model)
     (model / "generation_config.json").write_text(json.dumps({"eos_token_id": [199, eos]}))
     llm = LLM(model, settings=SETTINGS)
     (found,) = llm.generate([[7, 8]], Sampling(max_tokens=10))

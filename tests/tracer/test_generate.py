@@ -15,9 +15,9 @@ from tokenizers import Tokenizer as Library
 from tokenizers import models, pre_tokenizers
 
 from engine import LLM, Sampling, Settings
-from tests.engine.checkpoints import VOCABULARY, reference, save
+from tests.engine.checkpoints import VOCABULARY
 from tests.engine.test_generation import one_thread
-from tests.engine.test_llm import write_tokenizer
+from tests.engine.worded import write_bare, write_worded
 from tracer.cli import main
 from tracer.commands import generate
 
@@ -53,19 +53,12 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint without a tokenizer."""
-    found = tmp_path_factory.mktemp("bare")
-    save("llama", reference("llama"), found)
-    return found
+    return write_bare(tmp_path_factory.mktemp("bare"))
 
 
 @pytest.fixture(scope="module")
 def folder(bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with one: a word a token."""
-    found = tmp_path_factory.mktemp("worded") / "model"
-    shutil.copytree(bare, found)
-    write_tokenizer(found)
-    return found
+    return write_worded(bare, tmp_path_factory.mktemp("worded") / "model")
 
 
 @pytest.fixture(scope="module")
