@@ -57,7 +57,7 @@ class Copy(NamedTuple):
     src: torch.Tensor
     step: Step
     tensor: torch.Tensor
-    """The stored tensor, of which `src` is a view."""
+    """The stored tensor, of which `src` is a view: kept, so that no other gets its address before it is told of."""
     work: Work
     """Makes it."""
 
@@ -86,6 +86,7 @@ class Loader:
         """Write every element of every parameter once. `params` maps engine names to allocated tensors."""
         for name, param in params.items():
             self.recorder.allocated(name, param)
+        self._tell_at = time.monotonic() + TELL_SECONDS
         with torch.no_grad():
             try:
                 self.copy(params)
@@ -120,7 +121,6 @@ class Loader:
 
     def _carry_out(self) -> None:
         ready, self._ready = self._ready, []
-        self._tell_at = time.monotonic() + TELL_SECONDS
         for copy in ready:
             self.perform(copy)
             self._done.append(copy)

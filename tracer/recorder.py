@@ -31,7 +31,7 @@ class ViewRecorder:
     """Implements the engine's `Recorder`; every note goes to `emit`.
 
     Storages are told apart by address, so whatever has been announced is kept alive as long as it may be copied from:
-    parameters to the end, a stored tensor until the next one is opened. What comes from elsewhere is `UNKNOWN`.
+    parameters to the end, a stored tensor until the next one is told of. What comes from elsewhere is `UNKNOWN`.
     """
 
     def __init__(self, emit: Emit, keep: Callable[[], object] | None = None) -> None:

@@ -216,7 +216,7 @@ def test_a_process_that_is_killed_is_missed_and_what_it_sent_is_kept(
     lambda command, given: torchrun(command, 1, 2, given), lambda command, given: torchrun(command, 2, 1, given),
 ], ids=["one machine", "two machines"])  # fmt: skip
 def test_a_process_that_is_killed_before_it_said_a_word_is_missed(folder: Path, tmp_path: Path, began: Start) -> None:
-    """While it imports torch, which may take a minute from a cold network disk: no patience can tell it from a death.
+    """While it imports torch, which may take a minute from a cold network disk.
 
     On its own machine torchrun then ends rank 0 too, which says so.
     """
