@@ -1,7 +1,7 @@
 """One connection between rank 0 and another rank: what came over it, by kind, and whether its other end is still there.
 
 The system closes the connections of a process that dies, however it dies, so a death is known at once and a slow
-machine is never taken for a dead one. A machine that vanishes is missed by the system's own probes.
+process is not taken for a dead one. A machine that vanishes is missed by the system's own probes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any
 PROBE = 1
 """Seconds between two probes of a quiet connection."""
 PROBES = 3
-"""Unanswered ones after which the other machine is taken to be gone; sent data may stay unread for as many seconds."""
+"""Unanswered ones after which the other machine is taken to be gone."""
+STALLED = 60
+"""Seconds that what was sent may stay unread, by a machine that vanished in the midst or a process that was stopped."""
 CHUNK = 1 << 20
 """Bytes of notes in one frame."""
 LARGEST = 1 << 26
@@ -140,6 +142,6 @@ def _watch_over(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in {"TCP_KEEPIDLE": PROBE, "TCP_KEEPINTVL": PROBE, "TCP_KEEPCNT": PROBES,
-                        "TCP_USER_TIMEOUT": 1000 * PROBE * PROBES}.items():  # fmt: skip
+                        "TCP_USER_TIMEOUT": 1000 * STALLED}.items():  # fmt: skip
         if hasattr(socket, name):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

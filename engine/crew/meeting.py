@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from engine.crew.link import Link, Lost, exactly
 
@@ -43,6 +44,7 @@ class Crew:
         self._began = time.monotonic()
         self._links: dict[int, Link] = {}
         self._entry = threading.Lock()
+        self._over = False
         self._door: socket.socket | None = None
         if rank == 0:
             self._door = _listen(size)
@@ -96,7 +98,7 @@ class Crew:
                 connection.sendall(_secret(self.size, "answer"))
                 exactly(connection, len(ENTER))  # else it has given up meanwhile, and calls again
                 with self._entry:
-                    if rank not in self._links:
+                    if not self._over and rank not in self._links:
                         self._links[rank] = Link(connection)
                         return
         except (OSError, EOFError):
@@ -105,7 +107,11 @@ class Crew:
 
     def close(self) -> None:
         """Leave; to the others this process is gone."""
+        with self._entry:
+            self._over = True
         if self._door is not None:
+            with suppress(OSError):
+                self._door.shutdown(socket.SHUT_RDWR)  # else whoever waits at it goes on waiting, and lets one more in
             self._door.close()
         for link in self._links.values():
             link.close()
@@ -138,8 +144,11 @@ def _reach(rank: int, size: int, patience: float) -> Link:
     where, began, why = os.environ["MASTER_ADDR"], time.monotonic(), "nobody answered"
     while time.monotonic() - began < patience:
         for port in _ports(size):
+            left = patience - (time.monotonic() - began)
+            if left <= 0:
+                break
             try:
-                connection = socket.create_connection((where, port), ANSWER)
+                connection = socket.create_connection((where, port), min(ANSWER, left))
             except OSError as error:
                 why = error.strerror or str(error)
                 continue

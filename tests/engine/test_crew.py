@@ -8,13 +8,14 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from engine.crew import leading, link, meeting
 from engine.crew.following import Follower, Stopped
 from engine.crew.leading import Leader
-from engine.crew.link import CHUNK, FRAME, LARGEST, PROBE, PROBES, Kind, Link, Lost
+from engine.crew.link import CHUNK, FRAME, LARGEST, PROBE, PROBES, STALLED, Kind, Link, Lost
 from engine.crew.meeting import JOIN, PORTS, TRIES, Crew
 from engine.failed import GRACE, RankFailed
 from tests.several import free_port
@@ -162,6 +163,25 @@ def test_one_that_gave_up_waiting_for_the_answer_may_come_again(place: None) -> 
         one.close()
 
 
+def test_nobody_is_let_in_once_all_is_over(place: None) -> None:
+    first = Crew(0, 2)
+    first.close()
+    with pytest.raises(Lost, match="rank 0 was not there"):
+        Crew(1, 2, 0.5)
+    assert first.came([1]) == []
+
+
+def test_patience_holds_also_where_ports_do_not_answer(place: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As behind a firewall that drops what it does not like; here somebody listens at every port and says nothing."""
+    with ExitStack() as stack:
+        for port in meeting._ports(2):
+            stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        began = time.monotonic()
+        with pytest.raises(Lost, match=r"was not there for 0\.5 sec"):
+            Crew(1, 2, 0.5)
+        assert time.monotonic() - began < 2
+
+
 def test_a_rank_comes_once(crew: tuple[Crew, Crew]) -> None:
     with pytest.raises(Lost, match="cannot meet"):
         Crew(1, 2, 0.3)
@@ -177,7 +197,7 @@ def test_the_system_misses_a_machine_that_vanished(crew: tuple[Crew, Crew]) -> N
     assert option(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert option(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == option(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == PROBE
     assert option(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == PROBES
-    assert option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * PROBE * PROBES
+    assert option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * STALLED
 
 
 def test_a_death_leaves_time_for_all_that_follows_within_ten_seconds() -> None:
@@ -219,6 +239,26 @@ def test_a_message_that_is_none_is_said(crew: tuple[Crew, Crew], data: bytes) ->
     eventually(lambda: received.has(Kind.DONE))
     with pytest.raises(Lost, match="expected a message of another rank, found"):
         received.message(Kind.DONE)
+
+
+def test_a_process_that_does_not_read_for_a_while_is_not_taken_for_dead() -> None:
+    """Stopped, or swapped out; its system answers for it all the while."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    sender, size = Link(ours), 32 * CHUNK
+    thread = threading.Thread(target=lambda: sender.send_notes(bytes(size)))
+    thread.start()
+    time.sleep(PROBE * (PROBES + 2))
+    assert not sender.gone
+    reader = Link(theirs)
+    thread.join()
+    found = 0
+    while found < size:
+        found += len(reader.take_notes())
+        assert not reader.gone
+    for end in (sender, reader):
+        end.close()
 
 
 # --- leading and following ---
