@@ -89,7 +89,7 @@ class Engine:
         """Run one pass. Raises ValueError where the model's logits are not finite."""
         chunks = self.scheduler.step()
         logits = self.runner.run(chunks)
-        ends = [chunk.sequence for chunk in chunks if chunk.stop == len(chunk.sequence.ids)]
+        ends = [chunk.sequence for chunk in chunks if chunk.sampled]
         choices = self._sampler.sample(logits, [r.sampling for r in ends], [len(r.generated) for r in ends])
         self.scheduler.update(chunks, [choice.token for choice in choices])
         self._turn(ends)

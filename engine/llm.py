@@ -61,7 +61,7 @@ class LLM:
         if tp < 1:
             raise ValueError(f"tp {tp}: expected at least 1")
         settings = settings or Settings()
-        opener = model if callable(model) else partial(opened.opener(str(model), tp), str(model), tp)
+        opener = model if callable(model) else opened.opener(str(model), tp)
         self._ranks = None
         if tp == 1:
             found = opener()

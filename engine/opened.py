@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, cast
@@ -26,11 +27,11 @@ GROUP = "trace_load.openers"
 """The entry points that open a checkpoint by its name: `open(model, tp) -> Opened`."""
 
 
-def opener(model: str, tp: int) -> Callable[[str, int], Opened]:
-    """The function that opens checkpoints by name, which reads formats that the engine knows nothing of.
+def opener(model: str, tp: int) -> Opener:
+    """What opens a checkpoint by its name, whatever its format; the engine itself knows none.
 
     Raises LookupError where none is installed.
     """
     for point in entry_points(group=GROUP):
-        return cast("Callable[[str, int], Opened]", point.load())
+        return partial(cast("Callable[[str, int], Opened]", point.load()), model, tp)
     raise LookupError(f"nothing is installed that opens a checkpoint (entry points of {GROUP})")

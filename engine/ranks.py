@@ -26,11 +26,12 @@ class Ranks:
         self._failure: BaseException | None = None
         self._owing = False
         """Whether the answer to a call has not all been heard."""
-        self._closed = False
+        self._ready = self._closed = False
         self._thread = threading.Thread(target=self._watch, args=(opener, tp, settings, theirs), daemon=True)
         self._thread.start()
         try:
             self.folder: Path = [self._receive(wire) for wire in self._wires][0]  # noqa: RUF015 - all must be ready
+            self._ready = True
         except BaseException:
             self.close()
             raise
@@ -46,9 +47,9 @@ class Ranks:
                 wire.close()
 
     def _look(self) -> None:
-        """Nobody hears the rest of an answer once this is closed, and a rank that tells it would wait for ever."""
-        if self._closed and self._owing:
-            raise RankFailed(0, "it was closed while it generated")
+        """Closed while they load, they need not end that first; while they answer, nobody would hear the rest."""
+        if self._closed and (self._owing or not self._ready):
+            raise RankFailed(0, "it was closed while it was at work")
 
     def run(self, prompts: Sequence[Prompt]) -> Generator[list[Token]]:
         """As `serving.run`, on all ranks. None can be told to stop: what was not heard of the last call comes first."""

@@ -73,6 +73,6 @@ def last_rows(chunks: Sequence[Chunk]) -> list[int]:
     rows, end = [], 0
     for chunk in chunks:
         end += chunk.stop - chunk.start
-        if chunk.stop == len(chunk.sequence.ids):
+        if chunk.sampled:
             rows.append(end - 1)
     return rows
