@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.llm import LLM, Completion
-    from engine.sampling import Sampling
-    from engine.serving import Settings
+    from engine.sampling.params import Sampling
+    from engine.serving.serve import Settings
 
 __all__ = ["LLM", "Completion", "Sampling", "Settings"]
 
-_HOMES = {"LLM": "llm", "Completion": "llm", "Sampling": "sampling", "Settings": "serving"}
+_HOMES = {"LLM": "llm", "Completion": "llm", "Sampling": "sampling.params", "Settings": "serving.serve"}
 
 
 def __getattr__(name: str) -> Any:

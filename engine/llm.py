@@ -20,11 +20,11 @@ from types import TracebackType
 from typing import TypeAlias
 
 from engine import opened
-from engine.engine import Token
 from engine.opened import Opener
-from engine.ranks import Ranks
-from engine.sampling import Sampling
-from engine.serving import Prompt, Settings, make_engine, run
+from engine.sampling.params import Sampling
+from engine.serving.engine import Token
+from engine.serving.ranks import Ranks
+from engine.serving.serve import Prompt, Settings, make_engine, run
 from engine.text import Tokenizer
 
 Given: TypeAlias = str | Sequence[int]

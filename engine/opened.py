@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, cast
 
-from engine.loader import WeightSource
+from engine.loading.loader import WeightSource
 from mappings.plan import LoadPlan
 
 

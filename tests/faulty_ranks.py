@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from engine.loader import Copy, Loader
+from engine.loading.loader import Copy, Loader
 from tracer.execute import outcome, rank
 
 LAYER = "model.layers.1."

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from engine.loader import Loader, strided
+from engine.loading.loader import Loader, strided
 from mappings.plan import Step
 from mappings.views import View
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.loader import Loader
+from engine.loading.loader import Loader
+from engine.loading.recorder import NullRecorder
+from engine.loading.sources import MappedWeights
 from engine.parallel import Alone
-from engine.recorder import NullRecorder
-from engine.sources import MappedWeights
 from tracer.checkpoint.weights import map_file
 from tracer.execute.outcome import RankResult
 from tracer.execute.rank import load_rank

@@ -12,7 +12,7 @@ from engine.attention.backend import Heads
 from engine.attention.batch import make_pass
 from engine.attention.paged import PagedSdpa
 from engine.attention.varlen import PAGE, Varlen, supported
-from engine.cache_tensors import KVCache
+from engine.cache.tensors import KVCache
 
 Backend: TypeAlias = type[PagedSdpa] | type[Varlen]
 """Made for each pass: `backend(batch, cache)`."""

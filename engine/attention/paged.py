@@ -11,7 +11,7 @@ from engine.attention.backend import Heads
 from engine.attention.batch import Pass
 from engine.attention.decode import Decode
 from engine.attention.prefill import Prefill
-from engine.cache_tensors import KVCache
+from engine.cache.tensors import KVCache
 
 
 class PagedSdpa:

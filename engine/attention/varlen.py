@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.attention.backend import Heads
 from engine.attention.batch import Pass
-from engine.cache_tensors import KVCache
+from engine.cache.tensors import KVCache
 
 PAGE = 256
 """Tokens in a block must be a multiple of this: it is FlashAttention 2's page."""

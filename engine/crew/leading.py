@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.crew.link import Kind, Lost, Message
 from engine.crew.meeting import JOIN, LATE, Crew
-from engine.failed import GRACE, POLL, RankFailed
+from engine.processes.failed import GRACE, POLL, RankFailed
 
 ENDING = 2.0
 """Seconds that other ranks have to end when told to, and again to hear the verdict."""

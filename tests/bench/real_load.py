@@ -28,11 +28,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from engine.build import build
-from engine.launch import launch
-from engine.loader import Copy, Loader, WeightSource
-from engine.recorder import NullRecorder
-from engine.sources import AHEAD, MappedWeights
+from engine.loading.build import build
+from engine.loading.loader import Copy, Loader, WeightSource
+from engine.loading.recorder import NullRecorder
+from engine.loading.sources import AHEAD, MappedWeights
+from engine.processes.launch import launch
 from tracer.checkpoint.weights import map_file
 from tracer.prepare import Prepared, Request, prepare
 from tracer.recorder import Spool, ViewRecorder

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from engine.build import build
-from engine.loader import Loader
-from engine.recorder import NullRecorder
-from engine.sources import MappedWeights
+from engine.loading.build import build
+from engine.loading.loader import Loader
+from engine.loading.recorder import NullRecorder
+from engine.loading.sources import MappedWeights
 from tracer.checkpoint.weights import map_file
 from tracer.prepare import Prepared, Request, prepare
 from tracer.recorder import Spool, ViewRecorder

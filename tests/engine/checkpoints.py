@@ -16,12 +16,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from engine.distributed import ProcessGroup
-from engine.loader import Loader, WeightSource
+from engine.loading.loader import Loader, WeightSource
+from engine.loading.recorder import NullRecorder
 from engine.models.contract import CausalLM
 from engine.models.registry import resolve
 from engine.parallel import Alone, Group, TensorParallel
-from engine.recorder import NullRecorder
+from engine.processes.distributed import ProcessGroup
 from mappings.architectures import BUILT_IN
 from mappings.bind import Binder, Binding
 from mappings.names import blank

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.loader import WeightSource
+from engine.loading.loader import WeightSource
 from tests.engine.checkpoints import Header
 
 

@@ -23,7 +23,7 @@ from engine.attention.batch import Pass, make_pass
 from engine.attention.paged import PagedSdpa
 from engine.attention.sdpa import WHOLE_SEQUENCE
 from engine.attention.varlen import PAGE, Varlen, arguments, supported
-from engine.cache_tensors import KVCache, bytes_per_block
+from engine.cache.tensors import KVCache, bytes_per_block
 
 exactly = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-9)
 LAYER = 3

@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.cache_tensors import bytes_per_block
-from engine.engine import Engine
+from engine.cache.tensors import bytes_per_block
 from engine.llm import LLM
 from engine.models.contract import CausalLM
 from engine.opened import Opened
-from engine.runner import Runner, survey
-from engine.sampling import Sampling
-from engine.serving import Settings, make_cache, make_engine
+from engine.sampling.params import Sampling
+from engine.serving.engine import Engine
+from engine.serving.runner import Runner, survey
+from engine.serving.serve import Settings, make_cache, make_engine
 from mappings.plan import plan
 from mappings.registry import choose
 from tests.engine.checkpoints import VOCABULARY, Checkpoint, load, reference, save

@@ -17,7 +17,7 @@ from engine.crew.following import Follower, Stopped
 from engine.crew.leading import Leader
 from engine.crew.link import CHUNK, FRAME, LARGEST, PROBE, PROBES, STALLED, Kind, Link, Lost
 from engine.crew.meeting import JOIN, PORTS, TRIES, Crew
-from engine.failed import GRACE, RankFailed
+from engine.processes.failed import GRACE, RankFailed
 from tests.several import free_port
 
 OK = {"ok": True, "stopped": False, "result": ["", 5]}

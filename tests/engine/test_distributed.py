@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.distributed import ProcessGroup
-from engine.failed import RankFailed
-from engine.launch import launch
+from engine.processes.distributed import ProcessGroup
+from engine.processes.failed import RankFailed
+from engine.processes.launch import launch
 
 LIMIT = 10.0
 """Seconds from a rank's failure to the exception, with all ranks gone."""

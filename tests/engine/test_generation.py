@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from engine.cache_tensors import bytes_per_block
-from engine.distributed import ProcessGroup
-from engine.engine import Engine
-from engine.launch import launch
+from engine.cache.tensors import bytes_per_block
 from engine.opened import Opened
 from engine.parallel import ALONE, Group
-from engine.sampling import Sampling
-from engine.serving import Settings, make_engine, run
+from engine.processes.distributed import ProcessGroup
+from engine.processes.launch import launch
+from engine.sampling.params import Sampling
+from engine.serving.engine import Engine
+from engine.serving.serve import Settings, make_engine, run
 from tests.engine.checkpoints import FAMILIES, VOCABULARY, Checkpoint, bind, reference, save
 
 LENGTHS = (3, 9, 17, 26)

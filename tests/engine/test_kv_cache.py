@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.kv_cache import BlockPool, chained, root
-from engine.sampling import Sampling
-from engine.sequence import Sequence
+from engine.cache.blocks import BlockPool, chained, root
+from engine.sampling.params import Sampling
+from engine.serving.sequence import Sequence
 from tests.mappings.laws import law
 
 SIZE = 4

@@ -20,10 +20,10 @@ from engine.layers.embedding import ParallelLMHead, VocabParallelEmbedding
 from engine.layers.leaves import under
 from engine.layers.linear import MergedColumnParallelLinear, QKVParallelLinear, RowParallelLinear
 from engine.layers.norm import RMSNorm
-from engine.loader import Loader
+from engine.loading.loader import Loader
+from engine.loading.recorder import NullRecorder
 from engine.models import registry
 from engine.parallel import TensorParallel
-from engine.recorder import NullRecorder
 from fixtures.geometries import geometry, names
 from mappings.architectures.llama import EMBED, FINAL_NORM, GATE_UP, HEAD, OUT, QKV
 from mappings.bind import Binding

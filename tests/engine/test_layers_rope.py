@@ -13,7 +13,7 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from engine.attention.batch import make_pass
 from engine.attention.paged import PagedSdpa
 from engine.attention.sdpa import WHOLE_SEQUENCE
-from engine.cache_tensors import KVCache
+from engine.cache.tensors import KVCache
 from engine.layers.rope import Rope, amplitude, frequencies, rope_of
 from engine.layers.rotary import Rotary, Rotation
 from mappings.sizes import Config, ConfigError

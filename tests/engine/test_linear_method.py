@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.build import build
 from engine.layers.linear import LinearBase, ReplicatedLinear, RowParallelLinear
 from engine.layers.linear_method import UNQUANTIZED, LinearMethod, Weights, weights_loaded
 from engine.layers.moe import RoutedExperts
+from engine.loading.build import build
 from engine.models.contract import CausalLM
 from engine.parallel import TensorParallel
 from mappings.architectures.llama import OUT

@@ -20,9 +20,9 @@ from tokenizers import Tokenizer as Library
 
 from engine import LLM, Completion, Sampling, Settings
 from engine.attention.sdpa import WHOLE_SEQUENCE
-from engine.failed import RankFailed
 from engine.models.contract import CausalLM
 from engine.opened import Opened
+from engine.processes.failed import RankFailed
 from tests.engine.checkpoints import VOCABULARY, Checkpoint, bind, load
 from tests.engine.test_generation import engine_of, one_thread, prompts, tokens_of
 from tests.engine.worded import write_bare, write_worded

@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from engine import loader
-from engine.loader import Copy, Loader
-from engine.recorder import NullRecorder
-from engine.sources import MetaWeights
+from engine.loading import loader
+from engine.loading.loader import Copy, Loader
+from engine.loading.recorder import NullRecorder
+from engine.loading.sources import MetaWeights
 from mappings.bind import Binder
 from mappings.plan import plan
 from mappings.synth import synthesise

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.launch import launch
+from engine.processes.launch import launch
 from tests.engine.checkpoints import FAMILIES, FOUR_WAYS, TOKENS, VOCABULARY, build, logits_of, logits_on
 
 ALLOWED = 1e-5

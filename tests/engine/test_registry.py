@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.build import build
-from engine.loader import Loader
+from engine.loading.build import build
+from engine.loading.loader import Loader
+from engine.loading.recorder import NullRecorder
 from engine.models import registry
 from engine.models.contract import CausalLM, missing
 from engine.models.registry import ENTRY_POINTS, MODELS, ModelError, register, resolve
 from engine.parallel import ALONE, Group
-from engine.recorder import NullRecorder
 from mappings.plan import LoadPlan, plan
 from mappings.registry import choose
 from tests.engine import bigram

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from engine.runs import LONG, PROBE, OpenFile, Reader, runs
+from engine.loading.runs import LONG, PROBE, OpenFile, Reader, runs
 from tracer.checkpoint.weights import MappedFile
 
 ROWS, COLUMNS = 24, LONG // 4
@@ -83,7 +83,7 @@ def test_a_file_is_read_where_the_first_touch_of_its_pages_faults_often(
     mapped, table = opened(path)
     megabytes = min(table.nbytes, PROBE) / 2**20
     counts = iter([1000, 1000 + int(faults * megabytes)])
-    monkeypatch.setattr("engine.runs.getrusage", lambda _: SimpleNamespace(ru_minflt=next(counts)))
+    monkeypatch.setattr("engine.loading.runs.getrusage", lambda _: SimpleNamespace(ru_minflt=next(counts)))
     file, dst = OpenFile(mapped), torch.zeros(table.shape, dtype=table.dtype)
     reader = Reader()
     reader.copying(dst, table, file)()

@@ -18,10 +18,10 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from engine.draws import uniform
-from engine.sampler import Choice, NotFinite, Sampler
-from engine.sampling import Sampling
-from engine.survivors import CANDIDATES, surviving_scores
+from engine.sampling.draws import uniform
+from engine.sampling.params import Sampling
+from engine.sampling.sampler import Choice, NotFinite, Sampler
+from engine.sampling.survivors import CANDIDATES, surviving_scores
 
 GREEDY = Sampling()
 DRAWN = Sampling(temperature=1.0, seed=7)
@@ -232,14 +232,14 @@ class TestDraws:
     def test_are_the_same_in_portions(self, monkeypatch: pytest.MonkeyPatch) -> None:
         logits, samplings = noise(7, 500), [replace(DRAWN, seed=seed) for seed in range(7)]
         whole = tokens(logits, samplings)
-        monkeypatch.setattr("engine.sampler.AT_ONCE", 1000)
+        monkeypatch.setattr("engine.sampling.sampler.AT_ONCE", 1000)
         assert tokens(logits, samplings) == whole
 
     def test_never_take_an_impossible_id(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The extremes of a random number, with ids of probability 0 at both ends."""
         logits = torch.tensor([[float("-inf"), 1.0, 0.0, float("-inf")]])
         for draw, expected in ((0.0, 1), (1 - 2.0**-48, 2)):
-            monkeypatch.setattr("engine.sampler.uniform", lambda seed, step, draw=draw: draw)
+            monkeypatch.setattr("engine.sampling.sampler.uniform", lambda seed, step, draw=draw: draw)
             assert tokens(logits, [DRAWN]) == [expected]
 
     def test_need_a_seed(self) -> None:
@@ -263,7 +263,7 @@ class TestDraws:
             def __init__(self, content: bytes, digest_size: int) -> None:
                 self.digest = lambda: b"\xff" * digest_size
 
-        monkeypatch.setattr("engine.draws.blake2b", AllOnes)
+        monkeypatch.setattr("engine.sampling.draws.blake2b", AllOnes)
         assert all(uniform(0, 0) * total < total for total in (1.0, 1.0000000000000002, 1.9999999999999998, 0.7))
 
     def test_no_rows_need_nothing(self) -> None:

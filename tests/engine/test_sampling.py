@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.sampling import Sampling
+from engine.sampling.params import Sampling
 
 RIGHT: dict[str, list[Any]] = {
     "temperature": [0, 0.0, 1, 0.7, 100.0],

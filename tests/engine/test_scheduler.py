@@ -15,10 +15,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from engine.kv_cache import BlockPool
-from engine.sampling import Sampling
-from engine.scheduler import Chunk, Limits, Scheduler
-from engine.sequence import Finish, Sequence
+from engine.cache.blocks import BlockPool
+from engine.sampling.params import Sampling
+from engine.serving.scheduler import Chunk, Limits, Scheduler
+from engine.serving.sequence import Finish, Sequence
 from tests.mappings.laws import law
 
 VOCABULARY = 5
@@ -432,5 +432,6 @@ def test_a_pass_costs_the_same_however_many_wait() -> None:
 
 
 def test_the_books_are_kept_without_torch() -> None:
-    program = "import sys, engine.scheduler, engine.kv_cache, engine.sampling; sys.exit('torch' in sys.modules)"
+    modules = "engine.serving.scheduler, engine.cache.blocks, engine.sampling.params"
+    program = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

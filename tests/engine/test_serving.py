@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from engine.cache_tensors import bytes_per_block
-from engine.engine import Engine
+from engine.cache.tensors import bytes_per_block
 from engine.models import registry
 from engine.models.registry import MODELS, register
 from engine.opened import Opened
-from engine.sampling import Sampling
-from engine.serving import Prompt, Refused, Settings, make_engine, run
+from engine.sampling.params import Sampling
+from engine.serving.engine import Engine
+from engine.serving.serve import Prompt, Refused, Settings, make_engine, run
 from mappings.plan import plan
 from mappings.registry import choose
 from tests.engine import checkpoints

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from engine.loader import TRANSFORMS
+from engine.loading.loader import TRANSFORMS
 from mappings.transforms import TRANSFORMS as NAMED
 
 

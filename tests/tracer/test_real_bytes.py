@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.build import build
-from engine.loader import Loader
-from engine.sources import MappedWeights
+from engine.loading.build import build
+from engine.loading.loader import Loader
+from engine.loading.sources import MappedWeights
 from tests import placements, vllm_traces
 from tracer.checkpoint.weights import map_file
 from tracer.events import Move

@@ -43,7 +43,7 @@ def errors(result: Result) -> dict[str, list[Finding]]:
 
 
 def test_the_same_checkpoint_is_clean_without_a_fault(folder: Path) -> None:
-    from engine.loader import Loader
+    from engine.loading.loader import Loader
 
     assert not errors(load(folder, Loader))
 

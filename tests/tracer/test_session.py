@@ -22,10 +22,10 @@ CONFIG = {
 LOAD_ONE_RANK = """
 import mmap, os, sys
 from pathlib import Path
-from engine.build import build
-from engine.loader import Loader
-from engine.recorder import NullRecorder
-from engine.sources import MappedWeights
+from engine.loading.build import build
+from engine.loading.loader import Loader
+from engine.loading.recorder import NullRecorder
+from engine.loading.sources import MappedWeights
 from tracer.checkpoint.weights import map_file
 from tracer.prepare import Request, prepare
 

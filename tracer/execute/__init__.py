@@ -18,8 +18,8 @@ from tracer.execute.several import abandon, dismiss, follow, join, refuse
 
 if TYPE_CHECKING:
     from engine.crew.meeting import Crew
-    from engine.engine import Token
     from engine.llm import LLM, Completion
+    from engine.serving.engine import Token
 
 __all__ = [
     "LLM",

@@ -44,7 +44,7 @@ def _lacking(crew: Crew, own: dict[str, int]) -> list[str]:
     """The ranks whose machines have too few GPUs. Raises UsageError unless all have come."""
     from engine.crew.leading import assemble
     from engine.crew.link import Lost
-    from engine.failed import RankFailed
+    from engine.processes.failed import RankFailed
 
     try:
         hellos = assemble(crew, own, _tell_late)

@@ -24,10 +24,10 @@ def generated(
     told: Callable[[Any, Any], object],
 ) -> list[Completion]:  # fmt: skip
     """Load and serve. Raises UsageError for what cannot be served, EngineFailed for a rank that failed."""
-    from engine.failed import RankFailed
     from engine.llm import LLM
-    from engine.sampling import Sampling
-    from engine.serving import Settings
+    from engine.processes.failed import RankFailed
+    from engine.sampling.params import Sampling
+    from engine.serving.serve import Settings
 
     request = prepared.request
     device = pick_device(request.device, request.tp)

@@ -22,7 +22,7 @@ CHUNK = 20_000
 
 def on_meta(prepared: Prepared, store: Store, ranks: Sequence[int], loader: LoaderFactory | None = None) -> Executed:
     """Load the ranks one after the other."""
-    from engine.sources import MetaWeights
+    from engine.loading.sources import MetaWeights
 
     why_not = ""
     for rank in ranks:

@@ -29,8 +29,8 @@ def opener(request: Request, stamps: dict[str, Stamp]) -> Callable[[], Opened]:
 
 def open_request(request: Request, stamps: dict[str, Stamp] | None) -> Opened:
     """Headers and plan again, in whichever process calls it. Raises InputError for a plan with errors."""
+    from engine.loading.sources import MappedWeights
     from engine.opened import Opened
-    from engine.sources import MappedWeights
 
     prepared = prepare(request)
     if prepared.checkpoint is None or prepared.checkpoint.state != "complete":

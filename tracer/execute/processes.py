@@ -23,7 +23,7 @@ from tracer.unchanged import changed, located
 if TYPE_CHECKING:
     from engine.crew.link import Lost
     from engine.crew.meeting import Crew
-    from engine.failed import RankFailed
+    from engine.processes.failed import RankFailed
     from tracer.prepare import Prepared
     from tracer.store import Store
 
@@ -59,8 +59,8 @@ def _run(
 ) -> tuple[Sequence[RankResult], RankFailed | Lost | None]:  # fmt: skip
     """The ranks' results, or what ended them."""
     from engine.crew.link import Lost
-    from engine.failed import RankFailed
-    from engine.launch import launch
+    from engine.processes.failed import RankFailed
+    from engine.processes.launch import launch
 
     try:
         if crew is not None:

@@ -14,10 +14,10 @@ from tracer.recorder import Spool, ViewRecorder
 from tracer.unchanged import differing, located, mapping_of
 
 if TYPE_CHECKING:
-    from engine.build import Built
-    from engine.loader import Loader, WeightSource
+    from engine.loading.build import Built
+    from engine.loading.loader import Loader, WeightSource
+    from engine.loading.recorder import Recorder
     from engine.parallel import Group
-    from engine.recorder import Recorder
     from tracer.prepare import Prepared, Request
 
 LoaderFactory = Callable[..., "Loader"]
@@ -53,7 +53,7 @@ class Job(NamedTuple):
 
 def rank_process(group: Any, job: Job) -> RankResult:
     """Load one rank, noting what its copies do. Raises InputError where it does not find what was agreed."""
-    from engine.sources import MappedWeights
+    from engine.loading.sources import MappedWeights
     from tracer.resources import peak_rss
 
     rank = job.ranks[group.rank]
@@ -98,8 +98,8 @@ def load_rank(
     loader: LoaderFactory | None = None, group: Group | None = None,
 ) -> Built:  # fmt: skip
     """Build and fill one rank, which talks to the others through `group` when it computes."""
-    from engine.build import build
-    from engine.loader import Loader
+    from engine.loading.build import build
+    from engine.loading.loader import Loader
     from engine.parallel import ALONE
 
     built = build(prepared.plan, rank, device, group or ALONE)

@@ -112,7 +112,7 @@ def lead(crew: Crew, job: Job, device: str) -> list[RankResult]:
 def _host_meeting(rank: int) -> object:
     """Where the ranks themselves will meet, for as long as the result is kept. Raises Lost."""
     from engine.crew.link import Lost
-    from engine.distributed import host_meeting
+    from engine.processes.distributed import host_meeting
 
     try:
         return host_meeting(rank)
@@ -122,7 +122,7 @@ def _host_meeting(rank: int) -> object:
 
 def _one(job: Job, rank: int, device: str, watch: Callable[[], None]) -> RankResult:
     """One rank of several on several machines."""
-    from engine.launch import launch
+    from engine.processes.launch import launch
 
     (result,) = launch(len(job.ranks), rank_module.rank_process, job, device=device, ranks=[rank], watch=watch)
     assert isinstance(result, RankResult)
@@ -184,7 +184,7 @@ def _check_device(request: Request, ordered: str) -> None:
 def _load(follower: Follower, job: Job, rank: int, device: str) -> dict[str, Any]:
     """Load one rank, sending on its notes as they are made; how it went."""
     from engine.crew.following import Stopped
-    from engine.failed import RankFailed
+    from engine.processes.failed import RankFailed
 
     tail = Tail(job.spool(rank))
 

@@ -16,9 +16,9 @@ from tracer.execute.verify.states import Keeper, Spot
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from engine.build import Built
-    from engine.distributed import ProcessGroup
+    from engine.loading.build import Built
     from engine.models.contract import CausalLM
+    from engine.processes.distributed import ProcessGroup
     from mappings.plan import LoadPlan
 
 NEVER = 1 << 40
@@ -77,7 +77,7 @@ def _verify(
     group: ProcessGroup, plan: LoadPlan, model: CausalLM, params: dict[str, Tensor], states: Path | None
 ) -> Passed:  # fmt: skip
     from engine.layers.linear_method import weights_loaded
-    from engine.serving import longest
+    from engine.serving.serve import longest
 
     weights_loaded(model)
     ids = prompt(plan.binding.axes.size("vocab"), longest(plan.binding.config))
@@ -126,7 +126,7 @@ def _with_tensors(
     plan: LoadPlan, rank: int, params: Mapping[str, Tensor], nonfinite: Nonfinite | None
 ) -> Nonfinite | None:  # fmt: skip
     """Which of the tensors that feed the module are the cause, as far as this rank holds them."""
-    from engine.loader import strided
+    from engine.loading.loader import strided
 
     if nonfinite is None:
         return None

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from engine.distributed import ProcessGroup
-from engine.loader import Loader
+from engine.loading.loader import Loader
+from engine.loading.recorder import NullRecorder
+from engine.loading.sources import MappedWeights
 from engine.models.contract import CausalLM
 from engine.parallel import Group
-from engine.recorder import NullRecorder
-from engine.sources import MappedWeights
+from engine.processes.distributed import ProcessGroup
 from fixtures.gguf import Typed, document
 from fixtures.gguf_models import converted, stacked, stored, values_of
 from tests.engine.checkpoints import TOKENS, bind, empty_model, ids

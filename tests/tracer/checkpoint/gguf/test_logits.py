@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.launch import launch
+from engine.processes.launch import launch
 from tests.engine.checkpoints import build
 from tests.engine.checkpoints import load as load_hub
 from tests.tracer.checkpoint.gguf.conversion import DTYPES, convert, header_of, load, logits_of, logits_on

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.dtypes import TORCH
-from engine.sources import MappedWeights
+from engine.loading.sources import MappedWeights
 from fixtures.pickles import ODD
 from mappings.proof.bytes import prove_bytes
 from tracer.checkpoint.header import Header

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.build import build
-from engine.loader import Loader
-from engine.sources import MappedWeights
+from engine.loading.build import build
+from engine.loading.loader import Loader
+from engine.loading.sources import MappedWeights
 from tracer.checkpoint.weights import map_file
 from tracer.prepare import Request, prepare
 from tracer.recorder import Note, ViewRecorder

@@ -12,7 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
-from engine.sequence import Sequence
+from engine.serving.sequence import Sequence
 
 
 class BlockPool:

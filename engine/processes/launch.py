@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from engine.distributed import ProcessGroup, connect
-from engine.failed import GRACE, POLL, RankFailed
+from engine.processes.distributed import ProcessGroup, connect
+from engine.processes.failed import GRACE, POLL, RankFailed
 
 PATIENCE = 3.0
 """Seconds that a rank has to end when told to, before it is killed."""

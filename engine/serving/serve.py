@@ -10,22 +10,22 @@ from typing import NamedTuple, TypeAlias
 import torch
 
 from engine.attention.choice import block_size
-from engine.build import build
-from engine.cache_tensors import KVCache, bytes_per_block
-from engine.distributed import ProcessGroup
-from engine.engine import Engine, Token
-from engine.kv_cache import BlockPool
+from engine.cache.blocks import BlockPool
+from engine.cache.memory import free_bytes
+from engine.cache.tensors import KVCache, bytes_per_block
 from engine.layers.linear_method import weights_loaded
 from engine.layers.rope import stretched
-from engine.loader import Loader
-from engine.memory import free_bytes
+from engine.loading.build import build
+from engine.loading.loader import Loader
+from engine.loading.recorder import NullRecorder
 from engine.opened import Opened, Opener
 from engine.parallel import ALONE, Group
-from engine.recorder import NullRecorder
-from engine.runner import Runner, Survey, survey
-from engine.sampler import NotFinite
-from engine.sampling import Sampling
-from engine.scheduler import Limits, Scheduler
+from engine.processes.distributed import ProcessGroup
+from engine.sampling.params import Sampling
+from engine.sampling.sampler import NotFinite
+from engine.serving.engine import Engine, Token
+from engine.serving.runner import Runner, Survey, survey
+from engine.serving.scheduler import Limits, Scheduler
 from engine.text import Tokenizer, eos_ids
 from mappings.sizes import Config
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
 
-from engine.recorder import Recorder
+from engine.loading.recorder import Recorder
 from mappings.plan import LoadPlan, Step
 from mappings.views import View
 

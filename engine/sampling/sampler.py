@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.draws import uniform
-from engine.sampling import Sampling
-from engine.survivors import surviving_scores
+from engine.sampling.draws import uniform
+from engine.sampling.params import Sampling
+from engine.sampling.survivors import surviving_scores
 
 AT_ONCE = 1 << 21
 """Logits that are drawn from at once on a CPU. The memory of larger intermediates goes back to the system and is

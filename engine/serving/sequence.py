@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from engine.sampling import Sampling
+from engine.sampling.params import Sampling
 
 Finish = Literal["stop", "length", "abort"]
 

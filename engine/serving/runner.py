@@ -13,9 +13,9 @@ from torch import Tensor
 from engine.attention.backend import Heads
 from engine.attention.batch import make_pass
 from engine.attention.choice import choose
-from engine.cache_tensors import KVCache
+from engine.cache.tensors import KVCache
 from engine.models.contract import CausalLM
-from engine.scheduler import Chunk
+from engine.serving.scheduler import Chunk
 
 
 class Survey:

@@ -9,11 +9,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from engine.engine import Token
-from engine.failed import RankFailed
-from engine.launch import launch
 from engine.opened import Opener
-from engine.serving import Prompt, Settings, serve
+from engine.processes.failed import RankFailed
+from engine.processes.launch import launch
+from engine.serving.engine import Token
+from engine.serving.serve import Prompt, Settings, serve
 
 
 class Ranks:

@@ -13,8 +13,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from engine.kv_cache import BlockPool
-from engine.sequence import Finish, Sequence
+from engine.cache.blocks import BlockPool
+from engine.serving.sequence import Finish, Sequence
 
 
 @dataclass(frozen=True, slots=True)

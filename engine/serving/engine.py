@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from engine.layers.rope import Rope
-from engine.runner import Runner
-from engine.sampler import Choice, Sampler
-from engine.sampling import Sampling
-from engine.scheduler import Scheduler
-from engine.sequence import Sequence as Request
+from engine.sampling.params import Sampling
+from engine.sampling.sampler import Choice, Sampler
+from engine.serving.runner import Runner
+from engine.serving.scheduler import Scheduler
+from engine.serving.sequence import Sequence as Request
 from engine.text import TextStream, Tokenizer
 
 

@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 
 from engine.dtypes import TORCH
-from engine.loader import WeightSource, Work
-from engine.runs import MappedBytes, OpenFile, Reader
+from engine.loading.loader import WeightSource, Work
+from engine.loading.runs import MappedBytes, OpenFile, Reader
 from mappings.plan import Stored
 
 AHEAD = 64

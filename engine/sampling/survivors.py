@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from engine.sampling import Sampling
+from engine.sampling.params import Sampling
 
 CANDIDATES = 1024
 """So many of the likeliest ids are looked at before a whole vocabulary is sorted, which takes twenty times as long."""

@@ -1,0 +1,1 @@
+"""One rank's parameters: built, and filled from a weight source while a recorder looks on."""

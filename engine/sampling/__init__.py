@@ -1,0 +1,1 @@
+"""From logits to the next token: what a request may ask for, and how it is drawn."""
