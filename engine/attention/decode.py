@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.attention.attend import attend
 from engine.attention.backend import Heads
-from engine.attention.sight import Kind, Sight, bias, kind, slots
+from engine.attention.sight import Kind, Sight, bias, fetch, in_one_piece, kind, slots
 
 ROOM = {"cpu": 1 << 21}
 """How many numbers of keys are gathered for one call, by kind of device: on a CPU what its caches hold."""
@@ -72,11 +72,12 @@ class Decode:
         # Padding repeats the sequence's own last key: what other slots hold may be anything, NaN too.
         where = slots(tables, places.minimum(ends - 1), self._size).flatten()
         padded = min(counts) < max(counts)
-        return Sight(where, bias(heads, ends - 1, places, dtype) if padded or heads.slopes else None)
+        added = bias(heads, ends - 1, places, dtype) if padded or heads.slopes else None
+        return Sight(in_one_piece(where) if len(counts) == 1 else where, added)
 
 
 def _step(heads: Heads, q: Tensor, sight: Sight, keys: Tensor, values: Tensor) -> Tensor:
     """q (sequences, heads, dim) -> as q."""
     assert sight.slots is not None
-    k, v = (x.index_select(0, sight.slots).unflatten(0, (len(q), -1)).transpose(1, 2) for x in (keys, values))
+    k, v = (fetch(x, sight.slots).unflatten(0, (len(q), -1)).transpose(1, 2) for x in (keys, values))
     return attend(heads, q[:, :, None], k, v, sight.bias)[:, :, 0]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from engine.attention.backend import Heads
 from engine.attention.sdpa import alone, causal_bias
-from engine.attention.sight import Kind, Sight, kind, slots
+from engine.attention.sight import Kind, Sight, fetch, in_one_piece, kind, slots
 
 
 class Prefill:
@@ -26,7 +26,7 @@ class Prefill:
         of = kind(heads, self._stop)
         sight = self._sights.get(of) or self._sights.setdefault(of, self._sight(heads, of, q))
         if sight.slots is not None:
-            k, v = keys.index_select(0, sight.slots), values.index_select(0, sight.slots)
+            k, v = fetch(keys, sight.slots), fetch(values, sight.slots)
         return alone(heads, q, k, v, sight.bias)
 
     def _sight(self, heads: Heads, of: Kind, q: Tensor) -> Sight:
@@ -35,5 +35,5 @@ class Prefill:
         where = None
         if self._start:
             places = torch.arange(first, self._stop, device=q.device)[None]
-            where = slots(self._table[None], places, self._size)[0]
+            where = in_one_piece(slots(self._table[None], places, self._size)[0])
         return Sight(where, causal_bias(heads, self._start, self._stop, first, q))

@@ -24,8 +24,8 @@ class Kind(NamedTuple):
 class Sight(NamedTuple):
     """Of the sequences of a pass, for one kind of layer."""
 
-    slots: Tensor | None
-    """(keys,) int64: where in the cache the keys are; None where they are those of the pass."""
+    slots: Tensor | slice | None
+    """Where in the cache the keys are, (keys,) int64 or from here to there; None where they are those of the pass."""
     bias: Tensor | None
     """(sequences, heads or 1, queries, keys); None where nothing is hidden but what came later."""
 
@@ -55,6 +55,18 @@ def bias(heads: Heads, queries: Tensor, keys: Tensor, dtype: torch.dtype) -> Ten
         return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, float("-inf"))
     slopes = torch.tensor(heads.slopes, dtype=torch.float64, device=hidden.device)[:, None, None]
     return (-slopes * distance).to(dtype).masked_fill_(hidden, float("-inf"))
+
+
+def fetch(cached: Tensor, slots: Tensor | slice) -> Tensor:
+    """What is at `slots` of the cache's keys or values (slots, kv heads, dim); no copy of what lies in one piece."""
+    return cached[slots] if isinstance(slots, slice) else cached.index_select(0, slots)
+
+
+def in_one_piece(slots: Tensor) -> Tensor | slice:
+    """Slots (keys,) of one sequence, as a range where its blocks follow each other. On a GPU the host waits for it."""
+    first, last = int(slots[0]), int(slots[-1])
+    follow = last - first + 1 == len(slots) and bool((slots.diff() == 1).all())
+    return slice(first, last + 1) if follow else slots
 
 
 def slots(tables: Tensor, positions: Tensor, size: int) -> Tensor:

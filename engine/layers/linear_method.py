@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.layers.leaves import leaves
-from engine.layers.packed import multiply, packable, packed
 
 if TYPE_CHECKING:
     from engine.parallel import TensorParallel
@@ -65,30 +64,14 @@ def _busy(ends: Tensor) -> Iterator[tuple[int, slice]]:
 
 
 class UnquantizedLinear(LinearMethod):
-    """One weight, in the type of the activations; on a CPU in the order in which it is read fastest."""
-
-    def loaded(self, weights: Weights) -> Weights:
-        """Of packed experts each is a leaf of its own: `weight.0`, `weight.1`, ..."""
-        weight = weights["weight"]
-        if not packable(weight):
-            return weights
-        if weight.dim() == 2:
-            return {**weights, "weight": packed(weight)}
-        return {f"weight.{number}": packed(expert) for number, expert in enumerate(weight)}
+    """One weight, in the type of the activations."""
 
     def apply(self, weights: Weights, x: Tensor, bias: Tensor | None) -> Tensor:
-        weight = weights["weight"]
-        return multiply(x, weight, bias) if weight.is_mkldnn else F.linear(x, weight, bias)
-
-    def expert(self, weights: Weights, number: int) -> Weights:
-        if "weight" in weights:
-            return super().expert(weights, number)
-        return {"weight": weights[f"weight.{number}"]}
+        return F.linear(x, weights["weight"], bias)
 
     def experts(self, weights: Weights, x: Tensor, ends: Tensor) -> Tensor:
-        if x.is_cuda and groupable(weights["weight"]):
-            return grouped(weights["weight"], x, ends)
-        return super().experts(weights, x, ends)
+        weight = weights["weight"]
+        return grouped(weight, x, ends) if x.is_cuda and groupable(weight) else super().experts(weights, x, ends)
 
 
 def groupable(weight: Tensor) -> bool:

@@ -21,16 +21,20 @@ class Rotation(NamedTuple):
     """The turns of one forward pass, shared by its layers."""
 
     cos: Tensor
-    """(tokens, 1, width), every pair's value twice; likewise `sin`."""
+    """(tokens, 1, width), every pair's value twice."""
     sin: Tensor
+    """(tokens, 1, width), every pair's value twice, the first time negative."""
 
     def turn(self, x: Tensor) -> Tensor:
         """(tokens, heads, dim) -> the same shape; dimensions beyond `width` stay as they are."""
         width = self.cos.shape[-1]
-        turned, rest = x[..., :width], x[..., width:]
-        half = torch.cat((-turned[..., width // 2 :], turned[..., : width // 2]), dim=-1)
-        turned = turned * self.cos + half * self.sin
-        return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
+        if x.shape[-1] == width:
+            return self._turned(x)
+        return torch.cat((self._turned(x[..., :width]), x[..., width:]), dim=-1)
+
+    def _turned(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=-1)
+        return torch.addcmul(x * self.cos, torch.cat((second, first), dim=-1), self.sin)
 
 
 class Rotary:
@@ -49,9 +53,9 @@ class Rotary:
         by_length = self.rope.kind in BY_LENGTH
         own = self._by_length(lengths(positions)) if by_length else self._fixed(positions.device)
         angles = positions[:, None].float() * own
-        angles = torch.cat((angles, angles), dim=-1)[:, None]
+        cos, sin = angles.cos() * self.amplitude, angles.sin() * self.amplitude
         return Rotation(
-            (angles.cos() * self.amplitude).to(dtype), (angles.sin() * self.amplitude).to(dtype)
+            torch.cat((cos, cos), dim=-1)[:, None].to(dtype), torch.cat((-sin, sin), dim=-1)[:, None].to(dtype)
         )  # fmt: skip
 
     def _fixed(self, device: torch.device) -> Tensor:
