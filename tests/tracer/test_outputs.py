@@ -1,4 +1,4 @@
-"""Results never destroy anything: not the checkpoint, not another file, not a device."""
+"""Results never destroy anything, not the checkpoint, another file or a device; and what cannot be written is said."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import placements, vllm_traces
+from tests import placements, several, vllm_traces
+from tests.several import finish, start
+from tracer import session
 from tracer.cli import main, trace_load
 
 
@@ -121,3 +123,67 @@ def test_a_config_in_place_of_its_folder(folder: Path, capsys: pytest.CaptureFix
     assert trace_load([str(folder / "config.json"), "--plan"]) == 2
     said = "expected a safetensors file, found JSON; name the folder that it is in [file.wrong-format]"
     assert capsys.readouterr().err == f"trace-load: {folder}/config.json: {said}\n"
+
+
+@pytest.mark.parametrize("option", ["--save", "--json"])
+@pytest.mark.parametrize(("name", "said"), [
+    ("no/such/t", "there is no folder"), ("folder", "it is no plain file"), ("locked/t", "is read-only"),
+])  # fmt: skip
+def test_where_nothing_can_be_written_is_said_before_the_work(
+    tmp_path: Path, option: str, name: str, said: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "locked").mkdir(0o500)
+    # Whoever may do everything may also write there.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked")
+    monkeypatch.setattr(session, "run", pytest.fail)
+    assert trace_load(["--plan", option, str(tmp_path / name)]) == 2
+    err = capsys.readouterr().err
+    assert (err.count("\n"), said in err, str(tmp_path / name) in err) == (1, True, True)
+
+
+def test_a_folder_that_refuses_new_files_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    if not Path("/proc/self").is_dir():
+        pytest.skip("this system has no /proc")
+    for option in ("--save", "--json"):
+        assert trace_load(["--plan", option, "/proc/t"]) == 2
+        err = capsys.readouterr().err
+        assert (err.count("\n"), "cannot write" in err, "/proc/t" in err) == (1, True, True)
+
+
+ON_A_SMALL_DISK = """
+import resource, sys
+from tracer.cli import trace_load
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(trace_load(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("option", ["--save", "--json"])
+def test_a_disk_that_fills_up_is_one_line_and_what_was_there_stays(tmp_path: Path, option: str) -> None:
+    target = tmp_path / "t"
+    argv = ["--plan", "--tp", "2", option, str(target)]
+    small = ["--hf-overrides", '{"num_hidden_layers": 1}'] if option == "--save" else []
+    assert trace_load([*argv, *small, "--quiet"]) == 0
+    before = target.read_bytes()
+    ended = finish(start(["-c", ON_A_SMALL_DISK, *argv]))
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.count("\n") == 1
+    assert f"cannot write {target}: " in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+    assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize("argv", [
+    ["load", "--plan"], ["load", "--help"], ["mappings"], ["load", "--plan", "--json", "-"],
+])  # fmt: skip
+def test_a_full_output_is_one_line_and_exit_2(argv: list[str]) -> None:
+    if not Path("/dev/full").is_char_device():
+        pytest.skip("this system has no /dev/full")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tracer", *argv], cwd=several.ROOT, stdout=full, stderr=subprocess.PIPE,
+            check=False, text=True, timeout=several.LIMIT,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "tracer: No space left on device: output\n")

@@ -129,6 +129,13 @@ def test_an_unwritable_store_is_refused_and_leaves_nothing(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_store_that_cannot_be_begun_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracer.store.SCHEMA", "CREATE TABLE a (b); CREATE NONSENSE;")
+    with pytest.raises(UsageError, match="cannot write"):
+        Store.new(tmp_path / "t.db")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_no_store_is_refused_with_what_it_is(tmp_path: Path) -> None:
     other = tmp_path / "x.db"
     sqlite3.connect(other).execute("CREATE TABLE people (name TEXT)").connection.commit()

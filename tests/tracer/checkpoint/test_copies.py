@@ -10,10 +10,11 @@ import pytest
 from fixtures.gguf import Stored, Typed, document, split_documents
 from fixtures.hostile import entry, file_of
 from fixtures.pickles import mapping, tensor, zip_of
+from tests.tracer.checkpoint.sharded import codes, write_pointer, write_shard
 from tracer.checkpoint.copies import choose
 from tracer.checkpoint.files import LocalFiles
 from tracer.checkpoint.folder import open_checkpoint
-from tracer.errors import InputError
+from tracer.errors import InputError, UsageError
 
 VALUES = {"general.architecture": Typed("str", "llama")}
 TENSORS = [Stored("a", "F32", (32,), bytes(128)), Stored("b", "F32", (32,), bytes(128))]
@@ -135,3 +136,72 @@ def test_a_file_under_another_format_s_name_is_told_what_it_is(tmp_path: Path) -
     (tmp_path / "pytorch_model.bin").write_bytes(content("model.safetensors"))
     with pytest.raises(InputError, match=r"found a safetensors file; name it .safetensors"):
         open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_consolidated_weights_are_another_copy(two_shards: Path, indexed: bool) -> None:
+    write_shard(two_shards, "consolidated.safetensors", "layers.0.attention.wk.weight")
+    if not indexed:
+        (two_shards / "model.safetensors.index.json").unlink()
+    checkpoint = open_checkpoint(two_shards)
+    assert codes(checkpoint) == [("shards.second-copy", "info")]
+    assert checkpoint.names == ["a", "b", "c"]
+
+
+def test_consolidated_weights_alone_are_the_model(tmp_path: Path) -> None:
+    write_shard(tmp_path, "consolidated.safetensors", "layers.0.attention.wk.weight")
+    assert open_checkpoint(tmp_path).names == ["layers.0.attention.wk.weight"]
+
+
+def test_other_formats_beside_it(two_shards: Path) -> None:
+    (two_shards / "pytorch_model.bin").write_bytes(b"")
+    write_shard(two_shards, "original/consolidated.00.safetensors", "wk")
+    checkpoint = open_checkpoint(two_shards)
+    assert codes(checkpoint) == [("shards.second-copy", "info")]
+    assert checkpoint.findings[0].evidence["ignored"] == ["original/", "pytorch_model.bin"]
+
+
+def test_every_other_copy_is_named(two_shards: Path) -> None:
+    """Shards of a series by the first of them and their number, so that no copy is lost in `and 7 more`."""
+    for number in range(1, 6):
+        write_shard(two_shards, f"consolidated-{number:05d}-of-00005.safetensors", f"t{number}")
+    for file in ("a.gguf", "b.gguf", "pytorch_model.bin", "tf_model.h5"):
+        (two_shards / file).write_bytes(b"")
+    (finding,) = open_checkpoint(two_shards).findings
+    assert "read: model-00001-of-00002.safetensors (2 files)" in finding.message
+    for other in ("consolidated-00001-of-00005.safetensors (5 files)", "a.gguf", "b.gguf", "model.bin", "tf_model.h5"):
+        assert other in finding.message
+
+
+def test_a_merged_file_beside_its_shards(two_shards: Path) -> None:
+    write_shard(two_shards, "merged.safetensors", "a", "b", "c")
+    assert codes(open_checkpoint(two_shards)) == [("shards.second-copy", "warning")]
+
+
+@pytest.mark.parametrize("index", ["model.fp16.safetensors.index.json", "model.safetensors.index.fp16.json"])
+def test_several_indexes_are_several_copies(two_shards: Path, index: str) -> None:
+    """Variants of one model: the usual name is read, what the other index names is no stray file."""
+    write_shard(two_shards, "model.fp16-00001-of-00001.safetensors", "a", "b", "c")
+    weight_map = dict.fromkeys("abc", "model.fp16-00001-of-00001.safetensors")
+    (two_shards / index).write_text(json.dumps({"weight_map": weight_map}))
+    checkpoint = open_checkpoint(two_shards)
+    assert codes(checkpoint) == [("shards.second-copy", "info")]
+    assert checkpoint.index is not None and checkpoint.index.file == "model.safetensors.index.json"
+    assert checkpoint.findings[0].evidence["ignored"] == ["model.fp16-00001-of-00001.safetensors"]
+
+
+def test_files_before_pointers_before_promises(two_shards: Path) -> None:
+    """A safetensors index whose files are pointers, and another whose files are here."""
+    for file in two_shards.glob("*.safetensors"):
+        write_pointer(two_shards, file.name, 100)
+    write_shard(two_shards, "b.safetensors", "a", "b", "c")
+    weight_map = dict.fromkeys("abc", "b.safetensors")
+    (two_shards / "b.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    checkpoint = open_checkpoint(two_shards)
+    assert checkpoint.index is not None and checkpoint.index.file == "b.safetensors.index.json"
+    assert checkpoint.state == "complete"
+
+
+def test_a_format_that_is_asked_for_and_not_there(two_shards: Path) -> None:
+    with pytest.raises(UsageError, match=r"--load-format gguf: .* found safetensors files"):
+        open_checkpoint(two_shards, "gguf")

@@ -1,0 +1,68 @@
+"""Somebody stops a load: what was observed is kept, and nobody is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import several, small_llama
+from tests.several import FAULTY, finish, start, wait_for
+from tests.tracer.half_way import WITHIN, damageable, layers
+from tracer import session
+from tracer.cli import trace_load
+from tracer.store import Store
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_llama.write(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return damageable(original, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(("number", "status", "said"), [
+    (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"),
+])  # fmt: skip
+def test_a_load_that_is_stopped_keeps_what_was_observed_and_leaves_nobody_behind(
+    folder: Path, tmp_path: Path, number: signal.Signals, status: int, said: str
+) -> None:
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    saved = outputs / "t.db"
+    process = start(
+        [*FAULTY, "load", folder, "--device", "cpu", "--save", saved, "--json", outputs / "t.jsonl"],
+        {"FAULT": "WaitsOnRankZero"},
+    )
+    rank, parent = wait_for(tmp_path / "half-way")
+    assert parent == process.pid
+    time.sleep(0.3)
+    began = time.monotonic()
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.terminate()
+    ended = finish(process)
+    assert time.monotonic() - began < WITHIN
+    assert ended == (status, "", f"tracer: {said}; what was observed until then is in {saved}\n")
+    assert not several.alive(rank)
+    assert [path.name for path in outputs.iterdir()] == ["t.db"]
+    assert layers(saved, 0) == {"0"}
+    checks = {check.name: (check.state, check.reason) for check in Store.open(saved).checks()}
+    assert checks["load"] == ("failed", "interrupted")
+    assert checks["audit"] == ("not-checked", "interrupted")
+
+
+def test_before_the_load_has_begun_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(session, "add_params", stop)
+    assert trace_load(["--plan", "--save", str(tmp_path / "t.db")]) == 130
+    assert capsys.readouterr().err == "trace-load: interrupted\n"
+    assert list(tmp_path.iterdir()) == []

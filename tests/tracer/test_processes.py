@@ -1,0 +1,80 @@
+"""A rank dies: the load ends at once, says why, and its trace stays readable."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests import faulty_ranks, small_llama
+from tests.tracer.half_way import WITHIN, damageable, layers
+from tracer.cli import main
+from tracer.execute import processes
+from tracer.report import jsonl
+from tracer.session import Request, run
+from tracer.store import Store
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_llama.write(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return damageable(original, tmp_path, monkeypatch)
+
+
+def half_way_at(tmp_path: Path) -> float:
+    return float((tmp_path / "half-way").read_text().split()[2])
+
+
+@pytest.mark.parametrize(("loader", "said"), [
+    (faulty_ranks.KillsItself, "rank 1: killed by signal 9 (SIGKILL: by hand, or by the system for want of memory)"),
+    (faulty_ranks.RunsOutOfMemory, "memory"),
+])  # fmt: skip
+def test_a_rank_that_dies_ends_the_load_and_its_trace_stays_readable(
+    folder: Path, tmp_path: Path, loader: type, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "t.db"
+    result = run(Request(str(folder), 2, device="cpu"), saved, loader=loader)
+    assert time.time() - half_way_at(tmp_path) < WITHIN
+    assert result.failure is not None
+    assert said in result.failure
+    assert result.failure.startswith("rank 1: ")
+    assert "\n" not in result.failure
+    assert result.failed
+    assert layers(saved, 1) == {"0"}
+    store = Store.open(saved)
+    assert store.end is None
+    assert [(c.state, c.reason) for c in store.checks() if c.name == "load"] == [("failed", result.failure)]
+    assert main(["audit", str(saved)]) == 1
+    told = capsys.readouterr().out
+    assert "audit.unwritten" in told
+    assert f"\ncut short: {result.failure}\n" in told
+
+
+def test_that_a_load_failed_is_an_error_though_all_was_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, lines = tmp_path / "t.db", tmp_path / "t.jsonl"
+    with closing(run(Request(str(folder), 2, device="cpu"), saved, loader=faulty_ranks.DiesWhenDone).store) as store:
+        (finding,) = store.findings()
+        jsonl.write(jsonl.records(store), str(lines))
+    assert (finding.code, finding.severity, finding.subject, finding.rank) == ("load.failed", "error", "rank 1", 1)
+    assert finding.message.startswith("the load did not come to its end: rank 1: killed by signal 9")
+    for trace in (saved, lines):
+        assert main(["audit", str(trace)]) == 1
+        assert f"ERROR  load.failed  {finding.message}\n" in capsys.readouterr().out
+
+
+def test_a_page_that_cannot_be_read_though_no_file_changed_is_told_as_what_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a disk fails: the process is ended by the system, and nothing of the file says why."""
+    monkeypatch.setattr(processes, "changed", lambda before: None)
+    result = run(Request(str(folder), 1, device="cpu"), loader=faulty_ranks.ReadsWhatWasCut)
+    assert result.damage is None
+    assert (result.failure or "").startswith("rank 0: killed by signal 7 (SIGBUS: a page of a mapped file could not")
