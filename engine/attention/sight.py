@@ -63,7 +63,9 @@ def fetch(cached: Tensor, slots: Tensor | slice) -> Tensor:
 
 
 def in_one_piece(slots: Tensor) -> Tensor | slice:
-    """Slots (keys,) of one sequence, as a range where its blocks follow each other. On a GPU the host waits for it."""
+    """Slots (keys,) of one sequence, as a range where its blocks follow each other; on a CPU, as it has to look."""
+    if slots.device.type != "cpu":
+        return slots
     first, last = int(slots[0]), int(slots[-1])
     follow = last - first + 1 == len(slots) and bool((slots.diff() == 1).all())
     return slice(first, last + 1) if follow else slots
