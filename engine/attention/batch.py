@@ -46,7 +46,7 @@ def make_pass(parts: Sequence[Part], size: int, device: str | torch.device = "cp
         numbers.extend(_slots(start, stop, table, size))
     for start, stop, _, prompt in parts:
         numbers.extend(_origins(start, stop, prompt))
-    sent = _send(numbers, torch.device(device))
+    sent = send(numbers, device)
     rows, ends, tables = sent[:narrow].to(torch.int32).split((count + 1, count, count * width))
     slots, origins = sent[narrow:].split(tokens)
     most = max(stop - start for start, stop, _, _ in parts)
@@ -69,7 +69,8 @@ def _origins(start: int, stop: int, prompt: int) -> Iterator[int]:
     return chain([prompt] * told, range(start + told + 1, stop + 1))
 
 
-def _send(numbers: list[int], device: torch.device) -> Tensor:
+def send(numbers: list[int], device: str | torch.device) -> Tensor:
     """(numbers,) int64 on the device, without waiting for it."""
+    device = torch.device(device)
     pinned = device.type == "cuda"
     return torch.tensor(numbers, dtype=torch.int64, pin_memory=pinned).to(device, non_blocking=pinned)

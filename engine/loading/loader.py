@@ -38,8 +38,12 @@ class WeightSource(Protocol):
         """What does `dst.copy_(src)` when called, the way that suits this source; `src` is of the tensor there."""
         return partial(dst.copy_, src)
 
+    def settle(self) -> None:
+        """Wait until all copies that were made are done; the default makes none that are not."""
+        return
+
     def finish(self) -> None:
-        """Nothing more will be copied; the default has nothing to put away."""
+        """Nothing more will be copied, and all is to be done; the default has nothing to put away."""
         return
 
 
@@ -135,6 +139,7 @@ class Loader:
 
     def _tell(self) -> None:
         """Have the recorder know of what was copied since the last time."""
+        self.source.settle()
         done, self._done = self._done, []
         position = -1
         for dst, src, step, tensor, _ in done:

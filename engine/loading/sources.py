@@ -12,6 +12,7 @@ import torch
 from engine.dtypes import TORCH
 from engine.loading.loader import WeightSource, Work
 from engine.loading.runs import MappedBytes, OpenFile, Reader
+from engine.loading.staging import CudaWire, Staging
 from mappings.plan import Stored
 
 AHEAD = 64
@@ -52,6 +53,7 @@ class MappedWeights:
         self._files: dict[str, OpenFile] = {}
         self.ahead = 1 if any(info.strides or info.big_endian for info in tensors) else AHEAD
         self._reader = Reader()
+        self._staging: Staging | None = None
 
     def tensor(self, position: int) -> torch.Tensor:
         """A read-only view of the file's bytes, contiguous; a copy where they are in another order."""
@@ -68,12 +70,36 @@ class MappedWeights:
         return flat.as_strided(shape, info.strides).contiguous() if info.strides else flat.view(shape)
 
     def copying(self, dst: torch.Tensor, src: torch.Tensor, position: int) -> Work:
-        """`dst.copy_(src)`. Where `src` is seen to lie in the tensor's file, long runs are read from it."""
+        """`dst.copy_(src)`. Where `src` is seen to lie in the tensor's file, long runs are read from it.
+
+        To a GPU it goes by way of pinned memory, and has arrived when `settle` has been called.
+        """
         file = self._files.get(self._tensors[position].file or "")
+        staging = self._staged(dst.device)
+        if staging is not None:
+            return partial(staging.copy, dst, src, partial(self._fill, file))
         return partial(dst.copy_, src) if file is None else self._reader.copying(dst, src, file)
 
+    def settle(self) -> None:
+        if self._staging is not None:
+            self._staging.settle()
+
     def finish(self) -> None:
-        self._reader.finish()
+        try:
+            self.settle()
+        finally:
+            self._staging = None
+            self._reader.finish()
+
+    def _staged(self, device: torch.device) -> Staging | None:
+        """None for a device that is copied to directly."""
+        if self._staging is None and device.type == "cuda":
+            self._staging = Staging(CudaWire(device))
+        return self._staging
+
+    def _fill(self, file: OpenFile | None, staged: torch.Tensor, src: torch.Tensor) -> None:
+        work = partial(staged.copy_, src) if file is None else self._reader.copying(staged, src, file)
+        work()
 
     def _file(self, name: str) -> OpenFile:
         if name not in self._files:
