@@ -62,6 +62,17 @@ class Rope:
         stated = self.parameters.get("factor")
         return float(stated) if stated is not None else self.longest / self.trained
 
+    @property
+    def reach(self) -> int:
+        """The longest sequence that stretching is for.
+
+        `factor` times the trained length (Transformers, `RopeParameters`; vLLM derives its own limit so), for dynamic
+        times the length that its formula starts from. llama3 and longrope blend or choose by the trained length, and
+        `max_position_embeddings` is what they were made for, as it is wherever it is more.
+        """
+        base = {"linear": self.trained, "yarn": self.trained, "dynamic": self.longest}.get(self.kind)
+        return self.longest if base is None else max(self.longest, int(self.factor * base))
+
 
 def rope_of(config: Config, dim: int) -> Rope:
     """Read `rope_parameters`, or `rope_scaling` with `rope_theta` and `partial_rotary_factor` beside it.
@@ -95,12 +106,18 @@ def _kind(parameters: Mapping[str, Any]) -> str:
     return kind
 
 
-def stretched(config: Config) -> Rope | None:
-    """The rotary settings of a model whose keys depend on how long their sequence was; None for any other."""
+def scaled(config: Config) -> Rope | None:
+    """The rotary settings of a model that is to take longer sequences than it was trained on; None for any other."""
     parameters = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    if not parameters or _kind(parameters) not in BY_LENGTH:
+    if not parameters or _kind(parameters) == "default":
         return None
     return rope_of(Config({"rope_theta": 1.0, **config.fields}, config.defaults), 2)
+
+
+def stretched(config: Config) -> Rope | None:
+    """The rotary settings of a model whose keys depend on how long their sequence was; None for any other."""
+    rope = scaled(config)
+    return rope if rope is not None and rope.kind in BY_LENGTH else None
 
 
 def _lacks(name: str, kind: str) -> Finding:

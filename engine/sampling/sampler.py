@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,10 +21,18 @@ _LARGEST = torch.finfo(torch.float32).max
 class NotFinite(ValueError):
     """Logits that no token can be chosen from: NaN or +inf among them, or nothing but -inf."""
 
-    def __init__(self, rows: Sequence[int], message: str) -> None:
-        super().__init__(message)
-        self.rows = tuple(rows)
-        """All rows of which this is true."""
+    def __init__(self, found: Mapping[int, str]) -> None:
+        """What is wrong with each row of which this is true."""
+        super().__init__(found)  # all that is needed to make it again: it may have to leave its process
+        self.found = dict(found)
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        return tuple(self.found)
+
+    def __str__(self) -> str:
+        told = [f"row {row}: {what}" for row, what in self.found.items()]
+        return "; ".join(told[:3]) + (f"; so in {len(told) - 3} more rows" if len(told) > 3 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,9 @@ class Sampler:
         best, likeliest = logits.max(-1)
         heights = best.tolist()
         if not all(map(_is_finite, heights)):
-            raise _not_finite(logits, [row for row, height in enumerate(heights) if not _is_finite(height)])
+            raise NotFinite(
+                {row: _count(logits[row]) for row, height in enumerate(heights) if not _is_finite(height)}
+            )  # fmt: skip
         tokens: list[int] = likeliest.tolist()
         drawn = [row for row, height in enumerate(heights) if not _is_greedy(samplings[row], height)]
         for rows in _portions(drawn, logits):
@@ -69,17 +79,12 @@ def _is_finite(height: float) -> bool:
     return abs(height) <= _LARGEST
 
 
-def _not_finite(logits: Tensor, rows: Sequence[int]) -> NotFinite:
-    told = [f"row {row}: {_count(logits[row])} of {logits.shape[1]} logits are not finite" for row in rows[:3]]
-    more = f"; so in {len(rows) - 3} more rows" if len(rows) > 3 else ""
-    return NotFinite(rows, "; ".join(told) + more)
-
-
 def _count(row: Tensor) -> str:
-    """How many are not finite, and of what kind: `7 (5 NaN, 2 +inf)`."""
+    """How many are not finite, and of what kind: `7 (5 NaN, 2 +inf) of 200 logits are not finite`."""
     kinds = {"NaN": row.isnan(), "+inf": row.isposinf(), "-inf": row.isneginf()}
     found = {name: int(where.sum()) for name, where in kinds.items()}
-    return f"{sum(found.values())} ({', '.join(f'{count} {name}' for name, count in found.items() if count)})"
+    spelled = ", ".join(f"{count} {name}" for name, count in found.items() if count)
+    return f"{sum(found.values())} ({spelled}) of {len(row)} logits are not finite"
 
 
 def _is_greedy(sampling: Sampling, height: float) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.cache.blocks import BlockPool
+from engine.serving.refusal import check_length
 from engine.serving.sequence import Finish, Sequence
 
 
@@ -75,12 +76,7 @@ class Scheduler:
 
     def check(self, prompt: int) -> None:
         """Raises ValueError where a prompt of so many ids could never be served."""
-        if prompt < 1:
-            raise ValueError("empty prompt: expected at least one id")
-        if prompt >= self.limits.length:
-            raise ValueError(
-                f"prompt of {prompt} ids: the longest sequence has {self.limits.length}, generated ones included"
-            )
+        check_length(prompt, self.limits.length)
         if prompt > self.pool.capacity:
             raise ValueError(
                 f"prompt of {prompt} ids: needs {self.pool.blocks_for(prompt)} blocks of {self.pool.size}, "
@@ -110,19 +106,17 @@ class Scheduler:
             budget -= chunks[-1].stop - chunks[-1].start
         return chunks
 
-    def update(self, chunks: Iterable[Chunk], tokens: Iterable[int]) -> list[Sequence]:
+    def update(self, chunks: Iterable[Chunk], tokens: Iterable[int]) -> None:
         """Note that a step's chunks are computed; `tokens` are the ids drawn, one for each that is `sampled`.
 
-        Gives those that have ended by it. What was ended since the step is passed over.
+        What was ended since the step is passed over.
         """
         drawn = iter(tokens)
-        ended = []
         for chunk in chunks:
             token = next(drawn) if chunk.sampled else None
-            if chunk.sequence.finish is None and self._note(chunk, token):
-                ended.append(chunk.sequence)
+            if chunk.sequence.finish is None:
+                self._note(chunk, token)
         assert next(drawn, None) is None, "more ids were drawn than asked for"
-        return ended
 
     def finish(self, sequence: Sequence, reason: Finish) -> None:
         """End it and free its blocks at once.
@@ -196,19 +190,17 @@ class Scheduler:
         self.running[number] = sequence
         return sequence
 
-    def _note(self, chunk: Chunk, token: int | None) -> bool:
-        """Whether it has ended by this."""
+    def _note(self, chunk: Chunk, token: int | None) -> None:
         sequence = chunk.sequence
         assert chunk.start == sequence.computed, f"sequence {sequence.number} is not where this chunk begins"
         sequence.computed = chunk.stop
         self.pool.publish(sequence, chunk.start)
         if token is None:
-            return False
+            return
         sequence.ids.append(token)
         reason = self._end(sequence)
         if reason is not None:
             self.finish(sequence, reason)
-        return reason is not None
 
     def _end(self, sequence: Sequence) -> Finish | None:
         """Whether the last id ends it."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from engine.sampling.params import Sampling
 
-Finish = Literal["stop", "length", "abort"]
+Finish = Literal["stop", "length", "abort", "error"]
 
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """Made by whoever takes requests; after that only the scheduler and its pool change it, but for `logprobs`."""
+    """Made by whoever takes requests; after that only the scheduler and its pool change it."""
 
     number: int
     """Its place in the order of arrival."""
@@ -28,10 +28,9 @@ class Sequence:
     """How many of `ids`, from the first on, have keys and values in the cache."""
     blocks: list[int] = field(default_factory=list)
     """Its block table: position i is at offset `i % size` of block `blocks[i // size]`. Empty while it waits."""
-    logprobs: list[Any] = field(default_factory=list)
-    """One entry a generated id, where they were asked for, by whoever samples."""
     finish: Finish | None = None
-    """Why it ended: "stop" by an id or a text, "length" by max_tokens, the model's length or the cache's size."""
+    """Why it ended: "stop" by an id or a text, "length" by max_tokens, the model's length or the cache's size,
+    "error" by logits that no id can be chosen from."""
     keys: list[bytes] = field(default_factory=list)
     """The hashes of its first full blocks, as many as were needed yet; the pool's. They outlive a preemption."""
 

@@ -36,9 +36,7 @@ class Bisection:
 
     def measure(self, mark: Landmark) -> Measured:
         """How far we are from the reference there."""
-        found, expected = self._ours.values[mark.ours], self._tolerance.exact.values[mark.theirs]
-        distance = self._tolerance.distance(mark.theirs, found, expected)
-        return Measured(mark, distance, self._tolerance.allowed(mark.theirs))
+        return Measured(mark, *self._tolerance.measure(mark.theirs, self._ours.values[mark.ours]))
 
     def first(self, measured: Sequence[Measured]) -> Stretch:
         """The first stretch that departs; the last of `measured` does."""

@@ -14,7 +14,7 @@ from tracer.execute.verify.reference import NoReference, Reference, refer
 from tracer.execute.verify.sources import Sources
 from tracer.execute.verify.states import States, read_states
 from tracer.execute.verify.suspects import Suspects
-from tracer.execute.verify.tolerance import Tolerance
+from tracer.execute.verify.tolerance import MOST, Tolerance
 from tracer.prepare import Prepared
 from tracer.verified import REFERENCE, Verified
 
@@ -36,12 +36,13 @@ def judge(reference: Reference, ours: States, sources: Sources, passed: Passed) 
         logits = computed.values[LOGITS, "output"]
         if not bool(logits.isfinite().all()):
             raise NoReference(f"{reference.name} computes logits in {_plain(logits.dtype)} that are not finite")
-    tolerance = Tolerance(reference.exact, reference.narrow)
+    tolerance = Tolerance(reference.exact, reference.narrow, sources.routed)
     bisection = Bisection(ours, tolerance, sources)
     marks, why_not = landmarks(ours, reference.exact, tolerance)
     measured = [bisection.measure(mark) for mark in marks]
     last = measured[-1]
-    told = f"{reference.name}, {_plain(passed.dtype)}, logits differ by {last.distance:.2g} of their"
+    few = f" of {MOST[0]:.0%} of the tokens" if tolerance.routed and reference.narrow else ""
+    told = f"{reference.name}, {_plain(passed.dtype)}, logits{few} differ by {last.distance:.2g} of their"
     told += f" spread (allowed {last.allowed:.2g}), {_layers(measured, why_not)}"
     if last.agrees:
         return Verified(REFERENCE, "ok", told)

@@ -56,9 +56,11 @@ def _nonfinite(point: Point) -> Nonfinite | None:
 def verify_rank(group: ProcessGroup, plan: LoadPlan, built: Built, states: Path | None) -> dict[str, Any]:
     """`Passed` as plain values, or why what was loaded has no forward pass. All ranks must call it.
 
-    Rank 0 writes what its modules made to `states`, where that is given. Raises VerifyFailed.
+    Rank 0 writes what its modules made to `states`, where that is given. Raises VerifyFailed, PeersLost.
     """
     import torch
+
+    from engine.processes.failed import PeersLost
 
     try:
         model = built.generator()
@@ -69,6 +71,8 @@ def verify_rank(group: ProcessGroup, plan: LoadPlan, built: Built, states: Path 
     try:
         with torch.no_grad():
             return _verify(group, plan, model, built.params, states if group.rank == 0 else None).plain()
+    except PeersLost:  # of another rank's failure, which that one tells
+        raise
     except Exception as error:  # whatever a model may raise that was loaded as it should be
         raise VerifyFailed(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}") from error
 
@@ -77,10 +81,10 @@ def _verify(
     group: ProcessGroup, plan: LoadPlan, model: CausalLM, params: dict[str, Tensor], states: Path | None
 ) -> Passed:  # fmt: skip
     from engine.layers.linear_method import weights_loaded
-    from engine.serving.serve import longest
+    from engine.serving.length import longest
 
     weights_loaded(model)
-    ids = prompt(plan.binding.axes.size("vocab"), longest(plan.binding.config))
+    ids = prompt(plan.binding.axes.size("vocab"), longest(plan.binding))
     layers = decoder_layers(model)
     keeper = None if states is None else Keeper(model)
     equality = Equality(group, layers, whole_modules(plan, dict(model.named_modules())))

@@ -28,6 +28,11 @@ class Sources:
         """Every parameter, in table order."""
         return [*(name for name, _ in self._plan.params()), *self._tied]
 
+    @cached_property
+    def routed(self) -> bool:
+        """Whether some parameter has experts, of which each token is sent to a few."""
+        return any("expert" in dim for leaf in self._plan.binding.leaves for dim in leaf.layout)
+
     def under(self, module: str) -> list[str]:
         """The parameters of a module and of those in it."""
         return [name for name in self.params if name.startswith(f"{module}.")]
