@@ -1,5 +1,8 @@
 """`LLM`: a model that generates, on one rank in this process or on several in processes of their own.
 
+Under torchrun each process makes one, with tp = WORLD_SIZE, gives it the same prompts and is given the same
+completions; with tp = 1 each has a model for itself.
+
     from engine import LLM, Sampling
 
     with LLM("path/of/a/checkpoint", tp=2) as llm:
@@ -10,25 +13,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import TypeAlias
 
 from engine import opened
+from engine.crew.world import world
 from engine.opened import Opener
+from engine.processes.gpus import check_gpus
 from engine.sampling.params import Sampling
+from engine.sampling.sampler import Choice
 from engine.serving.engine import Token
 from engine.serving.ranks import Ranks
+from engine.serving.refusal import Given, ids_of, numbered
 from engine.serving.serve import Prompt, Settings, make_engine, run
 from engine.text import Tokenizer
-
-Given: TypeAlias = str | Sequence[int]
-"""A prompt: text, where the checkpoint has a tokenizer, or ids."""
 
 
 @dataclass
@@ -46,21 +48,33 @@ class Completion:
     top_logprobs: list[list[tuple[int, float]]] | None = None
     """The most likely tokens beside each, most likely first."""
     finish_reason: str = ""
-    """`stop`: an end-of-sequence id or a stop string; `length`: max_tokens, or all that the model or cache holds."""
+    """`stop`: an end-of-sequence id or a stop string; `length`: max_tokens, or all that the model or cache holds;
+    `error`: logits that no token can be chosen from."""
+    error: str | None = None
+    """Of one that ended so: the position, in prompt and completion together, and what its logits are."""
 
 
 class LLM:
     """Loads a checkpoint and generates. Close it, or use it in a `with`."""
 
-    def __init__(self, model: str | Path | Opener, tp: int = 1, settings: Settings | None = None) -> None:
+    def __init__(
+        self, model: str | Path | Opener, tp: int = 1, settings: Settings | None = None,
+        watch: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         """`model` is what `trace-load` takes, or a function that opens a checkpoint in each rank's process.
+
+        `watch` is called ten times a second while there are such processes; what it raises ends them, and is raised
+        from every call.
 
         Raises LookupError where nothing can open a name, ValueError for a model that cannot generate, MemoryError for a
         cache without room, RankFailed for what a rank of several raised, and what opening raises.
         """
-        if tp < 1:
-            raise ValueError(f"tp {tp}: expected at least 1")
+        rank = _place(tp)
+        self._apart = rank is not None
+        """Whether other ranks are told by other processes; they agree on seeds among themselves."""
         settings = settings or Settings()
+        if rank is None:
+            check_gpus(settings.device, tp)
         opener = model if callable(model) else opened.opener(str(model), tp)
         self._ranks = None
         if tp == 1:
@@ -68,7 +82,7 @@ class LLM:
             engine, folder = make_engine(found, settings), found.folder
             self._run: Callable[[Sequence[Prompt]], Generator[list[Token]]] = partial(run, engine)
         else:
-            self._ranks = Ranks(opener, tp, settings)
+            self._ranks = Ranks(opener, tp, settings, rank, watch)
             self._run, folder = self._ranks.run, self._ranks.folder
         self.tokenizer, self.why_no_tokenizer = Tokenizer.open(folder)
 
@@ -84,7 +98,8 @@ class LLM:
         if isinstance(prompts, str) or any(isinstance(prompt, int) for prompt in prompts):
             raise ValueError("expected a list of prompts, each a text or a list of ids; found a prompt alone")
         each = _one_each(sampling or Sampling(), len(prompts))
-        requests = [(self.encode(prompt), _seeded(own)) for prompt, own in zip(prompts, each, strict=True)]
+        each = each if self._apart else [*map(_seeded, each)]
+        requests = [*zip(self._encoded(prompts), each, strict=True)]
         completions = [_begun(index, ids, own) for index, (ids, own) in enumerate(requests)]
         with closing(self._run(requests)) as passes:
             for tokens in passes:
@@ -94,13 +109,15 @@ class LLM:
                     told(tokens)
         return completions
 
+    def _encoded(self, prompts: Sequence[Given]) -> Iterator[list[int]]:
+        for place, prompt in enumerate(prompts):
+            with numbered(place, len(prompts)):
+                ids = self.encode(prompt)
+            yield ids
+
     def encode(self, prompt: Given) -> list[int]:
         """The ids of a prompt. Raises ValueError for text without a tokenizer, TypeError for no whole numbers."""
-        if not isinstance(prompt, str):
-            return [index(token) for token in prompt]
-        if self.tokenizer is None:
-            raise ValueError(f"a prompt of text needs a tokenizer, give ids instead: {self.why_no_tokenizer}")
-        return self.tokenizer.encode(prompt)
+        return ids_of(prompt, self.tokenizer, self.why_no_tokenizer)
 
     def close(self) -> None:
         """End the ranks' processes."""
@@ -114,6 +131,18 @@ class LLM:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _place(tp: int) -> int | None:
+    """Which rank of the model this process is to have, where torchrun started one for each. Raises ValueError."""
+    if tp < 1:
+        raise ValueError(f"tp {tp}: expected at least 1")
+    place = world()
+    if tp == 1 or place is None:
+        return None
+    if tp != place.size:
+        raise ValueError(f"tp {tp}: torchrun started {place.size} processes (WORLD_SIZE), expected as many, or 1")
+    return place.rank
 
 
 def _one_each(sampling: Sampling | Sequence[Sampling], count: int) -> list[Sampling]:
@@ -135,12 +164,17 @@ def _begun(index: int, ids: list[int], sampling: Sampling) -> Completion:
 
 
 def _add(completion: Completion, token: Token, texts: bool) -> None:
-    completion.token_ids.append(token.choice.token)
     if texts:
         completion.text = (completion.text or "") + token.text
-    if completion.logprobs is not None and completion.top_logprobs is not None:
-        assert token.choice.logprob is not None
-        completion.logprobs.append(token.choice.logprob)
-        completion.top_logprobs.append(token.choice.top or [])
+    if token.choice is not None:
+        _add_choice(completion, token.choice)
     if token.finish:
-        completion.finish_reason = token.finish
+        completion.finish_reason, completion.error = token.finish, token.error or None
+
+
+def _add_choice(completion: Completion, choice: Choice) -> None:
+    completion.token_ids.append(choice.token)
+    if completion.logprobs is not None and completion.top_logprobs is not None:
+        assert choice.logprob is not None
+        completion.logprobs.append(choice.logprob)
+        completion.top_logprobs.append(choice.top or [])

@@ -18,8 +18,10 @@ from typing import Any
 import torch
 
 from engine.loading.loader import Copy, Loader
+from tests.verifying import LosesAParameter
 from tracer.execute import outcome, rank
 
+__all__ = ["LosesAParameter"]
 LAYER = "model.layers.1."
 
 
@@ -36,7 +38,7 @@ class HalfWay(Loader):
     def perform(self, copy: Copy) -> None:
         if not self.met and copy.step.param.startswith(LAYER) and self.rank == self.RANK:
             self.met = True
-            _mark(Path(os.environ["HALF_WAY"]))
+            mark(Path(os.environ["HALF_WAY"]))
             self.happen()
         super().perform(copy)
         if copy.step == self.last:
@@ -46,7 +48,7 @@ class HalfWay(Loader):
         raise NotImplementedError
 
 
-def _mark(path: Path) -> None:
+def mark(path: Path) -> None:
     """Complete as soon as it is there."""
     partial = path.with_suffix(".partial")
     partial.write_text(f"{os.getpid()} {os.getppid()} {time.time()}")

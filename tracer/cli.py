@@ -1,7 +1,7 @@
 """`tracer` and `trace-load` (which is `tracer load`): parse, dispatch, turn what went wrong into one line.
 
 Exit status: 0 nothing wrong, 1 at least one finding of severity error, 2 bad usage or unreadable input; 130 after
-Ctrl-C and 143 after SIGTERM. Under torchrun all processes of a load exit with that of rank 0.
+Ctrl-C and 143 after SIGTERM. Under torchrun all processes of one command exit with that of rank 0.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _run(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) 
     except OSError as error:  # --help could not be printed
         return _told(parser.prog, error)
     command: ModuleType = module or args.module
-    if place is None or command is not load:
+    if place is None or command not in torchrun.SHARED:
         if place is not None and place.rank:
             torchrun.silence()  # what needs no crew is done by each, and need be said only once
         return _guarded(parser.prog, args.debug, lambda: _alone(command, args))
@@ -79,12 +79,12 @@ def _run(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) 
     def command_itself(crew: Crew) -> int:
         torchrun.check(place, args)
         with torchrun.absence_told(crew):
-            return _alone(load, args, crew)
+            return _alone(command, args, crew)
 
     def lead(crew: Crew) -> int:
         return _guarded(parser.prog, args.debug, lambda: command_itself(crew))
 
-    return _guarded(parser.prog, args.debug, lambda: torchrun.together(place, args, lead))
+    return _guarded(parser.prog, args.debug, lambda: torchrun.together(place, command, args, lead))
 
 
 def _alone(command: ModuleType, args: argparse.Namespace, *more: Crew) -> int:

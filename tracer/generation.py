@@ -13,7 +13,7 @@ from tracer.prepare import Prepared, Request, prepare
 from tracer.validate import LARGEST_TP
 
 if TYPE_CHECKING:
-    from tracer.execute import Completion
+    from tracer.execute import Completion, Crew
 
 
 class Unsound(Exception):
@@ -32,18 +32,25 @@ class Wishes(NamedTuple):
 
 
 def generate(
-    request: Request, prompts: Sequence[str | list[int]], wishes: Wishes, told: Callable[[Any, Any], object]
+    request: Request, prompts: Sequence[str | list[int]], wishes: Wishes, told: Callable[[Any, Any], object],
+    crew: Crew | None = None,
 ) -> list[Completion]:  # fmt: skip
     """Prove the plan, load, and serve all prompts; `told(llm, tokens)` hears of each pass.
 
-    Raises Unsound for a checkpoint with errors, UsageError, InputError.
+    `crew` are the other processes that torchrun started, where it did. Raises Unsound for a checkpoint with errors,
+    UsageError, InputError, EngineFailed.
     """
     if not 1 <= request.tp <= LARGEST_TP:
         raise UsageError(f"--tp {request.tp}: expected at least 1 and at most {LARGEST_TP}")
     prepared = _sound(request)
     if execute.torch_missing():
         raise UsageError("torch is not installed (pip install 'trace-load[engine]'): nothing can be computed")
-    return execute.generated(prepared, prompts, wishes.sampling, wishes.settings, told)
+    return execute.generated(prepared, execute.Asked(request, prompts, *wishes), told, crew)
+
+
+def part(request: Request, prompts: Sequence[str | list[int]], wishes: Wishes) -> execute.Part:
+    """What another rank than 0 does of it under torchrun, once rank 0 has found nothing against it."""
+    return execute.generate_part(execute.Asked(request, prompts, *wishes))
 
 
 def _sound(request: Request) -> Prepared:

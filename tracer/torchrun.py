@@ -1,8 +1,9 @@
 """Several machines: what torchrun says of this process in its environment, and who of its processes does what.
 
     torchrun --nproc-per-node N --nnodes M ... -m tracer load DIR --tp N*M
+    torchrun --nproc-per-node N --nnodes M ... -m tracer generate DIR --tp N*M "prompt"
 
-Every process traces its own rank; rank 0 alone prints and writes the merged trace; all exit with its status.
+Every process loads its own rank; rank 0 alone prints and writes what there is to tell; all exit with its status.
 """
 
 from __future__ import annotations
@@ -14,35 +15,40 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Protocol
 
-from tracer.commands import load
+from tracer import execute
+from tracer.commands import generate, load
 from tracer.commands.output import printable
-from tracer.errors import UsageError
+from tracer.errors import TraceLoadError, UsageError
+from tracer.execute import World
 from tracer.interrupts import Noted
 
 if TYPE_CHECKING:
-    from tracer.execute import Crew
+    from tracer.execute import Crew, Part
 
-GIVEN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""What torchrun sets. A job scheduler that sets some of them does not mean this."""
+__all__ = ["SHARED", "World", "absence_told", "check", "parsed", "silence", "together", "world"]
 
 
-class World(NamedTuple):
-    """This process among those that torchrun started."""
+class Command(Protocol):
+    """A command that several processes do together."""
 
-    rank: int
-    size: int
+    def run(self, args: argparse.Namespace, crew: Crew | None = None) -> int:
+        """All of it, or rank 0's part where there is a crew; the exit status."""
+
+    def part(self, args: argparse.Namespace) -> Part:
+        """What another rank does of it. Raises TraceLoadError."""
+
+
+SHARED: tuple[Command, ...] = (load, generate)
 
 
 def world() -> World | None:
     """None where torchrun did not start this process. Raises UsageError for numbers that are none."""
-    if not all(os.environ.get(name) for name in GIVEN):
-        return None
-    rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
-    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
-        raise UsageError(f"RANK={rank} WORLD_SIZE={size} in the environment: expected a rank below the world's size")
-    return World(int(rank), int(size))
+    try:
+        return execute.world()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def parsed(place: World, parse: Callable[[], argparse.Namespace]) -> argparse.Namespace:
@@ -58,29 +64,25 @@ def parsed(place: World, parse: Callable[[], argparse.Namespace]) -> argparse.Na
         if stop.code and place.rank:
             raise SystemExit(_refused(place, said.getvalue().strip().partition(": ")[2], Noted())) from None
         if stop.code:
-            from tracer import execute
-
             execute.abandon(place.size, int(stop.code))
         raise
 
 
 def check(place: World, args: argparse.Namespace) -> None:
     """Raise UsageError for options that torchrun contradicts."""
-    if args.rank is not None:
+    if getattr(args, "rank", None) is not None:
         raise UsageError(f"--rank {args.rank}: under torchrun every process traces its own rank")
     if args.tp != place.size:
         raise UsageError(f"--tp {args.tp}: torchrun started {place.size} processes (WORLD_SIZE), expected as many")
 
 
-def together(place: World, args: argparse.Namespace, lead: Callable[[Crew], int]) -> int:
+def together(place: World, command: Command, args: argparse.Namespace, lead: Callable[[Crew], int]) -> int:
     """This process's part of the job, and the status with which all exit; `lead` is the command itself, on rank 0.
 
     Raises UsageError.
     """
     if place.rank:
-        return _follow(place, args)
-    from tracer import execute
-
+        return _follow(place, command, args)
     crew, status = execute.join(place.rank, place.size), 1
     try:
         status = lead(crew)
@@ -103,24 +105,21 @@ def absence_told(crew: Crew) -> Iterator[None]:
         raise
 
 
-def _follow(place: World, args: argparse.Namespace) -> int:
+def _follow(place: World, command: Command, args: argparse.Namespace) -> int:
     """The part of another rank than 0. Once it has arrived it says nothing: the output of a job is rank 0's."""
-    from tracer import execute
-
     noted = Noted()
     try:
         check(place, args)
-    except UsageError as error:
+        part = command.part(args)
+    except TraceLoadError as error:
         return _refused(place, str(error), noted)
     crew = execute.join(place.rank, place.size)
     silence()
-    return execute.follow(crew, load.request(args), noted.status)
+    return execute.follow(crew, part, noted.status)
 
 
 def _refused(place: World, message: str, noted: Noted) -> int:
     """Have rank 0 say why this rank takes no part. Where it does not, the message is said here."""
-    from tracer import execute
-
     status = execute.refuse(place.rank, place.size, message, noted.status)
     if status:
         return status

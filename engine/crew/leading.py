@@ -9,10 +9,14 @@ from typing import Any
 
 from engine.crew.link import Kind, Lost, Message
 from engine.crew.meeting import JOIN, LATE, Crew
-from engine.processes.failed import GRACE, POLL, RankFailed
+from engine.processes.failed import GRACE, POLL, PeersLost, RankFailed
 
 ENDING = 2.0
 """Seconds that other ranks have to end when told to, and again to hear the verdict."""
+CAUSE = 4.0
+"""Seconds in which a failure must be told once others have failed of it."""
+CONSEQUENCE = PeersLost.__name__
+"""The kind of their failures."""
 
 
 def assemble(crew: Crew, own: Message, tell: Callable[[list[int]], Any]) -> list[Message]:
@@ -51,7 +55,7 @@ def _refuse_absence(crew: Crew) -> None:
         if (refusal := link.message(Kind.REFUSAL)) is not None:
             raise RankFailed(rank, str(refusal.get("why")))
     for rank in gone:
-        raise RankFailed(rank, "gone before the load began: it was killed")
+        raise RankFailed(rank, "gone before the work began: it was killed")
     for rank in crew.overdue(crew.others):
         raise RankFailed(rank, f"not here after {JOIN:g} seconds")
 
@@ -88,15 +92,20 @@ def _unaware(crew: Crew, waited: float) -> bool:
     return waited < ENDING and any(link and not link.gone and not link.has(Kind.AWARE) for link in links)
 
 
-class Leader:
-    """Rank 0's part. `sink(rank, data)` takes the notes of another rank, in order."""
+def _order_of_causes(failed: RankFailed) -> int:
+    return 2 if failed.kind == CONSEQUENCE else 1 if failed.kind else 0
 
-    def __init__(self, crew: Crew, sink: Callable[[int, bytes], Any]) -> None:
+
+class Leader:
+    """Rank 0's part. `sink(rank, data)` takes the notes of another rank, in order; without one there are none."""
+
+    def __init__(self, crew: Crew, sink: Callable[[int, bytes], Any] | None = None) -> None:
         self._crew = crew
         self._sink = sink
         self.done: dict[int, Message] = {}
         self._failed: list[RankFailed] = []
-        self._deadline: float | None = None
+        self._since = 0.0
+        """When the first of them was heard of."""
         self._stopping = False
 
     def run(self, own: Callable[[Callable[[], None]], Any]) -> Any:
@@ -110,8 +119,11 @@ class Leader:
                 raise self._first_cause()
             return result
         except RankFailed as failed:
-            self._failed.append(failed)
-            self._wait_for_causes()
+            if failed not in self._failed:
+                self._note(failed)
+            while self._pending() and not self._settled():
+                self._pull()
+                time.sleep(POLL)
             raise self._first_cause() from failed
         finally:
             self._stop()
@@ -119,9 +131,7 @@ class Leader:
     def watch(self) -> None:
         """Take what the others sent. Raises RankFailed some time after one has failed."""
         self._pull()
-        if self._failed and self._deadline is None:
-            self._deadline = time.monotonic() + GRACE
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self._failed and self._settled():
             raise self._first_cause()
 
     def dead(self) -> RankFailed | None:
@@ -134,36 +144,39 @@ class Leader:
         return [rank for rank in self._crew.others if rank not in self.done and rank not in failed]
 
     def _fail(self, rank: int, message: str, kind: str = "", labels: Message | None = None) -> None:
-        self._failed.append(RankFailed(rank, message, "", kind, labels))
+        self._note(RankFailed(rank, message, "", kind, labels))
+
+    def _note(self, failed: RankFailed) -> None:
+        self._since = self._since or time.monotonic()
+        self._failed.append(failed)
 
     def _pull(self) -> None:
         for rank, link in self._crew.came(self._pending()):
             gone = link.gone
             done = link.message(Kind.DONE)
-            if data := link.take_notes():
+            if (data := link.take_notes()) and self._sink is not None:
                 self._sink(rank, data)
             if done is not None:  # its notes were sent before it said so
                 self._take(rank, done)
             elif gone:
                 self._fail(rank, "gone without a word: it was killed, or its machine is gone")
-                self._deadline = self._deadline or time.monotonic()  # nobody's failure came before that
 
     def _take(self, rank: int, done: Message) -> None:
         self.done[rank] = done
         if done["stopped"] and not self._stopping:
-            self._fail(rank, "it was told to end while it loaded", "Stopped")
+            self._fail(rank, "it was told to end before it was done", "Stopped")
         elif not done["ok"] and not done["stopped"]:
             self._fail(rank, done["message"], done["kind"], done["labels"])
 
     def _first_cause(self) -> RankFailed:
-        """A silent death before an exception, then as they came: peers that fail of a death say so."""
-        return next((failed for failed in self._failed if not failed.kind), self._failed[0])
+        """A silent death before an exception, then as they came: peers that fail of either come last."""
+        return min(self._failed, key=_order_of_causes)
 
-    def _wait_for_causes(self) -> None:
-        deadline = time.monotonic() + GRACE
-        while self._deadline is None and time.monotonic() < deadline and self._pending():
-            self._pull()
-            time.sleep(POLL)
+    def _settled(self) -> bool:
+        """Whether the first cause is known: nobody's failure comes before a death, and others may still tell theirs."""
+        kind = self._first_cause().kind
+        patience = 0.0 if not kind else CAUSE if kind == CONSEQUENCE else GRACE
+        return time.monotonic() - self._since >= patience
 
     def _stop(self) -> None:
         """Have the others end, and take what they noted until then."""

@@ -13,9 +13,14 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
+
+from engine.processes.failed import PeersLost
 
 AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
 """Whether somebody else than rank 0 serves the store: torch reads it."""
+ENVIRONMENT = "env://"
+"""Where ranks meet that torchrun started: as RANK, MASTER_ADDR and so on say. `env://NAME` is a meeting of its own."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,19 @@ class ProcessGroup:
     def all_reduce(self, x: torch.Tensor) -> torch.Tensor:
         """The sum over ranks; `x` is overwritten by it where it is contiguous."""
         x = x.contiguous()
-        dist.all_reduce(x)
+        try:
+            dist.all_reduce(x)
+        except RuntimeError as error:
+            raise PeersLost(str(error)) from error
         return x
 
     def all_gather(self, x: torch.Tensor) -> torch.Tensor:
         """The ranks' tensors side by side along the last dimension, in rank order."""
         parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(self.size)]
-        dist.all_gather(parts, x.contiguous())
+        try:
+            dist.all_gather(parts, x.contiguous())
+        except RuntimeError as error:
+            raise PeersLost(str(error)) from error
         return torch.cat(parts, dim=-1)
 
 
@@ -57,12 +68,14 @@ def host_meeting(rank: int) -> object | None:
 
 @contextmanager
 def connect(
-    device: str = "cpu", *, rank: int | None = None, size: int | None = None, init_method: str = "env://"
+    device: str = "cpu", *, rank: int | None = None, size: int | None = None, init_method: str = ENVIRONMENT
 ) -> Iterator[ProcessGroup]:  # fmt: skip
     """Join the other ranks and leave them at the end.
 
     Without arguments it reads RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, as torchrun sets them. On `cuda`
     the rank takes the GPU of its number on this machine (LOCAL_RANK, else its rank); `cuda:N` is taken as it is.
+    Groups that meet at one store one after another, or at that of a program around them, have names (`env://NAME`):
+    what was written there by others than their own ranks is no address of these.
     """
     rank = int(os.environ["RANK"]) if rank is None else rank
     size = int(os.environ["WORLD_SIZE"]) if size is None else size
@@ -71,7 +84,12 @@ def connect(
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     backend = "nccl" if device.startswith("cuda") else "gloo"
-    dist.init_process_group(backend, init_method=init_method, rank=rank, world_size=size)
+    if init_method.removeprefix(ENVIRONMENT) in ("", init_method):
+        dist.init_process_group(backend, init_method=init_method, rank=rank, world_size=size)
+    else:
+        store, _, _ = next(rendezvous(init_method, rank, size))
+        named = dist.PrefixStore(init_method, store)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=named, rank=rank, world_size=size)
     try:
         yield ProcessGroup(rank, size, device)
     finally:

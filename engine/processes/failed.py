@@ -10,6 +10,13 @@ POLL = 0.1
 """Seconds between two calls of a launcher's `watch`."""
 
 
+class PeersLost(RuntimeError):
+    """A collective did not come to its end, as when another rank has failed: seldom the cause, mostly its consequence.
+
+    The backends raise nothing of their own, but RuntimeError.
+    """
+
+
 class RankFailed(Exception):
     """A rank raised, or died without a word; all others have been ended."""
 

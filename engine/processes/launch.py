@@ -20,13 +20,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from engine.processes.distributed import ProcessGroup, connect
+from engine.processes.distributed import ENVIRONMENT, ProcessGroup, connect
 from engine.processes.failed import GRACE, POLL, RankFailed
 
 PATIENCE = 3.0
 """Seconds that a rank has to end when told to, before it is killed."""
-ENVIRONMENT = "env://"
-"""Where ranks meet that torchrun started: as RANK, MASTER_ADDR and so on say."""
 SIGNALS = {
     signal.SIGKILL: "SIGKILL: by hand, or by the system for want of memory",
     signal.SIGBUS: "SIGBUS: a page of a mapped file could not be read, so the file was cut short or its disk failed",
@@ -51,20 +49,20 @@ class Report(NamedTuple):
 
 def launch(
     tp: int, function: Callable[..., Any], *args: Any, device: str = "cpu", ranks: Sequence[int] | None = None,
-    watch: Callable[[], None] | None = None, wires: Sequence[Connection] = (),
+    watch: Callable[[], None] | None = None, wires: Sequence[Connection] = (), meeting: str = ENVIRONMENT,
 ) -> list[Any]:  # fmt: skip
     """Run `function(group, *args)` in one process a rank, each with its group; results in rank order.
 
     `function`, `args` and results travel by pickle, so `function` must be importable. Of `wires` each rank is given its
     own, as the last argument: one end of a pipe, to be told of more work. Without `ranks` all `tp` of
-    them run here; with `ranks` only these do, and the others are met where the environment says. `watch` is called
-    all the while, and ends the ranks by raising. Raises RankFailed as soon as a rank raises or dies, after ending
-    the others.
+    them run here; with `ranks` only these do, and the others are met where the environment says, under the name that
+    `meeting` may have. `watch` is called all the while, and ends the ranks by raising. Raises RankFailed as soon as a
+    rank raises or dies, after ending the others.
     """
     job = pickle.dumps((function, args))
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
         # Not as_uri(): torch takes the path as it stands and does not decode percent signs.
-        meeting = f"file://{Path(folder) / 'rendezvous'}" if ranks is None else ENVIRONMENT
+        meeting = f"file://{Path(folder) / 'rendezvous'}" if ranks is None else meeting
         own = _Ranks(range(tp) if ranks is None else ranks, tp, device, meeting, job, wires)
         try:
             own.start()
@@ -161,9 +159,10 @@ def _run(
     """The life of one rank. A failure is reported before the group is left, as leaving it fails the peers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", size)) if meeting == ENVIRONMENT else size
+    apart = meeting.startswith(ENVIRONMENT)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", size)) if apart else size
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
-    if device == "cuda" and meeting != ENVIRONMENT:
+    if device == "cuda" and not apart:
         device = f"cuda:{rank}"
     reported = False
     try:

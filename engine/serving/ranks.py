@@ -1,26 +1,46 @@
-"""The ranks of an `LLM`, one process each: told of prompts, they answer with tokens until they are closed."""
+"""The ranks of an `LLM`, one process each: told of prompts, they answer with tokens until they are closed.
+
+All of them are here, or under torchrun one, and each of the others with another such process, on whichever machine.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import cache
+from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from engine.opened import Opener
+from engine.processes.distributed import ENVIRONMENT, host_meeting
 from engine.processes.failed import RankFailed
 from engine.processes.launch import launch
 from engine.serving.engine import Token
 from engine.serving.serve import Prompt, Settings, serve
 
+_host_meeting = cache(host_meeting)
+"""Once in a process, which serves the store until it ends: one model may come after another."""
+_numbers = count()
+"""Models have their numbers in the order in which they are made, which is the same in each process of a job."""
+
 
 class Ranks:
-    """Processes that hold a model together. Raises RankFailed from every call once one of them has failed."""
+    """Processes that hold a model together. Raises RankFailed from every call once one of them has failed.
 
-    def __init__(self, opener: Opener, tp: int, settings: Settings) -> None:
-        pairs = [multiprocessing.Pipe() for _ in range(tp)]
+    With `rank` only that one is here. `watch` is called all the while, and ends those that are here by raising: that
+    is then raised from every call.
+    """
+
+    def __init__(
+        self, opener: Opener, tp: int, settings: Settings, rank: int | None = None,
+        watch: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._here = None if rank is None else [rank]
+        self._watching = watch
+        pairs = [multiprocessing.Pipe() for _ in self._here or range(tp)]
         self._wires = [ours for ours, _ in pairs]
         theirs = [end for _, end in pairs]
         self._failure: BaseException | None = None
@@ -39,15 +59,27 @@ class Ranks:
     def _watch(self, opener: Opener, tp: int, settings: Settings, theirs: Sequence[Connection]) -> None:
         """Run the ranks; their ends of the wires are closed here as soon as they have them, so that a death is seen."""
         try:
-            launch(tp, serve, opener, settings, device=settings.device, watch=self._look, wires=theirs)
+            self._launch(tp, (opener, settings), theirs)
         except BaseException as error:  # told to whoever waits for an answer
             self._failure = error
         finally:
             for wire in theirs:
                 wire.close()
 
+    def _launch(self, tp: int, job: tuple[Opener, Settings], wires: Sequence[Connection]) -> None:
+        where = ENVIRONMENT
+        if self._here is not None:
+            _host_meeting(*self._here)
+            where += f"model-{next(_numbers)}"
+        launch(
+            tp, serve, *job, self._here is not None, device=job[1].device, ranks=self._here, watch=self._look,
+            wires=wires, meeting=where,
+        )  # fmt: skip
+
     def _look(self) -> None:
         """Closed while they load, they need not end that first; while they answer, nobody would hear the rest."""
+        if self._watching is not None:
+            self._watching()
         if self._closed and (self._owing or not self._ready):
             raise RankFailed(0, "it was closed while it was at work")
 

@@ -11,19 +11,25 @@ import torch
 from torch import Tensor
 
 from engine.attention.backend import Heads
-from engine.attention.batch import make_pass
+from engine.attention.batch import make_pass, send
 from engine.attention.choice import choose
+from engine.attention.varlen import Varlen
 from engine.cache.tensors import KVCache
 from engine.models.contract import CausalLM
+from engine.parallel import ALONE, Group
+from engine.serving.graphs import Graphs
 from engine.serving.scheduler import Chunk
+from engine.serving.steps import Bounds, Steps
 
 
 class Survey:
-    """Attention that looks at nothing and notes which layers ask for it: what a cache must hold."""
+    """Attention that looks at nothing and notes which layers ask what of it: so what a cache must hold."""
 
     def __init__(self) -> None:
         self.heads: dict[int, Heads] = {}
         self.dtype = torch.float32
+        self.by_length = False
+        """Whether the model computes by how long a sequence is, which the host must know to tell it."""
 
     def __call__(self, heads: Heads, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         self.heads[heads.layer] = heads
@@ -32,6 +38,7 @@ class Survey:
 
     def lengths(self, positions: Tensor) -> Tensor:
         """Of a lone token, what is at hand."""
+        self.by_length = True
         return positions + 1
 
 
@@ -43,29 +50,46 @@ def survey(model: CausalLM, device: str) -> Survey:
     return found
 
 
+def recordable(found: Survey, size: int, device: str) -> bool:
+    """Whether decoding from a cache with blocks of `size` tokens never waits for the device, so that graphs hold it."""
+    on_gpu = torch.device(device).type == "cuda"
+    return on_gpu and not found.by_length and choose(device, found.dtype, list(found.heads.values()), size) is Varlen
+
+
 class Runner:
     """One rank's model and its cache."""
 
-    def __init__(self, model: CausalLM, cache: KVCache, device: str = "cpu") -> None:
+    def __init__(
+        self, model: CausalLM, cache: KVCache, device: str = "cpu", bounds: Bounds | None = None, group: Group = ALONE
+    ) -> None:  # fmt: skip
+        """`bounds`: of the passes that become CUDA graphs, where they are `recordable`; None for no graphs."""
         self._model = model
         self.cache = cache
         self._device = device
         self._backend = choose(device, cache.dtype, cache.heads, cache.size)
+        self.steps: Steps | None = None
+        """What is kept of graphs."""
+        if bounds is not None:
+            self.steps = Steps(model, cache, self._backend, bounds, Graphs(device), device, group)
 
-    @torch.no_grad()
+    def close(self) -> None:
+        """Let go of the graphs: NCCL does not leave a group as long as there are any that speak to it."""
+        self.steps = None
+
+    @torch.inference_mode()
     def run(self, chunks: Sequence[Chunk]) -> Tensor:
         """Logits (rows, vocabulary) float32, a row for each chunk that reaches the end of its sequence, in order."""
         ids = [token for chunk in chunks for token in chunk.sequence.ids[chunk.start : chunk.stop]]
         places = [place for chunk in chunks for place in range(chunk.start, chunk.stop)]
-        batch = make_pass(
-            [(chunk.start, chunk.stop, chunk.sequence.blocks, chunk.sequence.told) for chunk in chunks],
-            self.cache.size, self._device,
-        )  # fmt: skip
-        hidden = self._model.forward(self._tensor(ids), self._tensor(places), self._backend(batch, self.cache))
-        return self._model.compute_logits(hidden[self._tensor(last_rows(chunks))]).float()
-
-    def _tensor(self, numbers: list[int]) -> Tensor:
-        return torch.tensor(numbers, dtype=torch.int64).to(self._device, non_blocking=True)
+        parts = [(chunk.start, chunk.stop, chunk.sequence.blocks, chunk.sequence.told) for chunk in chunks]
+        rows = last_rows(chunks)
+        if self.steps is not None and self.steps.suits(parts):
+            return self.steps.run(ids, places, parts)[send(rows, self._device)].float()
+        batch = make_pass(parts, self.cache.size, self._device)
+        counts = len(ids), len(ids), len(rows)
+        given, where, last = send([*ids, *places, *rows], self._device).split(counts)
+        hidden = self._model.forward(given, where, self._backend(batch, self.cache))
+        return self._model.compute_logits(hidden[last]).float()
 
 
 def last_rows(chunks: Sequence[Chunk]) -> list[int]:

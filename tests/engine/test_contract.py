@@ -138,6 +138,7 @@ def test_a_model_without_any_attention_is_served_unchanged(bigram: Path) -> None
     found: dict[int, list[int]] = {number: [] for number in requests}
     while engine.busy:
         for token in engine.step():
+            assert token.choice is not None, token.error
             found[token.number].append(token.choice.token)
         engine.scheduler.check_integrity()
     assert list(found.values()) == chains(bigram)

@@ -206,7 +206,7 @@ def test_a_death_leaves_time_for_all_that_follows_within_ten_seconds() -> None:
     A rank that is told to end does so at once.
     """
     assert PROBE * (PROBES + 1) + leading.ENDING + leading.ENDING < 10 - 1
-    assert GRACE + leading.ENDING + leading.ENDING < 10 - 1
+    assert max(GRACE, leading.CAUSE) + leading.ENDING + leading.ENDING < 10 - 1
 
 
 def test_a_death_is_known_at_once(crew: tuple[Crew, Crew]) -> None:
@@ -314,9 +314,9 @@ def test_an_own_failure_stops_the_others(crew: tuple[Crew, Crew]) -> None:
     thread.join()
 
 
-def test_one_that_is_told_to_end_by_others_than_the_leader_ends_the_load(crew: tuple[Crew, Crew]) -> None:
+def test_one_that_is_told_to_end_by_others_than_the_leader_ends_the_work(crew: tuple[Crew, Crew]) -> None:
     Follower(crew[1], never).report({"ok": False, "stopped": True})
-    with pytest.raises(RankFailed, match=r"^rank 1: it was told to end while it loaded$"):
+    with pytest.raises(RankFailed, match=r"^rank 1: it was told to end before it was done$"):
         Leader(crew[0], lambda rank, data: None).run(lambda watch: "own")
 
 
@@ -330,6 +330,35 @@ def test_a_silent_death_is_the_first_cause(crew: tuple[Crew, Crew]) -> None:
 
     with pytest.raises(RankFailed, match="rank 1: killed"):
         leader.run(own)
+
+
+LOST = {"ok": False, "stopped": False, "message": "PeersLost: closed", "kind": "PeersLost", "labels": {}}
+
+
+def lose_the_others(watch: object) -> None:
+    raise RankFailed(0, "PeersLost: closed", kind="PeersLost")
+
+
+def test_what_others_failed_of_is_the_cause_though_it_is_told_last(place: None) -> None:
+    """Whose connection broke knows it at once; whoever broke it still has to end its own processes."""
+    ranks = [Crew(rank, 3) for rank in range(3)]
+    eventually(lambda: len(ranks[0].came([1, 2])) == 2)
+    Follower(ranks[1], never).report(LOST)
+    late = threading.Timer(GRACE + 0.5, lambda: Follower(ranks[2], never).report(FAILED))
+    late.start()
+    with pytest.raises(RankFailed, match="rank 2: ValueError: no"):
+        Leader(ranks[0]).run(lose_the_others)
+    late.join()
+    for one in ranks:
+        one.close()
+
+
+def test_where_nobody_tells_a_cause_what_is_known_is_told(
+    crew: tuple[Crew, Crew], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leading, "CAUSE", 0.3)
+    with pytest.raises(RankFailed, match="rank 0: PeersLost: closed"):
+        Leader(crew[0]).run(lose_the_others)
 
 
 def test_without_a_leader_the_others_stop(crew: tuple[Crew, Crew]) -> None:
@@ -377,10 +406,10 @@ def test_one_that_does_not_come_is_missed(place: None, monkeypatch: pytest.Monke
     first.close()
 
 
-def test_one_that_goes_before_the_load_is_missed_at_once(crew: tuple[Crew, Crew]) -> None:
+def test_one_that_goes_before_the_work_is_missed_at_once(crew: tuple[Crew, Crew]) -> None:
     """As a process that dies while it imports torch."""
     crew[1].close()
-    with pytest.raises(RankFailed, match=r"^rank 1: gone before the load began: it was killed$"):
+    with pytest.raises(RankFailed, match=r"^rank 1: gone before the work began: it was killed$"):
         leading.assemble(crew[0], HELLO, unexpected)
 
 

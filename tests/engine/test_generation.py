@@ -81,6 +81,7 @@ def tokens_of(engine: Engine, asked: Tokens) -> Tokens:
     for tokens in run(engine, [(prompt, GREEDY) for prompt in asked]):
         engine.scheduler.check_integrity()
         for token in tokens:
+            assert token.choice is not None, token.error
             found[token.number].append(token.choice.token)
     return found
 

@@ -138,7 +138,9 @@ class Service:
         self.examine(chunks)
         drawn = self.model.run(chunks)
         self.leave(pair for pair in company if pair[1].in_flight)
-        ended = self.scheduler.update(chunks, drawn)
+        going = [chunk.sequence for chunk in chunks if chunk.sequence.finish is None]
+        self.scheduler.update(chunks, drawn)
+        ended = [sequence for sequence in going if sequence.finish is not None]
         assert all(sequence.finish in ("stop", "length") and sequence.number in self.live for sequence in ended)
         self.leave(pair for pair in company if not pair[1].in_flight)
         self.live = {number: sequence for number, sequence in self.live.items() if sequence.finish is None}
@@ -272,8 +274,8 @@ def test_a_sequence_ends_by_an_id_by_what_was_asked_or_by_the_models_length(
     scheduler.add(sequence)
     for token in (1, 3, 0, 0, EOS, 1, 1, 1, 1, 1):
         if sequence.finish is None:
-            ended = scheduler.update(scheduler.step(), [token])
-            assert ended == ([sequence] if sequence.finish else [])
+            scheduler.update(scheduler.step(), [token])
+            assert (sequence.number in scheduler.running) == (sequence.finish is None)
     assert len(sequence.generated) == ids
     assert sequence.finish == finish
     assert not scheduler.busy
@@ -315,7 +317,7 @@ def test_a_stop_text_in_the_last_id_outranks_the_length_and_an_abort_comes_too_l
     scheduler = Setup().scheduler()
     sequence = Sequence(0, (0,), Sampling(max_tokens=1))
     scheduler.add(sequence)
-    assert scheduler.update(scheduler.step(), [1]) == [sequence]
+    scheduler.update(scheduler.step(), [1])
     assert sequence.finish == "length"
     scheduler.finish(sequence, "stop")
     scheduler.abort(sequence)

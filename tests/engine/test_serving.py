@@ -6,11 +6,11 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.cache.tensors import bytes_per_block
@@ -19,7 +19,9 @@ from engine.models.registry import MODELS, register
 from engine.opened import Opened
 from engine.sampling.params import Sampling
 from engine.serving.engine import Engine
-from engine.serving.serve import Prompt, Refused, Settings, make_engine, run
+from engine.serving.refusal import Refused
+from engine.serving.serve import Prompt, Settings, make_engine, run
+from engine.text import Tokenizer
 from mappings.plan import plan
 from mappings.registry import choose
 from tests.engine import checkpoints
@@ -57,6 +59,7 @@ def served(engine: Engine, prompts: Sequence[Prompt]) -> tuple[list[list[int]], 
         for token in told:
             if not tokens[token.number]:
                 first.append(token.number)
+            assert token.choice is not None, token.error
             tokens[token.number].append(token.choice.token)
     return tokens, first
 
@@ -132,7 +135,7 @@ def test_who_cannot_be_served_is_told_why_and_the_others_are_served_on(
     engine, found = small(folder, 8), list[int]()
     engine.add(*asked)
     while engine.busy:
-        found += [token.choice.token for token in engine.step()]
+        found += [token.choice.token for token in engine.step() if token.choice is not None]
         with pytest.raises(ValueError) as raised:
             engine.add(prompt, Sampling())
         assert str(raised.value) == says
@@ -160,36 +163,7 @@ def test_whoever_stops_listening_ends_the_rest(folder: Path) -> None:
     assert engine.scheduler.pool.available == engine.scheduler.pool.count
 
 
-# --- what is wrong with the model ---
-
-
-def spoil(folder: Path, into: Path, name: str, row: int) -> Path:
-    """A copy in which one row of a weight is NaN."""
-    tensors = load_file(folder / "model.safetensors")
-    tensors[name][row] = torch.nan
-    save_file(tensors, into / "model.safetensors", {"format": "pt"})
-    (into / "config.json").write_bytes((folder / "config.json").read_bytes())
-    return into
-
-
-def test_a_weight_that_is_no_number_is_told_by_row_and_count(folder: Path, tmp_path: Path) -> None:
-    engine = small(spoil(folder, tmp_path, "lm_head.weight", 7), 16)
-    with pytest.raises(ValueError) as raised:
-        served(engine, [([5], Sampling()), ([6, 7], Sampling())])
-    row = f"1 (1 NaN) of {VOCABULARY} logits are not finite"
-    assert str(raised.value) == f"row 0: {row}; row 1: {row}"
-
-
-def test_a_request_that_met_one_spoils_no_other(folder: Path, tmp_path: Path) -> None:
-    """What it left in the blocks that others get is never looked at."""
-    engine = small(spoil(folder, tmp_path, "model.embed_tokens.weight", 150), 8)
-    asked = Sampling(max_tokens=6, ignore_eos=True)
-    good = [([5, 6, 7, 8, 9], asked), ([9], asked), ([8] * 7, asked)]
-    expected = served(small(folder, 8), good)[0]
-    with pytest.raises(ValueError, match=f"row 0: {VOCABULARY} .* of {VOCABULARY} logits"):
-        served(engine, [([150] * 32, Sampling())])
-    assert not engine.busy
-    assert served(engine, good)[0] == expected
+# --- what does not fit ---
 
 
 def test_a_cache_without_room_for_a_block_is_one_line(folder: Path) -> None:
@@ -231,3 +205,42 @@ def test_a_model_that_cannot_generate_says_why(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ValueError) as raised:
         make_bigram(tmp_path / "pooling")
     assert str(raised.value) == "cannot generate: Pooled is a model for pooling, without a head"
+
+
+# --- what goes wrong while requests come ---
+
+
+def test_a_call_that_fails_while_its_prompts_are_added_leaves_none_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it disturb one that runs already."""
+    asked = ([7, 8, 9], Sampling(max_tokens=10, ignore_eos=True))
+    expected = served(small(folder, 8), [asked])[0][0]
+    engine, found = small(folder, 8), list[int]()
+    add = engine.add
+
+    def fails_at_the_second(prompt: Sequence[int], sampling: Sampling) -> int:
+        if prompt == [6]:
+            raise OSError("broken")
+        return add(prompt, sampling)
+
+    number = engine.add(*asked)
+    found += [token.choice.token for token in engine.step() if token.choice is not None]
+    monkeypatch.setattr(engine, "add", fails_at_the_second)
+    with pytest.raises(OSError, match=r"^broken$"):
+        served(engine, [([5], Sampling()), ([6], Sampling())])
+    assert list(engine.scheduler.running) == [number]
+    assert not engine.scheduler.waiting
+    while engine.busy:
+        found += [token.choice.token for token in engine.step() if token.choice is not None]
+        engine.scheduler.check_integrity()
+    assert found == expected
+
+
+def test_a_request_whose_text_cannot_be_begun_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.serving.engine.TextStream", lambda *_: pytest.fail("no text"))
+    engine = small(folder, 8)
+    engine._tokenizer = cast("Tokenizer", object())
+    with pytest.raises(pytest.fail.Exception, match="no text"):
+        engine.add([5], Sampling())
+    assert not engine.busy

@@ -183,6 +183,17 @@ def test_an_exception_on_another_machine_is_told_and_its_notes_have_arrived(fold
     assert (failed.rank, failed.subject) == (1, "rank 1")
 
 
+def test_a_forward_pass_that_fails_on_another_machine_is_told_as_that_ranks(folder: Path, tmp_path: Path) -> None:
+    """Rank 0, which waits for its share of a sum, fails too, but only of that."""
+    saved = tmp_path / "t.db"
+    command: list[str | Path] = [*FAULTY, "load", folder, "--tp", "2", "--device", "cpu", "--quiet", "--verify"]
+    first, second = map(finish, as_ranks([*command, "--save", saved], 2, {"FAULT": "LosesAParameter"}))
+    assert (first.status, second) == (1, Ended(1, "", ""))
+    (failed,) = [finding for finding in Store.open(saved).findings() if finding.code == "verify.failed"]
+    assert failed.message.startswith("rank 1: the forward pass failed: RuntimeError: ")
+    assert Store.open(saved).end is not None, "the load itself was complete"
+
+
 Start = Callable[..., "list[subprocess.Popen[str]]"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,12 +16,13 @@ from tracer.commands.prompts import prompts_of
 from tracer.commands.streaming import Stream
 from tracer.errors import UsageError
 from tracer.events import to_json
+from tracer.execute import EngineFailed
 from tracer.outputs import check_output
 from tracer.prepare import Request
 from tracer.report import jsonl, verdict
 
 if TYPE_CHECKING:
-    from tracer.execute import Completion
+    from tracer.execute import Completion, Crew, Part
 
 Parsed: TypeAlias = tuple[argparse.Namespace, list[str]]
 
@@ -30,7 +32,11 @@ All prompts are served together: continuous batching, a paged cache, long prompt
 in the folder; without it prompts are ids, and so is what comes out."""
 EPILOG = """With several prompts each completion is printed when it and all before it are complete. --json writes one
 record of kind "completion" a prompt. Exit status: 0 done, 1 the checkpoint or a rank has an error, 2 bad usage or
-input."""
+input. A prompt whose logits are not finite ends alone, with finish_reason "error" and what is wrong in "error": that
+is 1 too.
+
+On several machines: torchrun --nproc-per-node N --nnodes M ... -m tracer generate MODEL --tp N*M, as for trace-load.
+Each process computes with its own rank and needs the same prompts and options; rank 0 prints and writes for all."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -93,29 +99,40 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 @uncollected()
-def run(args: argparse.Namespace) -> int:
-    """Generate, print, and return the exit status."""
+def run(args: argparse.Namespace, crew: Crew | None = None) -> int:
+    """Generate, print, and return the exit status; `crew` are the other processes that torchrun started."""
     refuse_empty(args, "model")
     printer = Printer(args)
     prompts = prompts_of(args)
     if args.json and args.json != "-":
         check_output("--json", Path(args.json), [args.model, args.mapping, args.hf_config_path])
-    request = Request(
-        args.model, args.tp, args.load_format, mapping=args.mapping, config_path=args.hf_config_path,
-        overrides=args.hf_overrides, dtype=args.dtype, device=args.device,
-    )  # fmt: skip
     stream = Stream(len(prompts), not printer.silent, args.quiet)
     try:
-        completions = generation.generate(request, prompts, _wishes(args), stream)
+        completions = generation.generate(_request(args), prompts, _wishes(args), stream, crew)
         stream.close()
     except generation.Unsound as unsound:
         if args.json:
             jsonl.write(map(to_json, unsound.findings), args.json)
         printer.lines(verdict.findings(unsound.findings))
         return 1
+    except EngineFailed as failed:
+        print(f"tracer: {failed}", file=sys.stderr)
+        return 1
     if args.json:
         jsonl.write(_records(completions), args.json)
-    return 0
+    return 1 if stream.tell_errors(completions, args.model) else 0
+
+
+def part(args: argparse.Namespace) -> Part:
+    """What another rank than 0 does of it under torchrun. Raises UsageError, InputError."""
+    return generation.part(_request(args), prompts_of(args), _wishes(args))
+
+
+def _request(args: argparse.Namespace) -> Request:
+    return Request(
+        args.model, args.tp, args.load_format, mapping=args.mapping, config_path=args.hf_config_path,
+        overrides=args.hf_overrides, dtype=args.dtype, device=args.device, generates=True,
+    )  # fmt: skip
 
 
 def _wishes(args: argparse.Namespace) -> generation.Wishes:
@@ -144,4 +161,6 @@ def _records(completions: list[Completion]) -> Iterator[str]:
             "text": found.text, "logprobs": found.logprobs, "top_logprobs": found.top_logprobs,
             "finish_reason": found.finish_reason,
         }  # fmt: skip
+        if found.error is not None:
+            record["error"] = found.error
         yield json.dumps(record, ensure_ascii=False)

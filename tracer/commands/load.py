@@ -22,7 +22,7 @@ from tracer.report.detail import Detail
 from tracer.report.table import SHOWN_RANKS, PathTable
 
 if TYPE_CHECKING:
-    from tracer.execute import Crew
+    from tracer.execute import Crew, Part
 
 DESCRIPTION = """Trace a load: where every tensor goes on each tensor-parallel rank, proved and observed.
 
@@ -77,6 +77,13 @@ def request(args: argparse.Namespace) -> session.Request:
         args.hf_config_path, args.hf_overrides, args.dtype, args.device, args.revision,
         args.verify, args.reference,
     )  # fmt: skip
+
+
+def part(args: argparse.Namespace) -> Part:
+    """What another rank than 0 does of it under torchrun."""
+    from tracer import execute
+
+    return execute.load_part(request(args))
 
 
 @uncollected()

@@ -36,6 +36,8 @@ def _read(path: Path) -> list[str | list[int]]:
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path}: larger than {LARGEST >> 30} GiB, expected a prompt a line")
         text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{error.strerror or error}: {path}") from error
     except UnicodeDecodeError as error:
         found = error.object[error.start]
         raise InputError(f"{path}: byte {error.start}: expected UTF-8, found 0x{found:02x}") from error

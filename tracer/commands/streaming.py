@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracer.execute import LLM, Token
+    from tracer.execute import LLM, Completion, Token
 
 EVERY = 0.5
 """Seconds between two progress lines."""
@@ -31,10 +33,11 @@ class Stream:
         if self._count == 0:
             self._began = time.monotonic()  # loading is over
         for token in tokens:
-            text = token.text if llm.tokenizer is not None else f"{token.choice.token} "
-            self._texts[token.number] += safe(text)
+            self._texts[token.number] += safe(token.text)
+            if llm.tokenizer is None and token.choice is not None:
+                self._texts[token.number] += f"{token.choice.token} "
             self._ended[token.number] = bool(token.finish)
-        self._count += len(tokens)
+        self._count += sum(token.choice is not None for token in tokens)
         if self._shown:
             self._show()
         if self._live and time.monotonic() > self._next:
@@ -65,6 +68,15 @@ class Stream:
             print("\r\033[K", end="", file=sys.stderr)
         if not self._quiet:
             print(f"tracer: {self._speed()}", file=sys.stderr, flush=True)
+
+    def tell_errors(self, completions: Sequence[Completion], model: str) -> bool:
+        """Say which prompts ended with an error, and why; whether there are any."""
+        wrong = [found for found in completions if found.error is not None]
+        for found in wrong:
+            print(f"tracer: prompt {found.index}: {found.error}", file=sys.stderr)
+        if wrong:
+            print(f"tracer: to see where it begins: trace-load {quote(model)} --verify", file=sys.stderr, flush=True)
+        return bool(wrong)
 
 
 def safe(text: str) -> str:

@@ -63,7 +63,8 @@ def _tell_late(ranks: Sequence[int]) -> None:
 def _device(wanted: str | None, lacking: Sequence[str], processes: int) -> str:
     device = wanted or ("cpu" if lacking else "cuda")
     if device == "cuda" and lacking:
-        raise UsageError(f"--device cuda: {processes} ranks need {processes} GPUs, {lacking[0]}")
+        needed = f"{processes} ranks need {processes} GPUs" if processes > 1 else "it needs a GPU"
+        raise UsageError(f"--device cuda: {needed}, {lacking[0]}")
     return device
 
 
@@ -74,7 +75,7 @@ def refuse_unloadable(prepared: Prepared) -> None:
     for tensor, claim in zip(prepared.infos, prepared.plan.claims, strict=True):
         if claim.disposition == "loaded" and tensor.dtype not in TORCH:
             raise InputError(
-                f"{tensor.file}: {tensor.name} has data type {tensor.dtype}, which torch cannot hold;"
-                " use --plan or --load-format dummy",
+                f"{tensor.file}: {tensor.name} has data type {tensor.dtype}, which torch cannot hold"
+                + ("" if prepared.request.generates else "; use --plan or --load-format dummy"),
                 subject=tensor.name,
             )

@@ -4,43 +4,100 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from tracer.errors import TraceLoadError, UsageError
+from tracer.agreement import Terms, terms
+from tracer.checkpoint.stamp import Stamp
+from tracer.errors import InputError, TraceLoadError, UsageError
+from tracer.execute.alike import stamps_of
 from tracer.execute.device import pick_device
-from tracer.execute.opening import opener, stamps_of
+from tracer.execute.opening import opener
+from tracer.execute.refusing import refuse_prompts
+from tracer.execute.several import Order, Part, lead
 
 if TYPE_CHECKING:
+    from engine.crew.following import Follower
+    from engine.crew.meeting import Crew
     from engine.llm import Completion
-    from tracer.prepare import Prepared
+    from engine.processes.failed import RankFailed
+    from tracer.prepare import Prepared, Request
+
+Told: TypeAlias = Callable[[Any, Any], object]
+"""Hears of each pass: the `LLM`, and the tokens that it brought."""
+REFUSALS = ("ValueError", "Refused", "Different", "MemoryError", "InputError", "UsageError")
+"""What a rank raises where it is not it that is wrong, but what it was asked for."""
 
 
 class EngineFailed(TraceLoadError):
     """The engine could not go on."""
 
 
-def generated(
-    prepared: Prepared, prompts: Sequence[str | list[int]], sampling: Mapping[str, Any], settings: Mapping[str, Any],
-    told: Callable[[Any, Any], object],
-) -> list[Completion]:  # fmt: skip
-    """Load and serve. Raises UsageError for what cannot be served, EngineFailed for a rank that failed."""
-    from engine.llm import LLM
+class Asked(NamedTuple):
+    """What is to be generated, as plain values."""
+
+    request: Request
+    prompts: Sequence[str | list[int]]
+    sampling: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    """Of the engine's `Sampling` and `Settings`, by field."""
+
+
+def generated(prepared: Prepared, asked: Asked, told: Told, crew: Crew | None = None) -> list[Completion]:
+    """Load and serve. With a crew only rank 0 is here, and the others are where torchrun started them.
+
+    Raises UsageError and InputError for what cannot be served, EngineFailed for a rank that failed.
+    """
+    from engine.crew.leading import Leader
+    from engine.crew.link import Lost
     from engine.processes.failed import RankFailed
     from engine.sampling.params import Sampling
-    from engine.serving.serve import Settings
 
-    request = prepared.request
-    device = pick_device(request.device, request.tp)
     try:
-        wanted = Sampling(**sampling)
-        wanted.check()
-        with LLM(opener(request, stamps_of(prepared)), request.tp, Settings(device, **settings)) as llm:
-            return llm.generate(prompts, wanted, partial(told, llm))
+        refuse_prompts(prepared, asked.prompts, Sampling(**asked.sampling))
+        device, agreed = pick_device(asked.request.device, asked.request.tp, crew), terms(prepared)
+        own = partial(_serve, asked, agreed, stamps_of(prepared), device, told)
+        if crew is None:
+            return own()
+        found: list[Completion] = lead(crew, Leader(crew), {"device": device, "agreed": agreed}, own)
+        return found
     except (ValueError, MemoryError) as error:
         raise UsageError(str(error)) from error
     except RankFailed as failed:
-        if failed.kind in ("ValueError", "MemoryError", "InputError", "UsageError"):
-            raise UsageError(failed.message.removeprefix(f"{failed.kind}: ")) from failed
-        raise EngineFailed(str(failed)) from failed
+        raise _said(failed, named=crew is not None and failed.rank != 0) from failed
+    except Lost as error:
+        raise EngineFailed(str(error)) from error
 
 
+def generate_part(asked: Asked) -> Part:
+    """Another rank's part: the same, and nobody listens."""
+    return Part(partial(_follow, asked), asked.request.device)
+
+
+def _follow(asked: Asked, follower: Follower, order: Order, rank: int) -> None:
+    _serve(asked, order["agreed"], {}, order["device"], _unheard, follower.check)
+
+
+def _unheard(*_: Any) -> None:
+    return None
+
+
+def _serve(
+    asked: Asked, agreed: Terms, stamps: Mapping[str, Stamp], device: str, told: Told,
+    watch: Callable[[], None] | None = None,
+) -> list[Completion]:  # fmt: skip
+    from engine.llm import LLM
+    from engine.sampling.params import Sampling
+    from engine.serving.serve import Settings
+
+    request, settings = asked.request, Settings(device, **asked.settings)
+    with LLM(opener(request, agreed, stamps), request.tp, settings, watch) as llm:
+        return llm.generate(asked.prompts, Sampling(**asked.sampling), partial(told, llm))
+
+
+def _said(failed: RankFailed, named: bool) -> TraceLoadError:
+    """A refusal by a rank is one here too; `named`: the rank is told, as only it may have seen what is wrong."""
+    if failed.kind not in REFUSALS:
+        return EngineFailed(str(failed))
+    message = failed.message.removeprefix(f"{failed.kind}: ")
+    where = f"rank {failed.rank}: " if named and not message.startswith("rank ") else ""
+    return InputError(where + message, code=failed.labels.get("code"), subject=failed.labels.get("subject"))

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 from tracer import agreement
 from tracer.errors import InputError
 from tracer.execute import rank as rank_module
+from tracer.execute.alike import stamps_of
 from tracer.execute.outcome import Executed, RankResult
 from tracer.execute.rank import Job, LoaderFactory
-from tracer.execute.several import lead
+from tracer.execute.sharing import lead_load
 from tracer.execute.verify.sound import sound_of
 from tracer.execute.verify.verdicts import is_verification, verdicts
 from tracer.observe import observer_of
 from tracer.recorder import Note, read_spool
 from tracer.sending import read_sent
-from tracer.unchanged import changed, located
+from tracer.unchanged import changed
 
 if TYPE_CHECKING:
     from engine.crew.link import Lost
@@ -36,7 +37,7 @@ def in_processes(
     Raises InputError for notes from another machine that are none, and for a reference that cannot be read.
     """
     sound = sound_of(prepared)
-    stamps = located(prepared.folder, prepared.checkpoint.stamps if prepared.checkpoint else {})
+    stamps = stamps_of(prepared)
     with TemporaryDirectory(prefix="trace-load-") as folder:
         ranks = prepared.request.ranks
         job = Job(prepared.request, ranks, Path(folder), loader, agreement.terms(prepared), stamps)
@@ -64,7 +65,7 @@ def _run(
 
     try:
         if crew is not None:
-            return lead(crew, job, device), None
+            return lead_load(crew, job, device), None
         return launch(len(job.ranks), rank_module.rank_process, job, device=device), None
     except (RankFailed, Lost) as error:
         return [], error

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracer import agreement
 from tracer.checkpoint.stamp import Stamp
-from tracer.errors import InputError, Refused
+from tracer.execute.alike import prepare_alike
 from tracer.execute.outcome import RankResult
 from tracer.recorder import Spool, ViewRecorder
-from tracer.unchanged import differing, located, mapping_of
+from tracer.unchanged import mapping_of
 
 if TYPE_CHECKING:
     from engine.loading.build import Built
@@ -57,7 +57,7 @@ def rank_process(group: Any, job: Job) -> RankResult:
     from tracer.resources import peak_rss
 
     rank = job.ranks[group.rank]
-    prepared, stamps = _prepare(job)
+    prepared, stamps = prepare_alike(job.request, job.agreed, job.stamps)
     with Spool(job.spool(rank)) as spool:
         for path, stamp in stamps.items():
             spool(["file", path, *stamp])
@@ -74,23 +74,6 @@ def _verify(group: Any, job: Job, prepared: Prepared, built: Built) -> dict[str,
     from tracer.execute.verify.passing import verify_rank
 
     return verify_rank(group, prepared.plan, built, job.states if job.request.reference else None)
-
-
-def _prepare(job: Job) -> tuple[Prepared, dict[str, Stamp]]:
-    """The same plan, made of the same headers, and the stamps of the files that these were read from."""
-    from tracer.prepare import prepare
-
-    try:
-        prepared = prepare(job.request)
-    except Refused as refused:
-        finding = refused.finding
-        raise InputError(finding.message, code=finding.code, subject=finding.subject) from refused
-    stamps = located(prepared.folder, prepared.checkpoint.stamps if prepared.checkpoint else {})
-    error = differing(job.stamps, stamps)
-    if error is not None:
-        raise error
-    agreement.check(prepared, job.agreed)
-    return prepared, stamps
 
 
 def load_rank(

@@ -1,31 +1,40 @@
-"""The processes that torchrun started: rank 0 orders the load and collects the notes, the others do as it says."""
+"""The processes that torchrun started: rank 0 orders the work and hears how it went, the others do as it says.
+
+What the work is, a load or a generation, `sharing` and `generated` know.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tracer.checkpoint.stamp import Stamp
-from tracer.errors import InputError, UsageError
-from tracer.execute import rank as rank_module
+from engine.crew.world import World, world
+from tracer.errors import UsageError
 from tracer.execute.device import equipment
-from tracer.execute.outcome import RankResult
-from tracer.execute.rank import Job
-from tracer.recorder import read_spool
-from tracer.sending import Tail
-from tracer.unchanged import changed
 
 if TYPE_CHECKING:
     from engine.crew.following import Follower
+    from engine.crew.leading import Leader
     from engine.crew.meeting import Crew
-    from tracer.prepare import Request
+
+__all__ = ["Ended", "Order", "Part", "World", "abandon", "dismiss", "follow", "join", "lead", "refuse", "world"]
 
 Ended = Callable[[], int | None]
 """The exit status if a signal told this process to end."""
+Order = dict[str, Any]
+"""What rank 0 tells the others: `device`, and what the work needs besides."""
+FAILED: dict[str, Any] = {"ok": False, "stopped": False, "kind": "", "labels": {}, "message": ""}
+
+
+class Part(NamedTuple):
+    """What another rank than 0 does of a command."""
+
+    work: Callable[[Follower, Order, int], Any]
+    """Given the order and its rank, what it has to say at its end, ready for JSON. May raise anything."""
+    device: str | None
+    """What its own command line says."""
 
 
 # --- arriving ---
@@ -86,19 +95,14 @@ def dismiss(crew: Crew, status: int) -> None:
     leading.dismiss(crew, status)
 
 
-def lead(crew: Crew, job: Job, device: str) -> list[RankResult]:
-    """Rank 0 here, the notes of the others collected beside its own. Raises RankFailed, Lost."""
-    from engine.crew.leading import Leader, order
+def lead(crew: Crew, leader: Leader, message: Order, own: Callable[[Callable[[], None]], Any]) -> Any:
+    """What `own` gives, rank 0's part here, once all others have done theirs. Raises RankFailed, Lost."""
+    from engine.crew.leading import order
 
-    def keep(rank: int, data: bytes) -> None:
-        with job.sent(rank).open("ab") as file:
-            file.write(data)
-
-    leader = Leader(crew, keep)
     meeting = _host_meeting(crew.rank)
-    order(crew, {"device": device, "agreed": job.agreed})
+    order(crew, message)
     try:
-        own = leader.run(lambda watch: _one(job, 0, device, watch))
+        return leader.run(own)
     except KeyboardInterrupt:
         dead = leader.dead()
         if dead is None:
@@ -106,7 +110,6 @@ def lead(crew: Crew, job: Job, device: str) -> list[RankResult]:
         raise dead from None
     finally:
         del meeting
-    return [own, *(RankResult(*leader.done[rank]["result"]) for rank in crew.others)]
 
 
 def _host_meeting(rank: int) -> object:
@@ -120,20 +123,11 @@ def _host_meeting(rank: int) -> object:
         raise Lost(f"cannot serve MASTER_PORT={os.environ['MASTER_PORT']} to the other ranks: {error}") from error
 
 
-def _one(job: Job, rank: int, device: str, watch: Callable[[], None]) -> RankResult:
-    """One rank of several on several machines."""
-    from engine.processes.launch import launch
-
-    (result,) = launch(len(job.ranks), rank_module.rank_process, job, device=device, ranks=[rank], watch=watch)
-    assert isinstance(result, RankResult)
-    return result
-
-
 # --- the others ---
 
 
-def follow(crew: Crew, request: Request, ended: Ended) -> int:
-    """The part of another rank than 0: load when told to, hand over the notes; the status to exit with."""
+def follow(crew: Crew, part: Part, ended: Ended) -> int:
+    """Another rank than 0: do its part when told to, say how it went; the status to exit with."""
     from engine.crew.following import Follower
     from engine.crew.link import Lost
 
@@ -141,14 +135,14 @@ def follow(crew: Crew, request: Request, ended: Ended) -> int:
     with suppress(Lost):
         order = _order(follower, crew.size)
         if order is not None:
-            follower.report(_work(follower, request, order, crew.rank))
+            follower.report(_done(follower, part, order, crew.rank))
         elif ended() is not None:
             follower.refuse("told to end, as torchrun does when another rank of its machine has died")
     status = follower.verdict()
     return (ended() or 1) if status is None else status
 
 
-def _order(follower: Follower, size: int) -> dict[str, Any] | None:
+def _order(follower: Follower, size: int) -> Order | None:
     """Once rank 0 calls, say what this machine has, and wait for what to do with it; None for nothing. Raises Lost."""
     if not follower.called():
         return None
@@ -159,55 +153,24 @@ def _order(follower: Follower, size: int) -> dict[str, Any] | None:
     return follower.order()
 
 
-def _work(follower: Follower, request: Request, order: dict[str, Any], rank: int) -> dict[str, Any]:
+def _done(follower: Follower, part: Part, order: Order, rank: int) -> dict[str, Any]:
     """Do what was ordered; how it went. Whatever goes wrong, rank 0 is to hear of it and not of a silence."""
-    from engine.crew.link import Lost
-
-    done: dict[str, Any] = {"ok": False, "stopped": False, "kind": "", "labels": {}, "message": ""}
-    try:
-        _check_device(request, order["device"])
-        with TemporaryDirectory(prefix="trace-load-") as folder:
-            job = Job(request, range(request.tp), Path(folder), None, order["agreed"], {})
-            _host_meeting(rank)
-            return done | _load(follower, job, rank, order["device"])
-    except Lost:
-        raise
-    except Exception as error:
-        return done | {"message": f"{type(error).__name__}: {error}", "kind": type(error).__name__}
-
-
-def _check_device(request: Request, ordered: str) -> None:
-    if request.device not in (None, ordered):
-        raise UsageError(f"--device {request.device}: expected {ordered}, on which rank 0 computes")
-
-
-def _load(follower: Follower, job: Job, rank: int, device: str) -> dict[str, Any]:
-    """Load one rank, sending on its notes as they are made; how it went."""
     from engine.crew.following import Stopped
+    from engine.crew.link import Lost
     from engine.processes.failed import RankFailed
 
-    tail = Tail(job.spool(rank))
-
-    def watch() -> None:
-        follower.send(tail())
-        follower.check()
-
-    done: dict[str, Any] = {}
     try:
-        done = {"ok": True, "result": _one(job, rank, device, watch)}
-    except RankFailed as failed:
-        done = {"message": failed.message, "kind": failed.kind, "labels": failed.labels}
+        if part.device not in (None, order["device"]):
+            raise UsageError(f"--device {part.device}: expected {order['device']}, on which rank 0 computes")
+        _host_meeting(rank)
+        return FAILED | {"ok": True, "result": part.work(follower, order, rank)}
+    except Lost:
+        raise
     except Stopped:
-        done = {"stopped": True}
-    follower.send(tail())
-    damage = _damage(job, rank)
-    if damage is not None and "stopped" not in done:
-        labels = {"code": damage.code or "", "subject": damage.subject or ""}
-        done = {"message": f"InputError: {damage}", "kind": "InputError", "labels": labels}
-    return done
-
-
-def _damage(job: Job, rank: int) -> InputError | None:
-    """What has become of the files that the rank has noted it would read."""
-    notes = (note for batch in read_spool(job.spool(rank)) for note in batch)
-    return changed({note[1]: Stamp(*note[2:]) for note in notes if note[0] == "file"})
+        return FAILED | {"stopped": True}
+    except RankFailed as failed:
+        return FAILED | {"message": failed.message, "kind": failed.kind, "labels": failed.labels}
+    except Exception as error:
+        labels = {name: getattr(error, name, None) or "" for name in ("code", "subject")}
+        kind = type(error).__name__
+        return FAILED | {"message": f"{kind}: {error}", "kind": kind, "labels": labels}

@@ -27,7 +27,8 @@ def open_model(request: Request) -> Checkpoint | None:
     if only and (checkpoint is None or checkpoint.state != "complete"):
         raise UsageError(f"--load-format {only}: {request.model or 'no MODEL'} has no {only} files here")
     if checkpoint is not None and checkpoint.state != "complete" and request.bytes_wanted:
-        raise UsageError(f"{checkpoint.files.title}: {_lack(checkpoint)}; add --load-format dummy or --plan")
+        rest = f"add {request.instead}" if request.instead else "nothing can be generated without them"
+        raise UsageError(f"{checkpoint.files.title}: {_lack(checkpoint)}; {rest}")
     return checkpoint
 
 
@@ -48,7 +49,7 @@ def _open(request: Request, only: str | None) -> Checkpoint | None:
     if model and is_hub_id(model):
         from tracer.checkpoint.hub.opening import open_repository
 
-        return open_repository(model, revision, only, request.bytes_wanted)
+        return open_repository(model, revision, only, request.bytes_wanted, request.instead)
     if revision is not None:
         found = model or "no MODEL"
         raise UsageError(f"--revision {revision}: expected a repository on the Hub (org/name), found {found}")

@@ -34,6 +34,8 @@ class Request:
     """Whether what was loaded is to be computed with."""
     reference: str | None = None
     """`transformers`, or `transformers=DIR`: what that is to be compared with."""
+    generates: bool = False
+    """Whether text is to be made of it, so that nothing does in place of its tensors."""
 
     @property
     def verifies(self) -> bool:
@@ -44,6 +46,11 @@ class Request:
     def bytes_wanted(self) -> bool:
         """Whether tensors are to be read."""
         return not self.plan_only and self.load_format != "dummy"
+
+    @property
+    def instead(self) -> str:
+        """What can be asked for where tensors are not here or cannot be read; empty where nothing else would do."""
+        return "" if self.generates else "--load-format dummy or --plan"
 
     @property
     def only(self) -> str | None:

@@ -15,26 +15,28 @@ from tracer.checkpoint.hub.files import HubFiles
 from tracer.errors import UsageError
 
 
-def open_repository(repo: str, revision: str | None, only: str | None, bytes_wanted: bool) -> Checkpoint:
-    """Headers only; where `bytes_wanted`, of files that are all on this machine.
+def open_repository(
+    repo: str, revision: str | None, only: str | None, bytes_wanted: bool, instead: str = ""
+) -> Checkpoint:
+    """Headers only; where `bytes_wanted`, of files that are all on this machine. `instead`: options that want none.
 
     Raises InputError, and UsageError where tensors are to be read and are not here: before a header is fetched.
     """
     if constants.HF_HUB_OFFLINE:
         return open_files(SnapshotFiles(repo, snapshot(repo, revision)), only)
     remote = HubFiles(repo, revision)
-    checkpoint = open_files(_place(remote, only) if bytes_wanted else remote, only)
+    checkpoint = open_files(_place(remote, only, instead) if bytes_wanted else remote, only)
     checkpoint.findings += remote.findings
     return checkpoint
 
 
-def _place(remote: HubFiles, only: str | None) -> Files:
+def _place(remote: HubFiles, only: str | None, instead: str) -> Files:
     """Where the tensors can be read. A repository without weights stays where it is. Raises UsageError."""
-    folder = _downloaded(remote, only)
+    folder = _downloaded(remote, only, instead)
     return remote if folder is None else SnapshotFiles(remote.repo, folder)
 
 
-def _downloaded(files: HubFiles, only: str | None) -> Path | None:
+def _downloaded(files: HubFiles, only: str | None, instead: str) -> Path | None:
     """The cache's folder of this commit; None where the repository has no weights. Raises UsageError."""
     weights = _weights(files, only)
     if not weights:
@@ -45,7 +47,7 @@ def _downloaded(files: HubFiles, only: str | None) -> Path | None:
         size = sum(files.size(file) for file in missing)
         raise UsageError(
             f"{files.repo}: {len(missing)} of {len(weights)} files that a load needs are on the Hub and not here"
-            f" ({size:,} bytes: {some(missing)}); add --load-format dummy or --plan, or download them:"
+            f" ({size:,} bytes: {some(missing)}); {f'add {instead}, or ' if instead else ''}download them:"
             f" hf download {files.repo}"
         )
     file, path = next(iter(paths.items()))

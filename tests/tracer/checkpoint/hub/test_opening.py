@@ -105,6 +105,16 @@ def test_a_load_of_what_is_not_here_is_refused_before_a_header_is_fetched(
     assert [request for request in hub.requests if request.host == "storage"] == []
 
 
+def test_who_wants_to_generate_is_not_sent_to_options_that_generate_nothing(
+    hub: HubServer, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.add("org/model", model)
+    assert cli.main(["generate", "org/model", "--prompt-ids", "5"]) == 2
+    told = capsys.readouterr().err
+    assert "5 of 5 files that a load needs are on the Hub and not here" in told
+    assert told.endswith(" and 2 more); download them: hf download org/model\n")
+
+
 def test_a_half_finished_download_is_not_loaded(
     hub: HubServer, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
