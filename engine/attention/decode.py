@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engine.attention.attend import attend
+from engine.attention.attend import step
 from engine.attention.backend import Heads
 from engine.attention.sight import Kind, Sight, bias, fetch, in_one_piece, kind, slots
 
@@ -79,5 +79,6 @@ class Decode:
 def _step(heads: Heads, q: Tensor, sight: Sight, keys: Tensor, values: Tensor) -> Tensor:
     """q (sequences, heads, dim) -> as q."""
     assert sight.slots is not None
-    k, v = (fetch(x, sight.slots).unflatten(0, (len(q), -1)).transpose(1, 2) for x in (keys, values))
-    return attend(heads, q[:, :, None], k, v, sight.bias)[:, :, 0]
+    shape = len(q), -1, heads.kv_count, heads.dim
+    k, v = (fetch(x, sight.slots).view(shape).transpose(1, 2) for x in (keys, values))
+    return step(heads, q, k, v, sight.bias)

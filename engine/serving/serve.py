@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
@@ -156,8 +157,8 @@ def _useful(size: int, sequences: int, length: int) -> int:
 
 
 def _neighbours(device: str, group: Group) -> int:
-    """How many ranks share the memory that is free."""
-    return group.size if device == "cpu" else 1
+    """How many ranks share the memory that is free: those of this machine, which torchrun counts."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", group.size)) if device == "cpu" else 1
 
 
 def run(engine: Engine, prompts: Sequence[Prompt]) -> Generator[list[Token]]:

@@ -93,6 +93,7 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
     add("--cache-gib", type=float, metavar="G", help="memory of each rank's cache (default: half of what is free)")
     add("--pass-tokens", type=int, default=2048, metavar="N", help="most tokens in a pass (default 2048)")
     add("--max-sequences", type=int, default=64, metavar="N", help="most sequences in a pass (default 64)")
+    add("--no-cuda-graphs", action="store_true", help="run every pass of decoding kernel by kernel on a GPU")
     add("--mapping", metavar="FILE", help="extra mapping rows (TOML; see `tracer mappings --help`)")
     add("--hf-config-path", metavar="DIR", help="take config.json from here")
     add("--hf-overrides", metavar="JSON", help="an object laid over config.json")
@@ -150,6 +151,7 @@ def _wishes(args: argparse.Namespace) -> generation.Wishes:
         {
             "cache_bytes": None if args.cache_gib is None else int(args.cache_gib * (1 << 30)),
             "pass_tokens": args.pass_tokens, "sequences": args.max_sequences,
+            "cuda_graphs": not args.no_cuda_graphs,
         },
     )  # fmt: skip
 
