@@ -1,6 +1,6 @@
 """A rank's place among the others: the collectives, over torch.distributed.
 
-Under torchrun each process calls `connect()`; without it, `engine.launch` starts the ranks of this machine itself
+Under torchrun each process calls `connect()`; without it, `engine.processes.launch` starts the ranks of this machine itself
 and hands each its connected group.
 """
 
