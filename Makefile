@@ -30,7 +30,8 @@ contracts: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev
-	@for script in tests/bench/*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || exit 1; done
+	@held=0; for script in tests/bench/*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || held=1; done; \
+	exit $$held
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
