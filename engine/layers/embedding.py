@@ -37,7 +37,11 @@ class VocabParallelEmbedding(Leaves):
 
 
 class ParallelLMHead(LinearBase):
-    """Scores every token of the vocabulary. A tied head's table is that of the embeddings, not a copy."""
+    """Scores every token of the vocabulary.
+
+    A tied head's table is that of the embeddings, and loaded once. A linear method that stores it otherwise makes a
+    second one of it, as embeddings are looked up in the first.
+    """
 
     def __init__(
         self, param: Param, tp: TensorParallel, prefix: str, embedding: VocabParallelEmbedding | None = None,
