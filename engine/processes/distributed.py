@@ -1,7 +1,7 @@
 """A rank's place among the others: the collectives, over torch.distributed.
 
-Under torchrun each process calls `connect()`; without it, `launch` starts the ranks of this machine itself and hands each
-its connected group.
+Under torchrun each process calls `connect()`; without it, `launch` starts the ranks of this machine itself and hands
+each its connected group.
 """
 
 from __future__ import annotations
