@@ -5,6 +5,7 @@ Importable, so that ranks can run it.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.loading.loader import Loader
 from engine.loading.recorder import NullRecorder
 from engine.loading.sources import MappedWeights
 from engine.parallel import Alone
+from mappings.findings import Finding
 from tracer.checkpoint.weights import map_file
 from tracer.execute.outcome import RankResult
 from tracer.execute.rank import load_rank
@@ -26,6 +28,9 @@ from tracer.prepare import Request, prepare
 from tracer.verified import Verified
 
 Tensors = dict[str, torch.Tensor]
+HEADS_ALIKE = "mistral-no-window"
+"""As many KV heads as heads, so that q, k and v have one shape."""
+LAYER = "model.layers.1.self_attn."
 
 
 class Case(NamedTuple):
@@ -54,6 +59,27 @@ def altered(folder: Path, to: Path, change: Callable[[Tensors], object]) -> Path
     return to
 
 
+def with_config(source: Path, to: Path, **fields: Any) -> Path:
+    """The same checkpoint with other entries of its config.json."""
+    folder = altered(source, to, lambda tensors: None)
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | fields))
+    return folder
+
+
+def turned(name: str) -> Callable[[Tensors], object]:
+    """Of `altered`: a tensor's rows in the other order."""
+    return lambda tensors: tensors.update({name: tensors[name].flip(0)})
+
+
+def poisoned(name: str, row: int = 3) -> Callable[[Tensors], object]:
+    """Of `altered`: one NaN."""
+
+    def change(tensors: Tensors) -> None:
+        tensors[name][row, 5] = float("nan")
+
+    return change
+
+
 def one_pass(case: Case, states: Path, group: Any = None) -> RankResult:
     """Load this rank's share and compute with it."""
     group = group or Solo()
@@ -76,6 +102,23 @@ def judged(
     options = {**case.options, "verify": True}
     prepared = prepare(Request(str(case.folder), len(results), reference="transformers", **options))
     return verdicts(prepared, prepare(Request(str(sound))) if sound else prepared, results, None, states)
+
+
+def alone(case: Case, tmp_path: Path, sound: Path | None = None) -> tuple[Verified, ...]:
+    """The verdicts on one rank, in this process."""
+    return judged(case, [one_pass(case, tmp_path / "states")], tmp_path / "states", sound)
+
+
+def only(verified: tuple[Verified, ...]) -> Finding:
+    """The one thing that is wrong."""
+    (finding,) = [finding for check in verified for finding in check.findings]
+    assert finding.severity == "error"
+    return finding
+
+
+def considered(name: str) -> bool:
+    """Of the three layers one is enough."""
+    return ".0." not in name and ".2." not in name
 
 
 def by_case(ranks: Sequence[Mapping[str, RankResult]]) -> dict[str, list[RankResult]]:

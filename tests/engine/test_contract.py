@@ -23,7 +23,8 @@ from mappings.plan import plan
 from mappings.registry import choose
 from tests.engine.checkpoints import VOCABULARY, Checkpoint, load, reference, save
 from tests.engine.packages import BIGRAM, install
-from tests.engine.test_generation import engine_of, one_thread, prompts, tokens_of
+from tests.engine.test_generation import engine_of, prompts, tokens_of
+from tests.threads import one_thread
 
 __all__ = ["one_thread"]
 CONTRACT = {"forward", "compute_logits"}

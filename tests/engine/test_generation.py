@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,9 @@ from engine.sampling.params import Sampling
 from engine.serving.engine import Engine
 from engine.serving.serve import Settings, make_engine, run
 from tests.engine.checkpoints import FAMILIES, VOCABULARY, Checkpoint, bind, reference, save
+from tests.threads import one_thread
 
+__all__ = ["one_thread"]
 LENGTHS = (3, 9, 17, 26)
 NEW = 32
 GREEDY = Sampling(max_tokens=NEW, ignore_eos=True)
@@ -44,15 +46,6 @@ def greedy(model: Any, prompt: Sequence[int]) -> list[int]:
     ids = torch.tensor([prompt])
     told = model.generate(ids, max_new_tokens=NEW, do_sample=False, attention_mask=torch.ones_like(ids))
     return list(told[0, len(prompt) :].tolist())
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two that wait for each other at every layer take forty times as long where another process has the core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,8 @@ from engine.serving.sequence import Sequence as Request
 from engine.serving.serve import SHARE, Settings, run
 from engine.serving.steps import Form, Steps, ladder
 from tests.engine.learnt import FAMILIES, POSITIONS, engine_on, learn, learnt_of, of_transformers, rounded, text
-from tests.engine.test_generation import Made, engine_of, made, one_thread, prompts, tokens_of
+from tests.engine.test_generation import Made, engine_of, made, prompts, tokens_of
+from tests.threads import one_thread
 
 __all__ = ["made", "one_thread"]
 GPU = pytest.mark.gpu

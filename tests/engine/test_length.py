@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import transformers
 from engine import LLM, Sampling, Settings
 from engine.cache.tensors import bytes_per_block
 from engine.layers.rope import scaled
+from engine.loading.loader import Loader
+from engine.processes.failed import RankFailed
 from engine.serving.engine import Engine
 from engine.serving.length import ENDLESS, longest
 from engine.serving.runner import Survey
@@ -21,7 +24,8 @@ from mappings.bind import Binding
 from mappings.registry import choose
 from mappings.sizes import Config, ConfigError
 from tests.engine.checkpoints import LONGROPE, SIZES, config_of, reference, save
-from tests.engine.test_generation import engine_of, one_thread
+from tests.engine.test_generation import engine_of
+from tests.threads import one_thread
 
 __all__ = ["one_thread"]
 LLAMA3 = {
@@ -95,6 +99,19 @@ def test_where_nothing_says_there_is_no_end_and_nonsense_is_told() -> None:
     assert longest(bound({**config_of("bloom"), "max_sequence_length": 77})) == 77
     with pytest.raises(ConfigError, match="max_position_embeddings is 'long', expected a positive integer"):
         longest(llama(max_position_embeddings="long"))
+
+
+@pytest.mark.parametrize("tp", [1, 2])
+def test_a_model_whose_config_makes_no_sense_is_refused_before_it_is_loaded(
+    tp: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save("llama", reference("llama"), tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"rope_scaling": {"type": "linear", "factor": "x"}}))
+    monkeypatch.setattr(Loader, "load", pytest.fail)
+    with pytest.raises(ValueError if tp == 1 else RankFailed) as caught:
+        LLM(tmp_path, tp)
+    assert "config.json: rope_scaling.factor is 'x', expected a positive number" in str(caught.value)
 
 
 # --- what is wanted ---

@@ -22,8 +22,9 @@ from engine.models.contract import CausalLM
 from engine.opened import Opened
 from engine.processes.failed import RankFailed
 from tests.engine.checkpoints import VOCABULARY, Checkpoint, bind, load
-from tests.engine.test_generation import engine_of, one_thread, prompts, tokens_of
+from tests.engine.test_generation import engine_of, prompts, tokens_of
 from tests.engine.worded import write_bare, write_worded
+from tests.threads import one_thread
 
 __all__ = ["one_thread"]
 SETTINGS = Settings(block_size=4, cache_bytes=1 << 20)

@@ -18,8 +18,9 @@ from mappings.registry import choose
 from mappings.synth import synthesise
 from tests.engine.checkpoints import config_of
 from tests.engine.memory import Memory
-from tests.engine.test_generation import engine_of, one_thread
+from tests.engine.test_generation import engine_of
 from tests.engine.worded import write_bare
+from tests.threads import one_thread
 from tracer.cli import main
 
 __all__ = ["one_thread"]

@@ -28,7 +28,8 @@ from tests.engine import checkpoints
 from tests.engine.bigram import Bigram
 from tests.engine.checkpoints import FAMILIES, SIZES, VOCABULARY, Checkpoint, reference, save
 from tests.engine.packages import BIGRAM, install
-from tests.engine.test_generation import engine_of, greedy, one_thread
+from tests.engine.test_generation import engine_of, greedy
+from tests.threads import one_thread
 
 __all__ = ["one_thread"]
 BLOCK = 4

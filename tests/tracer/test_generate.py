@@ -16,8 +16,8 @@ from tokenizers import models, pre_tokenizers
 
 from engine import LLM, Sampling, Settings
 from tests.engine.checkpoints import VOCABULARY
-from tests.engine.test_generation import one_thread
 from tests.engine.worded import write_bare, write_worded
+from tests.threads import one_thread
 from tracer.cli import main
 from tracer.commands import generate
 

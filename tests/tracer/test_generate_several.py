@@ -40,9 +40,10 @@ def test_torchrun_says_what_the_own_launcher_says(
     """Two machines with two ranks each."""
     asked = ["generate", str(folder), "--tp", "4", "w5 w6", "w190", "--temperature", "0.7", "--seed", "3", *OPTIONS]
     asked += ["--logprobs", "0"]
-    assert main([*asked, "--json", str(tmp_path / "own")]) == 0
-    own = capsys.readouterr()
-    ended = [finish(process) for process in torchrun([*PLAIN, *asked, "--json", tmp_path / "theirs"], 2, 2)]
+    started = torchrun([*PLAIN, *asked, "--json", tmp_path / "theirs"], 2, 2)
+    status, own = main([*asked, "--json", str(tmp_path / "own")]), capsys.readouterr()
+    ended = [finish(process) for process in started]
+    assert status == 0
     assert [e.status for e in ended] == [0, 0], "\n".join(e.out + e.err for e in ended)
     assert [e.out for e in ended] == [own.out, ""]
     assert "".join(e.err for e in ended).count("tracer: 20 tokens") == 1

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.engine.checkpoints import VOCABULARY, build
+from tests.engine.checkpoints import VOCABULARY
+from tests.threads import one_thread
+from tests.tracer.families import Checkpoint, checkpoint
 from tests.verifying import Case, Tensors, altered, judged, one_pass
 from tracer.execute.verify.points import LOGITS
 from tracer.execute.verify.prompt import prompt
@@ -22,6 +23,7 @@ from tracer.execute.verify.tolerance import ALL, EXACT, MOST, Tolerance
 from tracer.prepare import Request, prepare
 from tracer.verified import Verified
 
+__all__ = ["checkpoint", "one_thread"]
 TABLE = {
     "llama": "model.embed_tokens.weight", "qwen3": "model.embed_tokens.weight", "mixtral": "model.embed_tokens.weight",
     "gpt2-untied": "transformer.wte.weight",
@@ -29,26 +31,6 @@ TABLE = {
 IDS = prompt(VOCABULARY, 64)
 LAST = max(place for place, token in enumerate(IDS) if IDS.count(token) == 1)
 """The last token of the prompt that is there once."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    root = tmp_path_factory.mktemp("checkpoints")
-
-    @cache
-    def made(family: str) -> Path:
-        build(family, root / family)
-        return root / family
-
-    return made
 
 
 def reference_of(case: Case, tmp_path: Path, sound: Path | None = None) -> Verified:
@@ -72,7 +54,7 @@ def last_token_wrong(name: str) -> Callable[[Tensors], object]:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2-untied"])
 def test_one_wrong_token_of_a_dense_model_is_found_in_any_type(
-    family: str, dtype: str, checkpoint: Callable[[str], Path], tmp_path: Path
+    family: str, dtype: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """By the same name, far beyond what is allowed."""
     sound = checkpoint(family)
@@ -88,7 +70,7 @@ def test_one_wrong_token_of_a_dense_model_is_found_in_any_type(
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("family", ["llama", "llama-tied", "llama-llama3", "qwen2", "qwen3", "phi3-partial", "bloom"])
-def test_rounding_alone_is_none(family: str, dtype: str, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+def test_rounding_alone_is_none(family: str, dtype: str, checkpoint: Checkpoint, tmp_path: Path) -> None:
     """Of all that were measured, those whose worst tokens have the worst luck are among these."""
     verdict = reference_of(Case(checkpoint(family), options={"dtype": dtype}), tmp_path)
     assert verdict.state == "ok", verdict.line()
@@ -97,7 +79,7 @@ def test_rounding_alone_is_none(family: str, dtype: str, checkpoint: Callable[[s
 
 @pytest.mark.parametrize(("dtype", "said"), [("bfloat16", True), ("float32", False)])
 def test_where_experts_are_chosen_the_verdict_says_that_not_all_tokens_count(
-    dtype: str, said: bool, checkpoint: Callable[[str], Path], tmp_path: Path
+    dtype: str, said: bool, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """And in float32 they all do."""
     sound = checkpoint("mixtral")
@@ -108,7 +90,7 @@ def test_where_experts_are_chosen_the_verdict_says_that_not_all_tokens_count(
     assert (reference_of(Case(folder, options={"dtype": dtype}), tmp_path, sound).state == "ok") == said
 
 
-def test_who_chooses_experts_is_known_by_the_plan(checkpoint: Callable[[str], Path]) -> None:
+def test_who_chooses_experts_is_known_by_the_plan(checkpoint: Checkpoint) -> None:
     routed = {family: Sources(prepare(Request(str(checkpoint(family)))).plan).routed for family in (*TABLE, "bloom")}
     assert routed == {family: family == "mixtral" for family in routed}
 
