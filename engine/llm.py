@@ -1,7 +1,7 @@
 """`LLM`: a model that generates, on one rank in this process or on several in processes of their own.
 
 Under torchrun each process makes one, with tp = WORLD_SIZE, gives it the same prompts and is given the same
-completions; with tp = 1 each has a model for itself.
+completions; with tp = 1 each has a model for itself, on `cuda` on the GPU of its number on its machine.
 
     from engine import LLM, Sampling
 
@@ -23,7 +23,7 @@ from types import TracebackType
 from engine import opened
 from engine.crew.world import world
 from engine.opened import Opener
-from engine.processes.gpus import check_gpus
+from engine.processes.gpus import check_gpus, own_gpu, ranks_here
 from engine.sampling.params import Sampling
 from engine.sampling.sampler import Choice
 from engine.serving.engine import Token
@@ -66,15 +66,17 @@ class LLM:
         `watch` is called ten times a second while there are such processes; what it raises ends them, and is raised
         from every call.
 
-        Raises LookupError where nothing can open a name, ValueError for a model that cannot generate, MemoryError for a
-        cache without room, RankFailed for what a rank of several raised, and what opening raises.
+        Raises LookupError where nothing can open a name, ValueError for a model that cannot generate and for GPUs that
+        lack, MemoryError for a cache without room, RankFailed for what a rank of several raised, and what opening
+        raises.
         """
         rank = _place(tp)
         self._apart = rank is not None
         """Whether other ranks are told by other processes; they agree on seeds among themselves."""
         settings = settings or Settings()
-        if rank is None:
-            check_gpus(settings.device, tp)
+        if tp == 1:
+            settings = settings._replace(device=own_gpu(settings.device))
+        check_gpus(settings.device, tp, ranks_here(tp, self._apart))
         opener = model if callable(model) else opened.opener(str(model), tp)
         self._ranks = None
         if tp == 1:

@@ -5,7 +5,7 @@ Layers ask it for their parameters, so their shapes come from the same `Param` o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Protocol, TypeAlias
@@ -48,6 +48,13 @@ class Alone:
 
 
 ALONE = Alone()
+
+
+def from_all(numbers: Sequence[int], group: Group, device: str | torch.device) -> list[list[int]]:
+    """The numbers of each rank, in rank order; all give as many. In a group of one nothing is sent."""
+    own = torch.tensor(numbers, dtype=torch.int64, device=device if group.size > 1 else "cpu")
+    found: list[list[int]] = group.all_gather(own).view(group.size, -1).tolist()
+    return found
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from engine.attention.batch import make_pass
 from engine.attention.paged import PagedSdpa
 from engine.attention.varlen import PAGE, Varlen, supported
 from engine.cache.tensors import KVCache
+from engine.parallel import ALONE, Group, from_all
 
 Backend: TypeAlias = type[PagedSdpa] | type[Varlen]
 """Made for each pass: `backend(batch, cache)`."""
@@ -23,20 +24,31 @@ TRIAL = ((0, 700), (0, 2)), ((700, 1100), (2, 300)), ((1100, 1101), (300, 310)),
 TABLES = [3, 1, 4, 11, 5], [9, 2, 6, 0, 8]
 
 
-def choose(device: str | torch.device, dtype: torch.dtype, heads: Sequence[Heads], size: int) -> Backend:
-    """PyTorch's paged kernel where it computes every layer and is seen to work, else SDPA.
+def choose(
+    device: str | torch.device, dtype: torch.dtype, heads: Sequence[Heads], size: int, group: Group = ALONE
+) -> Backend:  # fmt: skip
+    """PyTorch's paged kernel where it computes every layer and is seen to work, on all ranks of a group; else SDPA.
 
-    `dtype` and `size` (tokens in a block) are those of the cache.
+    `dtype` and `size` (tokens in a block) are those of the cache. The ranks ask together, and get the same: blocks and
+    recordings depend on it.
     """
     device = torch.device(device)
-    if heads and all(supported(device, dtype, each, size) for each in heads) and works(device, dtype):
-        return Varlen
-    return PagedSdpa
+    fit = bool(heads) and all(supported(device, dtype, each, size) for each in heads) and works(device, dtype)
+    return Varlen if all(fits for (fits,) in from_all([fit], group, device)) else PagedSdpa
 
 
-def block_size(device: str | torch.device, dtype: torch.dtype, heads: Sequence[Heads]) -> int:
+def block_size(
+    device: str | torch.device, dtype: torch.dtype, heads: Sequence[Heads], group: Group = ALONE
+) -> int:  # fmt: skip
     """Tokens in a block: few, so that prompts share more of them, unless the fastest backend wants many."""
-    return PAGE if choose(device, dtype, heads, PAGE) is Varlen else 16
+    return PAGE if choose(device, dtype, heads, PAGE, group) is Varlen else 16
+
+
+def one_kind(device: str | torch.device, group: Group = ALONE) -> bool:
+    """Whether the GPUs of all ranks can do the same, so that the same kernels are chosen for them everywhere."""
+    major, minor = torch.cuda.get_device_capability(device)
+    every = from_all([major, minor], group, device)
+    return all(each == every[0] for each in every)
 
 
 @cache

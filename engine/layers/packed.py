@@ -38,8 +38,10 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x (…, inputs) and what `packed` made of (outputs, inputs) -> (…, outputs). Raises RuntimeError."""
     try:
         product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
-    except RuntimeError:  # which does not say what it is about; the plain product names the shapes
-        return F.linear(x, weight.to_dense(), bias)
+    except RuntimeError:
+        if x.shape[-1] == weight.shape[1]:
+            raise
+        return F.linear(x, weight.to_dense(), bias)  # raises in its turn, and names the shapes
     return product
 
 

@@ -6,7 +6,9 @@ thread, and lets the caller wait for all of it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Protocol, TypeAlias
 
 import torch
@@ -19,6 +21,7 @@ APART = 512
 
 Fill: TypeAlias = Callable[[Tensor, Tensor], object]
 """`staged.copy_(src)`, on the CPU, the way that suits the source."""
+LOG = logging.getLogger(__name__)
 
 
 class Wire(Protocol):
@@ -43,7 +46,7 @@ class CudaWire:
         self._stream.wait_stream(torch.cuda.current_stream(device))
 
     def buffer(self, nbytes: int) -> Tensor:
-        return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
+        return pinned(nbytes)
 
     def send(self, dst: Tensor, staged: Tensor) -> None:
         with torch.cuda.stream(self._stream):
@@ -53,11 +56,27 @@ class CudaWire:
         return self._stream.record_event().synchronize
 
 
+def pinned(nbytes: int) -> Tensor:
+    """(nbytes,) uint8 in pinned memory. Where the system does not let so much be pinned, in other memory, from which
+    CUDA copies in its own time: all that is sent is as it would be, only slower.
+    """  # fmt: skip
+    try:
+        return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
+    except RuntimeError as error:
+        _tell(str(error).strip().partition("\n")[0])
+        return torch.empty(nbytes, dtype=torch.uint8)
+
+
+@cache
+def _tell(why: str) -> None:
+    """Once in a process."""
+    LOG.warning("copies to the GPU go without pinned memory: %s", why)
+
+
 class Staging:
     """Fills one buffer with pieces and sends them, while what was sent from the other arrives."""
 
     def __init__(self, wire: Wire, room: int = ROOM) -> None:
-        """Raises RuntimeError where the system does not let so much memory be pinned."""
         self._wire = wire
         self._room = room
         self._here, self._other = wire.buffer(room), wire.buffer(room)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.parallel import ALONE, Group, from_all
 from engine.sampling.draws import uniform
 from engine.sampling.params import Sampling
 from engine.sampling.survivors import surviving_scores
@@ -26,10 +27,6 @@ class NotFinite(ValueError):
         super().__init__(found)  # all that is needed to make it again: it may have to leave its process
         self.found = dict(found)
 
-    @property
-    def rows(self) -> tuple[int, ...]:
-        return tuple(self.found)
-
     def __str__(self) -> str:
         told = [f"row {row}: {what}" for row, what in self.found.items()]
         return "; ".join(told[:3]) + (f"; so in {len(told) - 3} more rows" if len(told) > 3 else "")
@@ -47,7 +44,11 @@ class Choice:
 
 
 class Sampler:
-    """Chooses a token for each row. It keeps no state, so that ranks and batches cannot drift apart."""
+    """Chooses a token for each row. It keeps no state, so that batches cannot drift apart."""
+
+    def __init__(self, group: Group = ALONE) -> None:
+        """`group`: the ranks that choose from the same logits; whatever one draws, all take what rank 0 draws."""
+        self._group = group
 
     def sample(self, logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int]) -> list[Choice]:
         """Logits (rows, vocab) of any float type -> a choice for each row; they are left as they are.
@@ -67,11 +68,20 @@ class Sampler:
             )  # fmt: skip
         tokens: list[int] = likeliest.tolist()
         drawn = [row for row, height in enumerate(heights) if not _is_greedy(samplings[row], height)]
-        for rows in _portions(drawn, logits):
-            chosen = _draw(logits[rows], [samplings[row] for row in rows], [steps[row] for row in rows])
-            for row, token in zip(rows, chosen, strict=True):
-                tokens[row] = token
+        for row, token in zip(drawn, self._drawn(drawn, logits, samplings, steps), strict=True):
+            tokens[row] = token
         return _with_logprobs(logits, tokens, samplings)
+
+    def _drawn(
+        self, rows: list[int], logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int]
+    ) -> list[int]:  # fmt: skip
+        """A token for each of some rows. Softmax and sums differ in their last bits between two kinds of processors,
+        and on a GPU from one time to the next: what is drawn at the border of two ids may be either.
+        """  # fmt: skip
+        tokens: list[int] = []
+        for some in _portions(rows, logits):
+            tokens += _draw(logits[some], [samplings[row] for row in some], [steps[row] for row in some])
+        return from_all(tokens, self._group, logits.device)[0] if tokens else tokens
 
 
 def _is_finite(height: float) -> bool:

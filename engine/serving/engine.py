@@ -1,7 +1,8 @@
 """One rank's engine: requests in, tokens and text out, a pass at a time.
 
-Every rank of a tensor-parallel group runs the same one on the same requests: logits are the same on all of them, and
-so is every decision made of them. Only rank 0's output is looked at.
+Every rank of a tensor-parallel group runs the same one on the same requests. Logits are the same bits on all of them,
+as each is computed by one rank and given to all; so are the likeliest ids, and which requests end with an error. Ids
+that are drawn need not be: processors add up probabilities in different ways. All ranks take those of rank 0.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from engine.layers.rope import Rope
+from engine.parallel import ALONE, Group
 from engine.sampling.params import Sampling
 from engine.sampling.sampler import Choice, NotFinite, Sampler
 from engine.serving.refusal import check_prompt
@@ -40,12 +42,14 @@ class Engine:
 
     def __init__(
         self, runner: Runner, scheduler: Scheduler, vocabulary: int, tokenizer: Tokenizer | None,
-        rope: Rope | None = None,
+        rope: Rope | None = None, group: Group = ALONE,
     ) -> None:  # fmt: skip
-        """`rope`: the rotary settings of a model whose keys depend on how long their sequence was."""
+        """`rope`: the rotary settings of a model whose keys depend on how long their sequence was; `group`: the ranks
+        that serve the same.
+        """  # fmt: skip
         self.scheduler = scheduler
         self.runner = runner
-        self._sampler = Sampler()
+        self._sampler = Sampler(group)
         self._vocabulary = vocabulary
         self._tokenizer = tokenizer
         self._rope = rope

@@ -57,7 +57,9 @@ class Ranks:
             raise
 
     def _watch(self, opener: Opener, tp: int, settings: Settings, theirs: Sequence[Connection]) -> None:
-        """Run the ranks; their ends of the wires are closed here as soon as they have them, so that a death is seen."""
+        """Run the ranks. Their ends of the wires are closed here when all have ended: who waits for an answer learns of
+        a death by the end of this.
+        """  # fmt: skip
         try:
             self._launch(tp, (opener, settings), theirs)
         except BaseException as error:  # told to whoever waits for an answer

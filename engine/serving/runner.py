@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.attention.backend import Heads
 from engine.attention.batch import make_pass, send
-from engine.attention.choice import choose
+from engine.attention.choice import choose, one_kind
 from engine.attention.varlen import Varlen
 from engine.cache.tensors import KVCache
 from engine.models.contract import CausalLM
@@ -50,10 +50,16 @@ def survey(model: CausalLM, device: str) -> Survey:
     return found
 
 
-def recordable(found: Survey, size: int, device: str) -> bool:
-    """Whether decoding from a cache with blocks of `size` tokens never waits for the device, so that graphs hold it."""
-    on_gpu = torch.device(device).type == "cuda"
-    return on_gpu and not found.by_length and choose(device, found.dtype, list(found.heads.values()), size) is Varlen
+def recordable(found: Survey, size: int, device: str, group: Group = ALONE) -> bool:
+    """Whether decoding from a cache with blocks of `size` tokens never waits for the device, so that graphs hold it.
+
+    The ranks ask together. What is seen only while a pass is tried must be seen by all at the same place: a rank that
+    broke it off alone would leave the others in a collective.
+    """
+    if torch.device(device).type != "cuda" or found.by_length:
+        return False
+    backend = choose(device, found.dtype, list(found.heads.values()), size, group)
+    return backend is Varlen and one_kind(device, group)
 
 
 class Runner:
@@ -66,7 +72,7 @@ class Runner:
         self._model = model
         self.cache = cache
         self._device = device
-        self._backend = choose(device, cache.dtype, cache.heads, cache.size)
+        self._backend = choose(device, cache.dtype, cache.heads, cache.size, group)
         self.steps: Steps | None = None
         """What is kept of graphs."""
         if bounds is not None:

@@ -10,8 +10,6 @@ from math import prod
 from multiprocessing.connection import Connection
 from typing import NamedTuple, TypeAlias
 
-import torch
-
 from engine.attention.choice import block_size
 from engine.cache.blocks import BlockPool
 from engine.cache.memory import allocating, free_bytes
@@ -25,7 +23,7 @@ from engine.loading.loader import Loader
 from engine.loading.recorder import NullRecorder
 from engine.models.contract import CausalLM
 from engine.opened import Opened, Opener
-from engine.parallel import ALONE, Group
+from engine.parallel import ALONE, Group, from_all
 from engine.processes.distributed import ProcessGroup
 from engine.sampling.params import Sampling
 from engine.serving.alike import agreed, check_opened
@@ -70,13 +68,13 @@ class Settings(NamedTuple):
 def make_engine(opened: Opened, settings: Settings, rank: int = 0, group: Group = ALONE) -> Engine:
     """Allocate, load and measure. Raises ValueError for a model that cannot generate so, MemoryError."""
     plan = opened.plan
-    length = longest(plan.binding, settings.max_length)
     model = _loaded(opened, settings.device, rank, group)
+    length = longest(plan.binding, settings.max_length)
     scheduler, cache = make_cache(survey(model, settings.device), settings, length, eos(opened), group, rank)
     runner = Runner(model, cache, settings.device, _bounds(settings, scheduler, cache), group)
     tokenizer, _ = Tokenizer.open(opened.folder)
     vocabulary = plan.binding.axes.size("vocab")
-    return Engine(runner, scheduler, vocabulary, tokenizer, stretched(plan.binding.config))
+    return Engine(runner, scheduler, vocabulary, tokenizer, stretched(plan.binding.config), group)
 
 
 def _bounds(settings: Settings, scheduler: Scheduler, cache: KVCache) -> Bounds | None:
@@ -111,21 +109,21 @@ def make_cache(
     """
     heads = list(found.heads.values())
     length = settings.max_length or length
-    size = settings.block_size or _block_size(settings.device, found, length)
+    size = settings.block_size or _block_size(settings.device, found, length, group)
     one = bytes_per_block(heads, size, found.dtype)
     blocks = _blocks(one, size, settings, length, group)
     limits = Limits(settings.pass_tokens, settings.sequences, length)
     what = f"the cache of rank {rank}: {blocks} blocks of {size} tokens, {blocks * one:,} bytes"
-    nobodys = int(settings.cuda_graphs and recordable(found, size, settings.device))
+    nobodys = int(settings.cuda_graphs and recordable(found, size, settings.device, group))
     with allocating(what, "cache_bytes (--cache-gib) makes it smaller", settings.device):
         cache = KVCache(heads, blocks + nobodys, size, found.dtype, settings.device)
     return Scheduler(BlockPool(blocks, size), limits, ends), cache
 
 
-def _block_size(device: str, found: Survey, length: int) -> int:
+def _block_size(device: str, found: Survey, length: int, group: Group) -> int:
     """As attention likes it. Where there is none nothing is kept, and one block has room for any sequence."""
     heads = list(found.heads.values())
-    return block_size(device, found.dtype, heads) if heads else min(length, LONGEST)
+    return block_size(device, found.dtype, heads, group) if heads else min(length, LONGEST)
 
 
 def eos(opened: Opened) -> frozenset[int]:
@@ -142,8 +140,7 @@ def _blocks(one: int, size: int, settings: Settings, length: int, group: Group) 
     if room is None:
         room = int(SHARE * free_bytes(settings.device) / _neighbours(settings.device, group))
         room = min(room, MOST) if settings.device == "cpu" else room
-    fitting = torch.tensor([min(room // one, useful)], device=settings.device)
-    blocks = int(group.all_gather(fitting).min())
+    blocks = min(fitting for (fitting,) in from_all([min(room // one, useful)], group, settings.device))
     if blocks < 1:
         raise MemoryError(f"no memory for the cache: a block of {size} tokens takes {one} bytes,"
                           f" {room} are there")  # fmt: skip

@@ -19,7 +19,7 @@ from engine.attention.batch import Part, Pass, make_pass, send
 from engine.attention.choice import Backend
 from engine.cache.tensors import KVCache
 from engine.models.contract import CausalLM
-from engine.parallel import ALONE, Group
+from engine.parallel import ALONE, Group, from_all
 
 Replay: TypeAlias = Callable[[], Tensor]
 """Does what was recorded, anew, and gives the tensor that it is written to: the same one every time."""
@@ -27,8 +27,12 @@ NEAR = 1024
 """Keys: shorter sequences are not told apart, and longer ones by factors of 4. A sequence that a kernel expects to be
 far longer than it is keeps a few threads busy where many are waiting."""
 Record: TypeAlias = Callable[[Callable[[], Tensor]], Replay]
-"""Records what a function does on the device. Raises RuntimeError for what cannot be recorded."""
+"""Records what a function does on the device. Raises Unrecordable; what the function raises by itself is raised too."""
 LOG = logging.getLogger(__name__)
+
+
+class Unrecordable(RuntimeError):
+    """The function has done what it does, or would, on each rank: only the recording has failed."""
 
 
 class Bounds(NamedTuple):
@@ -133,20 +137,22 @@ class Steps:
         self._tables[:size, : batch.tables.shape[1]].copy_(batch.tables)
 
     def _keep(self, form: Form) -> None:
-        """Record it. Where one rank cannot, none does, and no further form is tried."""
-        replay = self._attempt(form)
-        made = torch.tensor([replay is not None], dtype=torch.int32, device=self._ids.device)
-        if replay is not None and bool(self._group.all_gather(made).min()):
-            self._replays[form] = replay
-        else:
-            self._record = None
-
-    def _attempt(self, form: Form) -> Replay | None:
-        """A failure is told in one line by the rank that has it: all goes on as before, only slower."""
+        """Record it. Where one rank cannot, none does, and no further form is tried; nor after any other failure."""
         assert self._record is not None, "suits() has not been asked"
+        record, self._record = self._record, None
+        replay = self._attempt(record, form)
+        everywhere = all(made for (made,) in from_all([replay is not None], self._group, self._ids.device))
+        if replay is not None and everywhere:
+            self._replays[form], self._record = replay, record
+
+    def _attempt(self, record: Record, form: Form) -> Replay | None:
+        """What cannot be recorded is told in one line by the rank that finds it: all goes on as before, only slower.
+
+        Any other failure is one of the pass, as the ranks may be at different collectives by then.
+        """
         try:
-            return self._record(partial(self.compute, form))
-        except RuntimeError as error:
+            return record(partial(self.compute, form))
+        except Unrecordable as error:
             LOG.warning("passes of %d tokens run without a CUDA graph: %s", form.size, first_cause(error))
             return None
 

@@ -13,6 +13,10 @@ from engine.attention import choice
 from engine.attention.backend import Heads
 from engine.attention.paged import PagedSdpa
 from engine.attention.varlen import PAGE, Varlen, supported
+from engine.processes.distributed import ProcessGroup
+from engine.processes.launch import launch
+from engine.serving import runner, serve
+from engine.serving.runner import Runner, Survey, recordable
 from tests.engine.paged_kernel import NEEDS_PAGED, Kernel, as_documented, replaced
 from tests.engine.passes import LAYER
 
@@ -68,3 +72,70 @@ def test_an_old_gpu_and_a_model_without_attention_get_the_fallback(monkeypatch: 
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
     assert choice.choose("cuda", torch.float16, [FIT], PAGE) is PagedSdpa
     assert choice.choose("cuda", torch.float16, [], PAGE) is PagedSdpa
+
+
+# --- several ranks ---
+
+
+def chosen_on(group: ProcessGroup) -> list[tuple[bool, int, int]]:
+    """For `launch`: what one rank has where no rank, the first and the second cannot use the paged kernel."""
+    return [_chosen(group, unable) for unable in (None, 0, 1)]
+
+
+def _chosen(group: ProcessGroup, unable: int | None) -> tuple[bool, int, int]:
+    """Whether that is its backend, tokens in a block, and blocks."""
+    found = Survey()
+    found.heads[LAYER] = FIT
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "supported", lambda *_: True)
+        patch.setattr(choice, "works", lambda *_: group.rank != unable)
+        scheduler, cache = serve.make_cache(
+            found, serve.Settings(cache_bytes=1 << 24), 4096, frozenset(), group, group.rank
+        )  # fmt: skip
+        made = Runner(NotImplemented, cache, group=group)
+    return made._backend is Varlen, scheduler.pool.size, scheduler.pool.count
+
+
+def test_ranks_that_cannot_do_the_same_do_what_all_of_them_can() -> None:
+    first, second = launch(2, chosen_on)
+    assert first == second
+    assert [(paged, size) for paged, size, _ in first] == [(True, PAGE), (False, 16), (False, 16)]
+
+
+class Pair:
+    """Another rank, which says so."""
+
+    size = 2
+
+    def __init__(self, *said: int) -> None:
+        self.said = torch.tensor(said)
+
+    def all_reduce(self, x: Tensor) -> Tensor:
+        return x
+
+    def all_gather(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.said.to(x)])
+
+
+def test_gpus_of_two_kinds_are_no_one_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    assert choice.one_kind("cpu")
+    assert choice.one_kind("cpu", Pair(9, 0))
+    assert not choice.one_kind("cpu", Pair(8, 0))
+
+
+@pytest.mark.parametrize(
+    ("device", "by_length", "backend", "alike", "expected"),
+    [
+        ("cuda", False, Varlen, True, True), ("cpu", False, Varlen, True, False), ("cuda", True, Varlen, True, False),
+        ("cuda", False, PagedSdpa, True, False), ("cuda", False, Varlen, False, False),
+    ],
+)  # fmt: skip
+def test_passes_are_recorded_only_where_all_ranks_would_see_the_same(
+    device: str, by_length: bool, backend: choice.Backend, alike: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Survey()
+    found.by_length = by_length
+    monkeypatch.setattr(runner, "choose", lambda *_: backend)
+    monkeypatch.setattr(runner, "one_kind", lambda *_: alike)
+    assert recordable(found, PAGE, device) == expected

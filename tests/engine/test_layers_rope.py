@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -14,7 +17,7 @@ from engine.attention.batch import make_pass
 from engine.attention.paged import PagedSdpa
 from engine.attention.sdpa import WHOLE_SEQUENCE
 from engine.cache.tensors import KVCache
-from engine.layers.rope import Rope, amplitude, frequencies, rope_of
+from engine.layers.rope import Rope, amplitude, frequencies, rope_of, scaled, stretched
 from engine.layers.rotary import Rotary, Rotation
 from mappings.sizes import Config, ConfigError
 
@@ -66,7 +69,7 @@ def test_stretched_frequencies_are_those_of_transformers(name: str, length: int)
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_old_spelling_means_the_same(name: str) -> None:
-    parameters = dict(KINDS[name])
+    parameters = {k: v[: DIM // 4] if isinstance(v, list) else v for k, v in KINDS[name].items()}
     new = read(rope_parameters={"rope_theta": 5000.0, "partial_rotary_factor": 0.5, **parameters})
     kind = parameters.pop("rope_type")
     old = read(rope_theta=5000.0, partial_rotary_factor=0.5, rope_scaling={"type": kind, **parameters})
@@ -90,7 +93,7 @@ def test_longrope_has_had_three_names(kind: str) -> None:
     [
         ({}, "rope_theta"),
         ({"rope_theta": 1e4, "rope_scaling": {"type": "mystery"}}, "rope_type"),
-        ({"rope_theta": 1e4, "rope_scaling": {"type": "linear"}}, "rope_parameters.factor"),
+        ({"rope_theta": 1e4, "rope_scaling": {"type": "linear"}}, "rope_scaling.factor"),
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "rope_parameters"),
     ],
 )
@@ -98,6 +101,81 @@ def test_a_config_at_fault_says_where(fields: dict[str, Any], field: str) -> Non
     with pytest.raises(ConfigError) as caught:
         frequencies(read(**fields), 8)
     assert caught.value.finding.subject == field
+
+
+WORTHLESS: list[tuple[dict[str, Any], str]] = [
+    ({"rope_scaling": "x"}, "rope_scaling is 'x', expected an object"),
+    ({"rope_scaling": [1]}, "rope_scaling is [1], expected an object"),
+    ({"rope_scaling": {"rope_type": "nonsense"}}, "rope_type is 'nonsense', expected one of default, dynamic, "),
+    ({"rope_scaling": {"rope_type": ["linear"]}}, "rope_type is \"['linear']\", expected one of "),
+    ({"rope_scaling": {"rope_type": "linear", "factor": math.nan}}, "rope_scaling.factor is nan, expected a positive"),
+    ({"rope_scaling": {"rope_type": "linear", "factor": math.inf}}, "rope_scaling.factor is inf, expected a positive"),
+    ({"rope_scaling": {"rope_type": "linear", "factor": 10**400}}, "rope_scaling.factor is 100"),
+    ({"rope_scaling": {"rope_type": "linear", "factor": 0}}, "rope_scaling.factor is 0, expected a positive number"),
+    ({"rope_scaling": {"rope_type": "linear", "factor": True}}, "rope_scaling.factor is True, expected a positive"),
+    ({"rope_parameters": {"rope_type": "dynamic", "factor": [2]}}, "rope_parameters.factor is [2], expected a pos"),
+    ({"rope_scaling": {"rope_type": "dynamic", "factor": None}}, "lacks rope_scaling.factor, which"),
+    ({"rope_scaling": {**KINDS["llama3"], "low_freq_factor": "1"}}, "rope_scaling.low_freq_factor is '1', expected"),
+    ({"rope_scaling": {**KINDS["yarn"], "beta_fast": -1}}, "rope_scaling.beta_fast is -1, expected a number from 0 on"),
+    ({"rope_scaling": {**KINDS["longrope"], "long_factor": 2}}, "rope_scaling.long_factor is 2, expected a list of"),
+    ({"rope_scaling": {**KINDS["longrope"], "long_factor": [1, "x"]}}, "rope_scaling.long_factor is [1, 'x'], exp"),
+    ({"rope_scaling": {**KINDS["yarn"], "original_max_position_embeddings": 1.5}},
+     "rope_scaling.original_max_position_embeddings is 1.5, expected a non-negative integer"),
+    ({"rope_scaling": KINDS["yarn"], "max_position_embeddings": "x"}, "max_position_embeddings is 'x', expected a non"),
+    ({"rope_scaling": KINDS["linear"], "rope_theta": "x"}, "rope_theta is 'x', expected a positive number"),
+]  # fmt: skip
+OF_A_HEAD: list[tuple[dict[str, Any], str]] = [
+    ({"rope_theta": "x"}, "rope_theta is 'x', expected a positive number"),
+    ({"partial_rotary_factor": 2}, "partial_rotary_factor is 2, expected a number above 0 and at most 1"),
+    ({"partial_rotary_factor": 0.2}, "such that an even number of a head's 16 dimensions is rotated, not 3"),
+    ({"rope_scaling": {**KINDS["longrope"], "short_factor": [1.0]}}, "expected 8 numbers, one for each pair, not 1"),
+    ({"rope_scaling": KINDS["yarn"], "rope_theta": 1}, "expected what frequencies can be computed of ("),
+]
+"""What only they do not accept who know how large one is, or who turn anything."""
+
+
+@pytest.mark.parametrize(("fields", "says"), [*WORTHLESS, *OF_A_HEAD])
+def test_what_is_no_number_is_told_with_its_field(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(**{"rope_theta": 1e4} | fields)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith("config.json")
+
+
+@pytest.mark.parametrize(("fields", "says"), WORTHLESS)
+def test_who_asks_for_lengths_is_told_the_same(fields: dict[str, Any], says: str) -> None:
+    for ask in (scaled, stretched):
+        with pytest.raises(ConfigError) as caught:
+            ask(Config(FIELDS | {"rope_theta": 1e4} | fields))
+        assert says in str(caught.value)
+
+
+ANYTHING: st.SearchStrategy[Any] = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.sampled_from([10**400, 1, 0.5, 4.0]),
+    st.lists(st.floats(0.5, 4), min_size=DIM // 2, max_size=DIM // 2), st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=2), st.integers(), max_size=1),
+)  # fmt: skip
+NAMES = sorted({name for kind in KINDS.values() for name in kind} | {"rope_theta", "partial_rotary_factor", "type"})
+
+
+@given(
+    st.sampled_from(sorted(KINDS)), st.dictionaries(st.sampled_from(NAMES), ANYTHING, max_size=2),
+    st.dictionaries(st.sampled_from(["rope_theta", "max_position_embeddings", "partial_rotary_factor"]), ANYTHING),
+)  # fmt: skip
+@settings(max_examples=400, deadline=None)
+def test_whatever_config_says_is_refused_or_computed(
+    name: str, inside: dict[str, Any], beside: dict[str, Any]
+) -> None:
+    fields = FIELDS | {"rope_theta": 1e4} | beside | {"rope_scaling": KINDS[name] | inside}
+    try:
+        rope = rope_of(Config(fields), DIM)
+    except ConfigError:
+        return
+    assert frequencies(rope, rope.longest).shape == frequencies(rope, rope.longest + 1).shape == (rope.width // 2,)
+    assert isinstance(amplitude(rope), float)
+    other = scaled(Config(fields))
+    assert other is None or other.reach == rope.reach >= rope.longest
+    assert stretched(Config(fields)) == (other if rope.kind in ("dynamic", "longrope") else None)
 
 
 def alone_in_transformers(parameters: dict[str, Any], prompt: int, stop: int) -> torch.Tensor:

@@ -72,6 +72,19 @@ def test_inputs_of_another_width_are_named_by_their_shapes() -> None:
         multiply(torch.zeros(3, 31), packed(torch.zeros(48, 32)), None)
 
 
+def test_what_fails_of_something_else_than_the_width_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With less memory than the product needs, a plain copy of the matrix has no place either."""
+
+    def without_memory(*_: object) -> Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    weight = packed(torch.ones(48, 32))
+    operators = SimpleNamespace(_linear_pointwise=SimpleNamespace(default=without_memory))
+    monkeypatch.setattr(torch, "ops", SimpleNamespace(mkldnn=operators))
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        multiply(torch.ones(3, 32), weight, None)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int8])
 def test_types_that_the_library_does_not_multiply_stay_as_they_are(dtype: torch.dtype) -> None:
     weight = torch.ones(4, 4, dtype=dtype)

@@ -312,7 +312,7 @@ class TestGarbage:
         with pytest.raises(NotFinite) as caught:
             choose(logits, [sampling] * 4)
         assert str(caught.value) == f"row 2: {told} of 20 logits are not finite"
-        assert caught.value.rows == (2,)
+        assert tuple(caught.value.found) == (2,)
 
     def test_a_row_without_any_possible_id_is_garbage(self) -> None:
         logits = noise(2, 4)
@@ -323,7 +323,7 @@ class TestGarbage:
     def test_many_rows_are_one_line(self) -> None:
         with pytest.raises(NotFinite, match=r"^row 0: .*row 2: .*; so in 6 more rows$") as caught:
             choose(torch.full((9, 4), float("nan")), [GREEDY] * 9)
-        assert caught.value.rows == tuple(range(9))
+        assert tuple(caught.value.found) == tuple(range(9))
 
     def test_ids_that_are_ruled_out_are_no_garbage(self) -> None:
         logits = torch.tensor([[float("-inf"), -3.0e38, float("-inf")]])

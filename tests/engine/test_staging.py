@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from engine.loading import staging as module
 from engine.loading.build import build
 from engine.loading.loader import Loader
 from engine.loading.recorder import NullRecorder
 from engine.loading.sources import MappedWeights
-from engine.loading.staging import APART, Staging, pieces
+from engine.loading.staging import APART, CudaWire, Staging, pieces
 from tests.engine.checkpoints import reference, save
 from tests.mappings.laws import law
 from tracer.checkpoint.weights import map_file
@@ -179,3 +181,37 @@ def test_a_load_by_wire_fills_what_a_load_does_and_tells_when_it_is_there(
         for name, param in expected.items():
             assert param.isfinite().all()
             assert torch.equal(found[name], param), name
+
+
+# --- where memory cannot be pinned ---
+
+
+class Unpinned(Late):
+    """A wire to a GPU from a system that pins nothing."""
+
+    buffer = CudaWire.buffer
+
+
+def test_where_no_memory_can_be_pinned_a_load_goes_without_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is host memory that lacks, and none that a larger tp would save."""
+    plain = torch.empty
+
+    def empty(*sizes: Any, pin_memory: bool = False, **options: Any) -> Tensor:
+        if pin_memory:
+            raise RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA")
+        return plain(*sizes, **options)
+
+    save("llama", reference("llama"), tmp_path)
+    prepared = prepare(Request(str(tmp_path), 1))
+    expected, _ = filled(prepared, 0, None)
+    module._tell.cache_clear()
+    monkeypatch.setattr(torch, "empty", empty)
+    for _ in range(2):
+        wire = Unpinned()
+        found, _ = filled(prepared, 0, wire)
+        assert wire.sent == wire.arrived > 0
+        for name, param in expected.items():
+            assert torch.equal(found[name], param), name
+    assert caplog.messages == ["copies to the GPU go without pinned memory: CUDA error: out of memory"]

@@ -27,11 +27,12 @@ from engine.serving.runner import Runner, survey
 from engine.serving.scheduler import Chunk
 from engine.serving.sequence import Sequence as Request
 from engine.serving.serve import Settings
-from engine.serving.steps import Bounds, Record, Replay, Steps, first_cause, ladder
+from engine.serving.steps import Bounds, Record, Replay, Steps, Unrecordable, first_cause, ladder
 from tests.engine.checkpoints import VOCABULARY, load, reference, save
 from tests.engine.paged_kernel import NEEDS_PAGED, replaced
-from tests.engine.test_generation import Made, engine_of, made, one_thread, prompts, tokens_of
+from tests.engine.test_generation import Made, engine_of, made, prompts, tokens_of
 from tests.mappings.laws import law
+from tests.threads import one_thread
 
 __all__ = ["made", "one_thread"]
 SIZE, LENGTH, MOST = 4, 40, 6
@@ -81,8 +82,11 @@ class Tape(TorchDispatchMode):
 
 
 def taped(compute: Callable[[], Tensor]) -> Replay:
-    with Tape() as tape:
-        out = compute()
+    try:
+        with Tape() as tape:
+            out = compute()
+    except RuntimeError as error:
+        raise Unrecordable(str(error)) from error
 
     def replay() -> Tensor:
         tape.play()
@@ -283,7 +287,7 @@ def failing(at: int) -> Record:
             try:
                 raise RuntimeError("operation not permitted\nCompile with TORCH_USE_CUDA_DSA")
             finally:
-                raise RuntimeError("operation failed due to a previous error")
+                raise Unrecordable("operation failed due to a previous error")
         return compute
 
     return record
@@ -321,6 +325,23 @@ def test_no_rank_replays_what_another_could_not_record(models: Models, caplog: p
     agree(ours, Company(model, None))
     assert (ours.recorded, peer.asked) == ([1, 4], 3)
     assert caplog.messages == [], "that is the other's to tell"
+
+
+def test_a_pass_that_fails_while_it_is_tried_is_no_failure_to_record(
+    models: Models, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends as any pass without memory does; those that come after it go on, and are not recorded."""
+
+    def without_memory(compute: Callable[[], Tensor]) -> Replay:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model = models("llama")
+    ours = Company(model, without_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        ours.advance(SCHEDULE[0])
+    agree(ours, Company(model, None))
+    assert ours.recorded == []
+    assert caplog.messages == []
 
 
 def test_the_first_cause_is_one_line() -> None:
