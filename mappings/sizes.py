@@ -25,7 +25,7 @@ MAX_TENSORS = 2_000_000
 """The largest models have a tenth of this."""
 
 
-class ConfigError(Exception):
+class ConfigError(ValueError):
     """A config field is missing or wrong; carries the finding."""
 
     def __init__(self, finding: Finding) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from engine.loading.loader import Copy, Loader
+from engine.models import registry
 from tests.verifying import LosesAParameter
 from tracer.execute import outcome, rank
 
@@ -63,6 +64,10 @@ class KillsItself(HalfWay):
 class Raises(HalfWay):
     def happen(self) -> None:
         raise RuntimeError("planted failure\nwith a second line")
+
+
+class RaisesOnRankZero(Raises):
+    RANK = 0
 
 
 class RunsOutOfMemory(HalfWay):
@@ -155,6 +160,17 @@ load_rank_process = rank.rank_process
 def rank_process(group: Any, job: rank.Job) -> outcome.RankResult:
     """A rank's work with the fault that the environment names."""
     return load_rank_process(group, job._replace(loader=globals()[os.environ["FAULT"]]))
+
+
+def without_memory(group: Any, job: rank.Job) -> outcome.RankResult:
+    """A rank's work, where what is to hold its parameters is more than there are addresses."""
+    registry.resolve = lambda _: _TooLarge  # type: ignore[assignment, return-value]
+    return load_rank_process(group, job)
+
+
+class _TooLarge:
+    def __init__(self, *_: Any) -> None:
+        torch.empty(1 << 55, dtype=torch.uint8)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Keys and values of earlier tokens: which blocks are whose, the tensors behind them, and the memory there is."""
+"""Keys and values of earlier tokens: which blocks are whose, and the tensors behind them."""

@@ -9,18 +9,52 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mappings.findings import Finding
-from mappings.sizes import Config, ConfigError
+from mappings.sizes import Config, ConfigError, invalid
 
 UNSTRETCHED = frozenset({"default", "linear"})
 """Kinds that no length enters."""
 BY_LENGTH = frozenset({"dynamic", "longrope"})
 """Kinds whose frequencies depend on how long the sequence is."""
+LARGEST = torch.finfo(torch.float32).max
+
+
+class Range(NamedTuple):
+    """Which numbers make sense."""
+
+    told: str
+    zero: bool = False
+    """Whether 0 does."""
+    most: float = LARGEST
+
+    def holds(self, value: object) -> bool:
+        """Whether it is a number of them: NaN is none, infinity is beyond all."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return (value >= 0 if self.zero else value > 0) and value <= self.most
+
+
+POSITIVE = Range("a positive number")
+FROM_ZERO = Range("a number from 0 on", zero=True)
+NUMBERS = {
+    "rope_theta": POSITIVE, "factor": POSITIVE, "attention_factor": POSITIVE, "high_freq_factor": POSITIVE,
+    "low_freq_factor": FROM_ZERO, "beta_fast": FROM_ZERO, "beta_slow": FROM_ZERO, "mscale": FROM_ZERO,
+    "mscale_all_dim": FROM_ZERO, "partial_rotary_factor": Range("a number above 0 and at most 1", most=1.0),
+}  # fmt: skip
+BESIDE = "rope_theta", "partial_rotary_factor"
+"""What may also stand beside the dictionary."""
+DIVISORS = "short_factor", "long_factor"
+"""Of longrope: a number for each pair."""
+NEEDED = {
+    "linear": ("factor",), "dynamic": ("factor",), "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
+    "longrope": DIVISORS,
+}  # fmt: skip
+"""What a kind means nothing without."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +73,8 @@ class Rope:
     """What belongs to the kind: `factor`, `beta_fast`, `long_factor`, ..."""
 
     def __getitem__(self, name: str) -> Any:
-        """A parameter without which the kind means nothing. Raises ConfigError."""
-        value = self.parameters.get(name)
-        if value is None:
-            raise ConfigError(_lacks(f"rope_parameters.{name}", self.kind))
-        return value
+        """A parameter that the kind needs."""
+        return self.parameters[name]
 
     def regime(self, length: int) -> int:
         """A number that is equal for prompts whose keys are turned alike; 0 for those that are not stretched."""
@@ -79,56 +110,102 @@ def rope_of(config: Config, dim: int) -> Rope:
 
     `dim` is the size of a head. What stands inside the dictionary precedes what stands beside it, except for
     `original_max_position_embeddings`, where it is the other way round (Transformers, for Phi-3's sake).
-    Raises ConfigError when the kind is unknown, or differs from layer to layer.
+    Raises ConfigError when the kind is unknown, lacks something, or differs from layer to layer, and for numbers that
+    are none, or that no frequencies can be computed of.
     """
-    parameters = dict(config.get("rope_scaling") or config.get("rope_parameters") or {})
-    if any(isinstance(value, Mapping) for value in parameters.values()):
-        raise ConfigError(_invalid("rope_parameters", "one for each kind of layer", "one for all layers"))
-    theta = parameters.get("rope_theta") or config.get("rope_theta")
-    if theta is None:
-        raise ConfigError(_lacks("rope_theta", "default"))
-    kind, longest = _kind(parameters), config.count("max_position_embeddings")
-    if kind not in UNSTRETCHED and not longest:
-        raise ConfigError(_lacks("max_position_embeddings", kind))
-    partial = parameters.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0
-    name = "original_max_position_embeddings"
-    trained = config.get(name) or parameters.get(name) or longest
-    return Rope(kind, theta, int(dim * partial), trained, longest, parameters)
+    field, parameters = _dictionary(config)
+    rope = _read(config, field, parameters, dim)
+    if not rope.width or rope.width % 2:
+        expected = f"such that an even number of a head's {dim} dimensions is rotated, not {rope.width}"
+        raise ConfigError(invalid("partial_rotary_factor", rope.width / dim, expected))
+    for name in DIVISORS if rope.kind == "longrope" else ():
+        if len(rope[name]) != rope.width // 2:
+            expected = f"{rope.width // 2} numbers, one for each pair, not {len(rope[name])}"
+            raise ConfigError(invalid(f"{field}.{name}", rope[name], expected))
+    try:
+        amplitude(rope)
+        frequencies(rope, rope.longest + 1)
+    except ArithmeticError as error:  # numbers that make no sense together
+        raise ConfigError(invalid(field, parameters, f"what frequencies can be computed of ({error})")) from error
+    return rope
+
+
+def scaled(config: Config) -> Rope | None:
+    """The rotary settings of a model that is to take longer sequences than it was trained on; None for any other.
+
+    They have no `width`, as nothing says here how large a head is. Raises ConfigError as `rope_of` does.
+    """
+    field, parameters = _dictionary(config)
+    if _kind(parameters) == "default":
+        return None
+    return _read(Config({"rope_theta": 1.0, **config.fields}, config.defaults), field, parameters, 0)
+
+
+def stretched(config: Config) -> Rope | None:
+    """The rotary settings of a model whose keys depend on how long their sequence was; None for any other.
+
+    Raises ConfigError as `rope_of` does.
+    """
+    rope = scaled(config)
+    return rope if rope is not None and rope.kind in BY_LENGTH else None
+
+
+def _dictionary(config: Config) -> tuple[str, Mapping[str, Any]]:
+    """The field, in its old spelling or the new one, and what it holds. Raises ConfigError."""
+    field = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"
+    parameters = config.get(field) or {}
+    if not isinstance(parameters, Mapping):
+        raise ConfigError(invalid(field, parameters, "an object"))
+    return field, parameters
 
 
 def _kind(parameters: Mapping[str, Any]) -> str:
-    """The kind under its present name: longrope was `su`, and in the first Phi-3 files `yarn`."""
+    """The kind under its present name: longrope was `su`, and in the first Phi-3 files `yarn`. Raises ConfigError."""
     kind = str(parameters.get("rope_type") or parameters.get("type") or "default")
     if kind == "su" or (kind == "yarn" and "short_factor" in parameters):
         return "longrope"
     if kind not in KINDS:
-        raise ConfigError(_invalid("rope_type", kind, "one of " + ", ".join(sorted(KINDS))))
+        raise ConfigError(invalid("rope_type", kind, "one of " + ", ".join(sorted(KINDS))))
     return kind
 
 
-def scaled(config: Config) -> Rope | None:
-    """The rotary settings of a model that is to take longer sequences than it was trained on; None for any other."""
-    parameters = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    if not parameters or _kind(parameters) == "default":
-        return None
-    return rope_of(Config({"rope_theta": 1.0, **config.fields}, config.defaults), 2)
+def _read(config: Config, field: str, parameters: Mapping[str, Any], dim: int) -> Rope:
+    """Raises ConfigError."""
+    if any(isinstance(value, Mapping) for value in parameters.values()):
+        raise ConfigError(invalid(field, parameters, "one object for all layers"))
+    kind, longest = _kind(parameters), config.count("max_position_embeddings")
+    inside = Config({f"{field}.{name}": value for name, value in parameters.items()})
+    beside = {name: config.get(name) for name in BESIDE}
+    stated = beside | {name: value for name, value in parameters.items() if value is not None}
+    for name in NEEDED.get(kind, ()):
+        if stated.get(name) is None:
+            raise ConfigError(_lacks(f"{field}.{name}", kind))
+    if stated["rope_theta"] is None:
+        raise ConfigError(_lacks("rope_theta", "default"))
+    if kind not in UNSTRETCHED and not longest:
+        raise ConfigError(_lacks("max_position_embeddings", kind))
+    _check({**beside, **inside.fields})
+    theta, partial = float(stated["rope_theta"]), stated["partial_rotary_factor"]
+    name = "original_max_position_embeddings"
+    trained = config.count(name) or inside.count(f"{field}.{name}") or longest
+    return Rope(kind, theta, int(dim * (1.0 if partial is None else partial)), trained, longest, parameters)
 
 
-def stretched(config: Config) -> Rope | None:
-    """The rotary settings of a model whose keys depend on how long their sequence was; None for any other."""
-    rope = scaled(config)
-    return rope if rope is not None and rope.kind in BY_LENGTH else None
+def _check(stated: Mapping[str, Any]) -> None:
+    """Raises ConfigError for the first number that is none; names are those that config.json has."""
+    for field, value in stated.items():
+        name = field.rpartition(".")[2]
+        if value is None:
+            continue
+        if name in NUMBERS and not NUMBERS[name].holds(value):
+            raise ConfigError(invalid(field, value, NUMBERS[name].told))
+        if name in DIVISORS and not (isinstance(value, list | tuple) and all(map(POSITIVE.holds, value))):
+            raise ConfigError(invalid(field, value, "a list of positive numbers"))
 
 
 def _lacks(name: str, kind: str) -> Finding:
     message = f"config.json lacks {name}, which rotary embeddings of kind {kind} need"
     return Finding("config.missing-field", "error", name, message, {"field": name})
-
-
-def _invalid(name: str, found: str, expected: str) -> Finding:
-    message = f"config.json: {name} is {found}, expected {expected}"
-    evidence = {"field": name, "found": found, "expected": expected}
-    return Finding("config.invalid", "error", name, message, evidence)
 
 
 def frequencies(rope: Rope, length: int) -> Tensor:
@@ -182,7 +259,7 @@ def _dynamic(rope: Rope, length: int) -> Tensor:
 def _longrope(rope: Rope, length: int) -> Tensor:
     """A divisor for each pair, searched for; one set for short sequences and one for long."""
     divisors = rope["long_factor" if length > rope.trained else "short_factor"]
-    return 1.0 / (torch.tensor(divisors, dtype=torch.float32) * _wavelengths(rope.theta, rope.width))
+    return 1.0 / (torch.tensor([*map(float, divisors)], dtype=torch.float32) * _wavelengths(rope.theta, rope.width))
 
 
 def _llama3(rope: Rope, length: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple, cast
 
 import torch
@@ -62,6 +63,11 @@ def build(
     if scheme and linear_method is None:
         return Built(params, None, f"no linear method computes with weights stored as {scheme.name}")
     return Built(params, model, "", _kind(plan))
+
+
+def parameter_bytes(plan: LoadPlan, rank: int) -> int:
+    """What `build` allocates."""
+    return sum(prod(leaf.form(rank).shape) * TORCH[leaf.dtype].itemsize for _, leaf in plan.params())
 
 
 def _kind(plan: LoadPlan) -> Kind:

@@ -17,7 +17,8 @@ def longest(binding: Binding, wanted: int | None = None) -> int:
     """As many as are wanted, or as the model was made for.
 
     Rotary embeddings and ALiBi compute any position, however little a model makes of it, so more may be wanted.
-    Raises ValueError where the model looks positions up and there are fewer, ConfigError for a field that is no number.
+    Raises ValueError where the model looks positions up and there are fewer, ConfigError where one of FIELDS, or what
+    config.json says of stretching, is not what it must be.
     """
     table = _table(binding)
     if wanted is None:
@@ -38,6 +39,7 @@ def _table(binding: Binding) -> int | None:
 
 
 def _stated(binding: Binding) -> int:
+    """Raises ConfigError."""
     config, rope = binding.config, scaled(binding.config)
     if rope is not None and rope.longest:
         return rope.reach

@@ -15,7 +15,7 @@ Given: TypeAlias = str | Sequence[int]
 
 
 class Refused(ValueError):
-    """A prompt that cannot be served; none of its call has been begun."""
+    """What cannot be served: a prompt, or something that ranks were told differently; none of it has been begun."""
 
 
 @contextmanager

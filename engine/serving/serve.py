@@ -6,21 +6,19 @@ import os
 from collections.abc import Generator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
-from math import prod
 from multiprocessing.connection import Connection
 from typing import NamedTuple, TypeAlias
 
 from engine.attention.choice import block_size
 from engine.cache.blocks import BlockPool
-from engine.cache.memory import allocating, free_bytes
 from engine.cache.tensors import KVCache, bytes_per_block
-from engine.dtypes import TORCH
 from engine.layers.linear_method import weights_loaded
 from engine.layers.packed import fastest
 from engine.layers.rope import stretched
-from engine.loading.build import build
+from engine.loading.build import build, parameter_bytes
 from engine.loading.loader import Loader
 from engine.loading.recorder import NullRecorder
+from engine.memory import allocating, free_bytes
 from engine.models.contract import CausalLM
 from engine.opened import Opened, Opener
 from engine.parallel import ALONE, Group, from_all
@@ -34,7 +32,6 @@ from engine.serving.runner import Runner, Survey, recordable, survey
 from engine.serving.scheduler import Limits, Scheduler
 from engine.serving.steps import Bounds
 from engine.text import Tokenizer, eos_ids
-from mappings.plan import LoadPlan
 
 LONGEST = 1 << 20
 """Tokens; no cache is made for longer sequences than this, and for no more of them together where a model has no end
@@ -86,7 +83,7 @@ def _bounds(settings: Settings, scheduler: Scheduler, cache: KVCache) -> Bounds 
 def _loaded(opened: Opened, device: str, rank: int, group: Group) -> CausalLM:
     """The model, its parameters filled and as its linear methods want them. Raises ValueError, MemoryError."""
     plan = opened.plan
-    what = f"the parameters of rank {rank}: {_parameter_bytes(plan, rank):,} bytes"
+    what = f"the parameters of rank {rank}: {parameter_bytes(plan, rank):,} bytes"
     with allocating(what, "a larger tp (--tp) or a narrower data type (--dtype) takes less on each rank", device):
         built = build(plan, rank, device, group, None if plan.binding.scheme else fastest(device))
         model = built.generator()
@@ -94,10 +91,6 @@ def _loaded(opened: Opened, device: str, rank: int, group: Group) -> CausalLM:
         del built  # what a linear method stores otherwise is not to stay here as it was
         weights_loaded(model)
     return model
-
-
-def _parameter_bytes(plan: LoadPlan, rank: int) -> int:
-    return sum(prod(leaf.form(rank).shape) * TORCH[leaf.dtype].itemsize for _, leaf in plan.params())
 
 
 def make_cache(

@@ -13,8 +13,8 @@ from torch import Tensor
 from engine.attention.batch import Part, make_pass
 from engine.attention.paged import PagedSdpa
 from engine.attention.varlen import PAGE, Varlen
-from engine.cache.memory import free_bytes
 from engine.cache.tensors import bytes_per_block
+from engine.memory import free_bytes
 from engine.processes.distributed import ProcessGroup
 from engine.processes.launch import launch
 from engine.sampling.params import Sampling

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.cache.memory import allocating, free_bytes
+from engine.memory import allocating, free_bytes
 
 GIB = 1 << 30
 UNLIMITED = 9223372036854771712

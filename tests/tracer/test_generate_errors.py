@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +16,12 @@ import torch
 from engine import LLM, Sampling, Settings
 from engine.loading.loader import Loader
 from tests.engine.checkpoints import VOCABULARY, build, reference, save
-from tests.engine.test_generation import one_thread
 from tests.engine.test_not_finite import ALL, BAD, spoiled
 from tests.engine.worded import write_tokenizer
+from tests.threads import one_thread
 from tests.tracer.checkpoint.gguf.test_trace import write
 from tracer.cli import main
+from tracer.commands import load
 from tracer.errors import UsageError
 from tracer.execute.device import pick_device
 
@@ -68,9 +71,29 @@ def test_a_prompt_that_ends_so_is_told_by_number_position_and_count(
     assert out == f"[0] {expected[0].text}\n[1] \n[2] {expected[1].text}\n"
     progress, *told = err.splitlines()
     assert re.fullmatch(r"tracer: 20 tokens(, [\d.]+ tokens/s)?", progress), "what did not come is not counted"
+    own = f"{' --tp 2' if tp == '2' else ''} --device cpu --verify"
     assert told == [
-        f"tracer: prompt 1: position 1: {ALL}", f"tracer: to see where it begins: trace-load {broken} --verify",
-    ]  # fmt: skip
+        f"tracer: prompt 1: position 1: {ALL}",
+        f"tracer: trace-load {broken}{own} may show where it begins; it computes with ids of its own",
+    ]
+
+
+def test_the_command_that_may_show_it_loads_the_same_in_the_same_way(
+    broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is what `trace-load` takes, and asks for what was asked for here, whatever that has of spaces and quotes."""
+    folder = tmp_path / "it's here"
+    shutil.copytree(broken, folder)
+    shutil.copytree(folder, tmp_path / "config", ignore=shutil.ignore_patterns("*.safetensors"))
+    same = ["--load-format", "safetensors", "--dtype", "float32", "--device", "cpu", "--hf-overrides",
+            '{"rope_theta": 1e4}', "--hf-config-path", str(tmp_path / "config")]  # fmt: skip
+    assert main(["generate", str(folder), f"w{BAD}", *TEN, *same]) == 1
+    told = capsys.readouterr().err.splitlines()[-1].removeprefix("tracer: ").partition(" may show")[0]
+    name, *argv = shlex.split(told)
+    parser = argparse.ArgumentParser()
+    load.options(parser)
+    asked, plain = parser.parse_args(argv), parser.parse_args([str(folder), *same, "--verify"])
+    assert (name, asked) == ("trace-load", plain)
 
 
 def test_the_record_says_what_is_wrong_and_others_have_no_such_key(broken: Path, command: Command) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import closing
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ import pytest
 from tests import faulty_ranks, small_llama
 from tests.tracer.half_way import WITHIN, damageable, layers
 from tracer.cli import main
-from tracer.execute import processes
+from tracer.execute import processes, rank
+from tracer.prepare import prepare
 from tracer.report import jsonl
 from tracer.session import Request, run
 from tracer.store import Store
@@ -78,3 +81,30 @@ def test_a_page_that_cannot_be_read_though_no_file_changed_is_told_as_what_it_is
     result = run(Request(str(folder), 1, device="cpu"), loader=faulty_ranks.ReadsWhatWasCut)
     assert result.damage is None
     assert (result.failure or "").startswith("rank 0: killed by signal 7 (SIGBUS: a page of a mapped file could not")
+
+
+@pytest.mark.parametrize("tp", [1, 2])
+def test_parameters_without_memory_are_one_line_with_their_bytes(
+    tp: int, original: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as a rank of this tp has."""
+    prepared = prepare(Request(str(original), tp))
+    size = sum(4 * prod(leaf.form(0).shape) for _, leaf in prepared.plan.params())
+    monkeypatch.setattr(rank, "rank_process", faulty_ranks.without_memory)
+    assert main(["load", str(original), "--tp", str(tp), "--device", "cpu", "--dtype", "float32"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.fullmatch(
+        rf"tracer: rank [01]: no memory for its parameters: {size:,} bytes, [\d,]+ are free on cpu;"
+        r" a larger --tp or a narrower --dtype takes less on each rank\n",
+        captured.err,
+    ), captured.err
+
+
+def test_an_exception_of_a_rank_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULT", "RaisesOnRankZero")
+    monkeypatch.setattr(rank, "rank_process", faulty_ranks.rank_process)
+    assert main(["load", str(folder), "--device", "cpu", "--quiet"]) == 1
+    assert capsys.readouterr().err == "trace-load: rank 0: RuntimeError: planted failure\n"

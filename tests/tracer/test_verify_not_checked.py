@@ -88,7 +88,7 @@ def test_a_model_without_a_forward_pass_is_not_checked(config: dict[str, Any], r
 def test_a_reference_that_does_not_fit_into_memory_is_not_begun(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("engine.cache.memory.free_bytes", lambda device: 1 << 20)
+    monkeypatch.setattr("engine.memory.free_bytes", lambda device: 1 << 20)
     monkeypatch.setattr("tracer.execute.verify.reference._load", pytest.fail)
     verify, reference = alone(Case(checkpoint("llama")), tmp_path)
     assert verify.state == "ok"

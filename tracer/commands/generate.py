@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tracer import generation
 from tracer.collection import uncollected
-from tracer.commands.output import Printer, output_options, refuse_empty
+from tracer.commands.output import Printer, output_options, printable, refuse_empty
 from tracer.commands.prompts import prompts_of
 from tracer.commands.streaming import Stream
 from tracer.errors import UsageError
@@ -24,6 +26,10 @@ from tracer.report import jsonl, verdict
 if TYPE_CHECKING:
     from tracer.execute import Completion, Crew, Part
 
+LOADING = "tp", "load_format", "dtype", "device", "mapping", "hf_config_path", "hf_overrides"
+"""Options that say what is loaded and where, and that trace-load has too."""
+USUAL = None, "auto", 1
+"""What they are where nothing is asked for."""
 Parsed: TypeAlias = tuple[argparse.Namespace, list[str]]
 
 DESCRIPTION = """Generate from a checkpoint with the engine that trace-load instruments.
@@ -107,21 +113,29 @@ def run(args: argparse.Namespace, crew: Crew | None = None) -> int:
     prompts = prompts_of(args)
     if args.json and args.json != "-":
         check_output("--json", Path(args.json), [args.model, args.mapping, args.hf_config_path])
-    stream = Stream(len(prompts), not printer.silent, args.quiet)
     try:
-        completions = generation.generate(_request(args), prompts, _wishes(args), stream, crew)
-        stream.close()
+        with Stream(len(prompts), not printer.silent, args.quiet) as stream:
+            completions = generation.generate(_request(args), prompts, _wishes(args), stream, crew)
     except generation.Unsound as unsound:
         if args.json:
             jsonl.write(map(to_json, unsound.findings), args.json)
         printer.lines(verdict.findings(unsound.findings))
         return 1
     except EngineFailed as failed:
-        print(f"tracer: {failed}", file=sys.stderr)
+        if args.debug:
+            raise
+        print(printable(f"tracer: {failed}"), file=sys.stderr)
         return 1
     if args.json:
         jsonl.write(_records(completions), args.json)
-    return 1 if stream.tell_errors(completions, args.model) else 0
+    return 1 if stream.tell_errors(completions, _verification(args)) else 0
+
+
+def _verification(args: argparse.Namespace) -> str:
+    """The command that verifies the load which these options asked for."""
+    values = {name: getattr(args, name) for name in LOADING}
+    given = [(f"--{name.replace('_', '-')}", str(value)) for name, value in values.items() if value not in USUAL]
+    return shlex.join(["trace-load", args.model, *chain.from_iterable(given), "--verify"])
 
 
 def part(args: argparse.Namespace) -> Part:

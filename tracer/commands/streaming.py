@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from shlex import quote
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from tracer.execute import LLM, Completion, Token
@@ -16,7 +17,10 @@ EVERY = 0.5
 
 
 class Stream:
-    """Hears of each pass's tokens. A lone prompt's text is printed as it comes, others' in the order of prompts."""
+    """Hears of each pass's tokens. A lone prompt's text is printed as it comes, others' in the order of prompts.
+
+    At the end of a `with` it says how much there was; where an exception ends that, it ends the lines it has begun.
+    """
 
     def __init__(self, prompts: int, shown: bool, quiet: bool) -> None:
         self._shown = shown
@@ -26,6 +30,8 @@ class Stream:
         self._ended = [False] * prompts
         self._printed = 0
         """Prompts whose completions are out."""
+        self._begun = False
+        """Whether text is out that no line break has followed."""
         self._count = 0
         self._began = self._next = time.monotonic()
 
@@ -47,12 +53,12 @@ class Stream:
 
     def _show(self) -> None:
         if len(self._texts) == 1:
+            self._begun = not self._ended[0] and (self._begun or self._texts[0] != "")
             print(self._texts[0], end="\n" if self._ended[0] else "", flush=True)
             self._texts[0] = ""
             return
         while self._printed < len(self._texts) and self._ended[self._printed]:
-            if self._live:
-                print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self._clear()
             print(f"[{self._printed}] {self._texts[self._printed]}", flush=True)
             self._printed += 1
 
@@ -62,20 +68,37 @@ class Stream:
         rate = f", {self._count / seconds:.1f} tokens/s" if seconds > 0.05 else ""
         return f"{self._count} tokens{rate}"
 
-    def close(self) -> None:
-        """Say how much there was."""
-        if self._live:
-            print("\r\033[K", end="", file=sys.stderr)
-        if not self._quiet:
-            print(f"tracer: {self._speed()}", file=sys.stderr, flush=True)
+    def __enter__(self) -> Self:
+        return self
 
-    def tell_errors(self, completions: Sequence[Completion], model: str) -> bool:
-        """Say which prompts ended with an error, and why; whether there are any."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._clear()
+            if not self._quiet:
+                print(f"tracer: {self._speed()}", file=sys.stderr, flush=True)
+            return
+        with suppress(OSError):  # it may be what ended the stream
+            self._clear()
+            if self._begun:
+                print(flush=True)
+
+    def _clear(self) -> None:
+        if self._live:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    def tell_errors(self, completions: Sequence[Completion], verification: str) -> bool:
+        """Say which prompts ended with an error, and why; whether there are any.
+
+        `verification` is the command that computes with the same load, though not with these prompts.
+        """
         wrong = [found for found in completions if found.error is not None]
         for found in wrong:
             print(f"tracer: prompt {found.index}: {found.error}", file=sys.stderr)
         if wrong:
-            print(f"tracer: to see where it begins: trace-load {quote(model)} --verify", file=sys.stderr, flush=True)
+            told = f"{verification} may show where it begins; it computes with ids of its own"
+            print(f"tracer: {told}", file=sys.stderr, flush=True)
         return bool(wrong)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tracer.errors import InputError, UsageError
@@ -21,11 +22,16 @@ def torch_missing() -> bool:
     return find_spec("torch") is None
 
 
-def pick_device(wanted: str | None, processes: int, crew: Crew | None = None) -> str:
-    """`cpu` or `cuda`: where every rank has a GPU. Raises UsageError when there are too few of those asked for."""
+def pick_device(
+    wanted: str | None, processes: int, crew: Crew | None = None, command: str = "trace-load"
+) -> str:  # fmt: skip
+    """`cpu` or `cuda`: where every rank has a GPU. Raises UsageError when there are too few of those asked for.
+
+    `command` is who says which ranks of a crew are waited for.
+    """
     own = equipment(processes)
     if crew is not None:
-        return _device(wanted, _lacking(crew, own), processes)
+        return _device(wanted, _lacking(crew, own, partial(_tell_late, command)), processes)
     gpus = own["gpus"]
     return _device(wanted, [f"found {gpus}"] if gpus < processes else [], processes)
 
@@ -40,24 +46,24 @@ def equipment(size: int) -> dict[str, int]:
     return {"gpus": gpus, "ranks": int(os.environ.get("LOCAL_WORLD_SIZE", size))}
 
 
-def _lacking(crew: Crew, own: dict[str, int]) -> list[str]:
+def _lacking(crew: Crew, own: dict[str, int], late: Callable[[list[int]], None]) -> list[str]:
     """The ranks whose machines have too few GPUs. Raises UsageError unless all have come."""
     from engine.crew.leading import assemble
     from engine.crew.link import Lost
     from engine.processes.failed import RankFailed
 
     try:
-        hellos = assemble(crew, own, _tell_late)
+        hellos = assemble(crew, own, late)
     except (RankFailed, Lost) as failed:
         raise UsageError(str(failed)) from failed
     short = [(rank, hello) for rank, hello in enumerate(hellos) if hello["gpus"] < hello["ranks"]]
     return [f"the machine of rank {rank} has {hello['gpus']} for {hello['ranks']}" for rank, hello in short]
 
 
-def _tell_late(ranks: Sequence[int]) -> None:
+def _tell_late(command: str, ranks: Sequence[int]) -> None:
     """A user who waits wants to know for whom."""
     named = ", ".join(map(str, ranks[:8])) + (f" and {len(ranks) - 8} more" if len(ranks) > 8 else "")
-    print(f"trace-load: waiting for rank{'s' if len(ranks) > 1 else ''} {named}", file=sys.stderr, flush=True)
+    print(f"{command}: waiting for rank{'s' if len(ranks) > 1 else ''} {named}", file=sys.stderr, flush=True)
 
 
 def _device(wanted: str | None, lacking: Sequence[str], processes: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from mappings.sizes import ConfigError
 from tracer.agreement import Terms, terms
 from tracer.checkpoint.stamp import Stamp
 from tracer.errors import InputError, TraceLoadError, UsageError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Told: TypeAlias = Callable[[Any, Any], object]
 """Hears of each pass: the `LLM`, and the tokens that it brought."""
-REFUSALS = ("ValueError", "Refused", "Different", "MemoryError", "InputError", "UsageError")
+REFUSALS = ("ValueError", "Refused", "Different", "MemoryError", "ConfigError", "InputError", "UsageError")
 """What a rank raises where it is not it that is wrong, but what it was asked for."""
 
 
@@ -45,7 +46,7 @@ class Asked(NamedTuple):
 def generated(prepared: Prepared, asked: Asked, told: Told, crew: Crew | None = None) -> list[Completion]:
     """Load and serve. With a crew only rank 0 is here, and the others are where torchrun started them.
 
-    Raises UsageError and InputError for what cannot be served, EngineFailed for a rank that failed.
+    Raises UsageError and InputError for what cannot be served, EngineFailed where the engine or a rank of it failed.
     """
     from engine.crew.leading import Leader
     from engine.crew.link import Lost
@@ -54,18 +55,23 @@ def generated(prepared: Prepared, asked: Asked, told: Told, crew: Crew | None = 
 
     try:
         refuse_prompts(prepared, asked.prompts, Sampling(**asked.sampling))
-        device, agreed = pick_device(asked.request.device, asked.request.tp, crew), terms(prepared)
+        device, agreed = pick_device(asked.request.device, asked.request.tp, crew, "tracer"), terms(prepared)
         own = partial(_serve, asked, agreed, stamps_of(prepared), device, told)
         if crew is None:
             return own()
         found: list[Completion] = lead(crew, Leader(crew), {"device": device, "agreed": agreed}, own)
         return found
+    except ConfigError as error:
+        finding = prepared.configured.reworded(error.finding)
+        raise InputError(finding.message, subject=finding.subject) from error
     except (ValueError, MemoryError) as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error) or _brief(error)) from error
     except RankFailed as failed:
         raise _said(failed, named=crew is not None and failed.rank != 0) from failed
     except Lost as error:
         raise EngineFailed(str(error)) from error
+    except RuntimeError as error:  # torch has hardly any other
+        raise EngineFailed(_brief(error)) from error
 
 
 def generate_part(asked: Asked) -> Part:
@@ -92,6 +98,12 @@ def _serve(
     request, settings = asked.request, Settings(device, **asked.settings)
     with LLM(opener(request, agreed, stamps), request.tp, settings, watch) as llm:
         return llm.generate(asked.prompts, Sampling(**asked.sampling), partial(told, llm))
+
+
+def _brief(error: Exception) -> str:
+    """As of a rank in a process of its own: kind and first line."""
+    first = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _said(failed: RankFailed, named: bool) -> TraceLoadError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracer import agreement
 from tracer.checkpoint.stamp import Stamp
+from tracer.errors import UsageError
 from tracer.execute.alike import prepare_alike
 from tracer.execute.outcome import RankResult
 from tracer.recorder import Spool, ViewRecorder
@@ -52,7 +53,9 @@ class Job(NamedTuple):
 
 
 def rank_process(group: Any, job: Job) -> RankResult:
-    """Load one rank, noting what its copies do. Raises InputError where it does not find what was agreed."""
+    """Load one rank, noting what its copies do. Raises InputError where it does not find what was agreed,
+    UsageError where it has no memory for its parameters.
+    """
     from engine.loading.sources import MappedWeights
     from tracer.resources import peak_rss
 
@@ -80,11 +83,20 @@ def load_rank(
     prepared: Prepared, rank: int, source: WeightSource, recorder: Recorder, device: str,
     loader: LoaderFactory | None = None, group: Group | None = None,
 ) -> Built:  # fmt: skip
-    """Build and fill one rank, which talks to the others through `group` when it computes."""
-    from engine.loading.build import build
+    """Build and fill one rank, which talks to the others through `group` when it computes.
+
+    Raises UsageError where there is no memory for its parameters.
+    """
+    from engine.loading.build import build, parameter_bytes
     from engine.loading.loader import Loader
+    from engine.memory import allocating
     from engine.parallel import ALONE
 
-    built = build(prepared.plan, rank, device, group or ALONE)
+    what = f"its parameters: {parameter_bytes(prepared.plan, rank):,} bytes"
+    try:
+        with allocating(what, "a larger --tp or a narrower --dtype takes less on each rank", device):
+            built = build(prepared.plan, rank, device, group or ALONE)
+    except MemoryError as error:
+        raise UsageError(str(error)) from error
     (loader or Loader)(prepared.plan, rank, source, recorder).load(built.params)
     return built

@@ -35,5 +35,5 @@ def _longest(binding: Binding) -> int:
 
     try:
         return longest(binding)
-    except ConfigError:  # the model's modules say what they do not understand of it
+    except ConfigError:  # who computes with it says what is wrong, if anybody does
         return ENDLESS

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mappings.sizes import ConfigError
 from tracer.execute.verify.equality import Equality, differing_params, whole_modules, whole_params
 from tracer.execute.verify.passed import Departure, Nonfinite, Passed, VerifyFailed
 from tracer.execute.verify.points import HIDDEN, LOGITS, Point, decoder_layers, watched
@@ -54,23 +55,25 @@ def _nonfinite(point: Point) -> Nonfinite | None:
 
 
 def verify_rank(group: ProcessGroup, plan: LoadPlan, built: Built, states: Path | None) -> dict[str, Any]:
-    """`Passed` as plain values, or why what was loaded has no forward pass. All ranks must call it.
+    """`Passed` as plain values, or why there is no forward pass of what was loaded. All ranks must call it.
 
     Rank 0 writes what its modules made to `states`, where that is given. Raises VerifyFailed, PeersLost.
     """
     import torch
 
     from engine.processes.failed import PeersLost
+    from engine.serving.length import longest
 
     try:
         model = built.generator()
-    except ValueError as error:
+        ids = prompt(plan.binding.axes.size("vocab"), longest(plan.binding))
+    except (ValueError, ConfigError) as error:
         return {"why_not": str(error)}
     # No rank begins before all have loaded: whatever happens from here on, the loads were complete.
     group.all_gather(torch.zeros(1, device=group.device))
     try:
         with torch.no_grad():
-            return _verify(group, plan, model, built.params, states if group.rank == 0 else None).plain()
+            return _verify(group, plan, model, built.params, ids, states if group.rank == 0 else None).plain()
     except PeersLost:  # of another rank's failure, which that one tells
         raise
     except Exception as error:  # whatever a model may raise that was loaded as it should be
@@ -78,13 +81,12 @@ def verify_rank(group: ProcessGroup, plan: LoadPlan, built: Built, states: Path 
 
 
 def _verify(
-    group: ProcessGroup, plan: LoadPlan, model: CausalLM, params: dict[str, Tensor], states: Path | None
+    group: ProcessGroup, plan: LoadPlan, model: CausalLM, params: dict[str, Tensor], ids: list[int],
+    states: Path | None,
 ) -> Passed:  # fmt: skip
     from engine.layers.linear_method import weights_loaded
-    from engine.serving.length import longest
 
     weights_loaded(model)
-    ids = prompt(plan.binding.axes.size("vocab"), longest(plan.binding))
     layers = decoder_layers(model)
     keeper = None if states is None else Keeper(model)
     equality = Equality(group, layers, whole_modules(plan, dict(model.named_modules())))

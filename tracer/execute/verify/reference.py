@@ -71,7 +71,7 @@ def _check_room(prepared: Prepared) -> None:
     """Raises NoReference before anything is loaded where it does not fit, or is not installed."""
     if find_spec("transformers") is None:
         raise NoReference("transformers is not installed (pip install 'trace-load[reference]')")
-    from engine.cache.memory import free_bytes
+    from engine.memory import free_bytes
 
     needed = room(prepared)
     try:

@@ -1,4 +1,4 @@
-"""How much memory is free where the cache will be, and what is said where there is none."""
+"""How much memory is free on a device, and what is said where there is none."""
 
 from __future__ import annotations
 
