@@ -44,7 +44,7 @@ def check_prompt(prompt: Sequence[int], sampling: Sampling, vocabulary: int, lon
         if not 0 <= token < vocabulary:
             raise ValueError(f"id {token} at place {place} of the prompt: expected 0 to {vocabulary - 1}")
     if sampling.stop and not texts:
-        raise ValueError("stop strings need a tokenizer, and there is none: give stop ids")
+        raise ValueError("stop strings need a tokenizer, and there is none (stop_ids, from Python, need none)")
 
 
 def check_length(prompt: int, longest: int) -> None:

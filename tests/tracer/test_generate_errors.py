@@ -152,7 +152,7 @@ def test_text_and_stop_strings_without_a_tokenizer_are_told_before_as_well(
     _, _, err = command(folder, "--prompt-ids", "5", "--prompts", _file(tmp_path, '"text"\n'), "--device", "cpu")
     assert err.startswith("tracer: prompt 1: a prompt of text needs a tokenizer, give ids instead: ")
     _, _, err = command(folder, "--prompt-ids", "5", "--stop", "x", "--device", "cpu")
-    assert err == "tracer: stop strings need a tokenizer, and there is none: give stop ids\n"
+    assert err == "tracer: stop strings need a tokenizer, and there is none (stop_ids, from Python, need none)\n"
 
 
 def _file(folder: Path, text: str) -> Path:

@@ -22,6 +22,7 @@ from tests.threads import one_thread
 from tests.tracer.test_generate_errors import TEN, Command, command, sound
 from tracer.cli import main
 from tracer.commands import generate, load, streaming
+from tracer.commands.output import Printer
 from tracer.errors import UsageError
 from tracer.execute import EngineFailed
 
@@ -35,10 +36,11 @@ class Terminal(io.StringIO):
         return True
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, *argv: str | Path) -> str:
+def shown(monkeypatch: pytest.MonkeyPatch, *argv: str | Path, term: str = "xterm") -> str:
     """What `tracer generate` leaves on a terminal."""
     screen = Terminal()
     with monkeypatch.context() as patch:
+        patch.setenv("TERM", term)
         patch.setattr(sys, "stdout", screen)
         patch.setattr(sys, "stderr", screen)
         main(["generate", *map(str, argv), *TEN])
@@ -95,6 +97,29 @@ def test_a_line_of_progress_is_gone_before_it_is_said_why(
     fails(monkeypatch, tmp_path, fault)
     *_, last = shown(monkeypatch, sound, "w5", "w6").split(" running\033[K")
     assert re.fullmatch(r"\r\033\[Ktracer: (RuntimeError: planted failure|interrupted)\n", last)
+
+
+@pytest.mark.parametrize(("term", "steered"), [("xterm", True), ("dumb", False), ("unknown", False)])
+def test_a_terminal_that_nothing_can_be_erased_on_shows_no_progress(
+    term: str, steered: bool, sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "EVERY", 0.0)
+    screen = shown(monkeypatch, sound, "w5", "w6", term=term)
+    assert ("\033" in screen, "\r" in screen) == (steered, steered)
+    assert "[1] " in screen
+
+
+@pytest.mark.parametrize(("term", "coloured"), [("xterm", True), ("dumb", False), ("unknown", False)])
+def test_a_terminal_that_knows_no_colours_is_given_none(
+    term: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Terminal()
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", screen)
+        Printer(argparse.Namespace(json=None, quiet=False, no_color=False)).lines(["warning: some"])
+    assert screen.getvalue() == ("\033[33mwarning\033[0m: some\n" if coloured else "warning: some\n")
 
 
 # --- ranks that are late ---

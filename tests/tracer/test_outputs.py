@@ -187,3 +187,18 @@ def test_a_full_output_is_one_line_and_exit_2(argv: list[str]) -> None:
             check=False, text=True, timeout=several.LIMIT,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (2, "tracer: No space left on device: output\n")
+
+
+@pytest.mark.parametrize("argv", [
+    ["load", "--plan"], ["load", "--plan", "--json", "-"], ["load", "--plan", "--quiet"], ["mappings"],
+    ["audit", "trace.db"], ["generate", "model", "--prompt-ids", "1"],
+])  # fmt: skip
+def test_an_output_that_is_closed_is_one_line_and_exit_2(argv: list[str], tmp_path: Path) -> None:
+    """And told before any of it is done."""
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "tracer", *argv], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(several.ROOT)}, stderr=subprocess.PIPE, check=False, text=True,
+        timeout=several.LIMIT,
+    )  # fmt: skip
+    expected = "tracer: stdout is closed, expected somewhere to write: /dev/null where nothing is to be seen\n"
+    assert (done.returncode, done.stderr) == (2, expected)

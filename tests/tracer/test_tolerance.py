@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.engine.checkpoints import VOCABULARY
 from tests.threads import one_thread
 from tests.tracer.families import Checkpoint, checkpoint
-from tests.verifying import Case, Tensors, altered, judged, one_pass
+from tests.verifying import LAYER, Case, Tensors, altered, judged, one_pass, turned
 from tracer.execute.verify.points import LOGITS
 from tracer.execute.verify.prompt import prompt
 from tracer.execute.verify.sources import Sources
@@ -88,6 +88,31 @@ def test_where_experts_are_chosen_the_verdict_says_that_not_all_tokens_count(
     assert ("logits of 75% of the tokens differ by" in verdict.told) == said
     folder = altered(sound, tmp_path / "model", last_token_wrong(TABLE["mixtral"]))
     assert (reference_of(Case(folder, options={"dtype": dtype}), tmp_path, sound).state == "ok") == said
+
+
+@pytest.mark.parametrize(
+    ("family", "dtype", "said"),
+    [("mixtral", "bfloat16", True), ("mixtral", "float32", False), ("llama", "bfloat16", False)],
+)
+def test_a_departure_that_other_experts_may_be_is_one_that_float32_decides(
+    family: str, dtype: str, said: bool, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    sound = checkpoint(family)
+    folder = altered(sound, tmp_path / "model", turned(f"{LAYER}o_proj.weight"))
+    (finding,) = reference_of(Case(folder, options={"dtype": dtype}), tmp_path, sound).findings
+    look = f"look at what fills them: --param '{next(iter(finding.evidence['parameters']))}'"
+    rounding = "--dtype float32 decides: rounding to bfloat16 may have sent tokens to other experts"
+    assert finding.severity == "error"
+    assert finding.fix == (f"{rounding}; if it departs there too, {look}" if said else look)
+
+
+def test_what_departs_before_tokens_choose_experts_is_not_put_down_to_them(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    sound = checkpoint("mixtral")
+    folder = altered(sound, tmp_path / "model", turned(TABLE["mixtral"]))
+    (finding,) = reference_of(Case(folder, options={"dtype": "bfloat16"}), tmp_path, sound).findings
+    assert finding.fix == f"look at what fills them: --param '{TABLE['mixtral']}'"
 
 
 def test_who_chooses_experts_is_known_by_the_plan(checkpoint: Checkpoint) -> None:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 from tracer.errors import UsageError
 
@@ -38,13 +39,20 @@ def printable(line: str) -> str:
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
+def steerable(stream: TextIO) -> bool:
+    """Whether it is a terminal that takes colours and moves of the cursor; TERM names those that take none."""
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 class Printer:
-    """Lines to stdout, the first word coloured on a terminal."""
+    """Lines to stdout, the first word coloured on a terminal. Raises UsageError where stdout is closed."""
 
     def __init__(self, args: argparse.Namespace) -> None:
+        if sys.stdout is None:  # the next file to be opened would take its place, and whatever libraries print
+            raise UsageError("stdout is closed, expected somewhere to write: /dev/null where nothing is to be seen")
         self.silent = args.json == "-"
         self.quiet = args.quiet
-        self.colour = sys.stdout.isatty() and not args.no_color and not os.environ.get("NO_COLOR")
+        self.colour = steerable(sys.stdout) and not args.no_color and not os.environ.get("NO_COLOR")
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print what is wanted."""

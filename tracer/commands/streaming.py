@@ -9,6 +9,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from tracer.commands.output import steerable
+
 if TYPE_CHECKING:
     from tracer.execute import LLM, Completion, Token
 
@@ -25,7 +27,7 @@ class Stream:
     def __init__(self, prompts: int, shown: bool, quiet: bool) -> None:
         self._shown = shown
         self._quiet = quiet
-        self._live = sys.stderr.isatty() and not quiet and (prompts > 1 or not sys.stdout.isatty())
+        self._live = steerable(sys.stderr) and not quiet and (prompts > 1 or not sys.stdout.isatty())
         self._texts = [""] * prompts
         self._ended = [False] * prompts
         self._printed = 0

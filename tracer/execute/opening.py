@@ -48,4 +48,5 @@ def _opened(prepared: Prepared, stamps: Mapping[str, Stamp]) -> Opened:
         if finding.severity == "error":
             raise InputError(finding.message, code=finding.code, subject=finding.subject)
     refuse_unloadable(prepared)
-    return Opened(prepared.plan, MappedWeights(prepared.folder, prepared.infos, mapping_of(stamps)), prepared.folder)
+    weights = MappedWeights(prepared.folder, prepared.infos, mapping_of(stamps))
+    return Opened(prepared.plan, weights, prepared.folder, prepared.configured.overrides)

@@ -33,6 +33,8 @@ class Configured(NamedTuple):
     """Where it comes from, in words."""
     findings: list[Finding]
     """What is to be said about how it came about."""
+    overrides: Mapping[str, Any] = {}
+    """What `--hf-overrides` laid over it."""
 
     def reworded(self, finding: Finding) -> Finding:
         """The finding, naming the real source: not everything that is configured is said by config.json."""
@@ -49,11 +51,11 @@ def config_of(request: Request, checkpoint: Checkpoint | None) -> Configured:
     configured = _beneath(request, checkpoint)
     if not request.overrides:
         return configured
-    config, source, found = configured
+    config, source, found, _ = configured
     extra = _json_object(request.overrides, "--hf-overrides")
     unknown = [name for name in extra if name not in config]
     found = [*found, *(_added(name, list(config), source) for name in unknown)]
-    return Configured(config | extra, f"{source} with --hf-overrides", found)
+    return Configured(config | extra, f"{source} with --hf-overrides", found, extra)
 
 
 def _beneath(request: Request, checkpoint: Checkpoint | None) -> Configured:

@@ -58,9 +58,24 @@ def judge(reference: Reference, ours: States, sources: Sources, passed: Passed) 
     }  # fmt: skip
     finding = Finding(
         "verify.reference-differs", "error", _subject(stretch), _message(stretch, reference, sources), evidence,
-        f"look at what fills them: --param '{params[0]}'" if params else None,
+        _fix(params, _plain(passed.dtype) if _may_be_routing(stretch, tolerance) else None),
     )  # fmt: skip
     return Verified(REFERENCE, "failed", told, (finding,))
+
+
+def _may_be_routing(stretch: Stretch, tolerance: Tolerance) -> bool:
+    """Whether rounding alone may part the two, by sending tokens to other experts: nowhere before the first layer."""
+    embedded = stretch.before is None and stretch.after.landmark.ours[0] != LOGITS
+    return tolerance.routed and tolerance.narrow is not None and not embedded
+
+
+def _fix(params: Sequence[str], rounded: str | None) -> str | None:
+    """`rounded` is the type whose rounding may be all that is wrong."""
+    look = f"look at what fills them: --param '{params[0]}'" if params else None
+    if rounded is None:
+        return look
+    decides = f"--dtype float32 decides: rounding to {rounded} may have sent tokens to other experts"
+    return f"{decides}; if it departs there too, {look}" if look else decides
 
 
 def _plain(dtype: object) -> str:
