@@ -82,7 +82,7 @@ class LLM:
         if tp == 1:
             found = opener()
             engine, folder = make_engine(found, settings), found.folder
-            self._run: Callable[[Sequence[Prompt]], Generator[list[Token]]] = partial(run, engine)
+            self._run: Callable[[Sequence[Prompt]], Generator[list[Token]]] | None = partial(run, engine)
         else:
             self._ranks = Ranks(opener, tp, settings, rank, watch)
             self._run, folder = self._ranks.run, self._ranks.folder
@@ -95,8 +95,10 @@ class LLM:
         """Serve all prompts together; completions in their order. `told` hears of every pass's tokens as they come.
 
         One `sampling` for all, or one a prompt; greedy, 16 tokens, if none. Raises ValueError for a prompt that cannot
-        be served, before any is begun.
+        be served, before any is begun, and for an LLM that is closed.
         """
+        if self._run is None:
+            raise ValueError("this LLM is closed")
         if isinstance(prompts, str) or any(isinstance(prompt, int) for prompt in prompts):
             raise ValueError("expected a list of prompts, each a text or a list of ids; found a prompt alone")
         each = _one_each(sampling or Sampling(), len(prompts))
@@ -122,7 +124,8 @@ class LLM:
         return ids_of(prompt, self.tokenizer, self.why_no_tokenizer)
 
     def close(self) -> None:
-        """End the ranks' processes."""
+        """End the ranks' processes, or let go of the model that is here; nothing can be generated any more."""
+        self._run = None
         if self._ranks is not None:
             self._ranks.close()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from engine.loading.loader import WeightSource
 from mappings.plan import LoadPlan
@@ -19,6 +19,8 @@ class Opened(NamedTuple):
     source: WeightSource
     folder: Path
     """Where a tokenizer and generation_config.json may lie."""
+    overrides: Mapping[str, Any] = {}
+    """The fields of the config that were typed for this run, and that generation_config.json does not outdo."""
 
 
 Opener: TypeAlias = Callable[[], Opened]

@@ -45,7 +45,7 @@ def check_opened(group: Member, opened: Opened, settings: NamedTuple) -> None:
         "the settings": repr(settings),
         "the config.json": json.dumps(fields, sort_keys=True, default=str),
         "the checkpoint": repr([(tensor.name, tensor.dtype, tensor.shape) for tensor in opened.plan.tensors]),
-        "the ids that end a text": repr(sorted(eos_ids(opened.folder, fields))),
+        "the ids that end a text": repr(sorted(eos_ids(opened.folder, fields, opened.overrides))),
         f"the {FILE}": _content(opened.folder / FILE),
     })  # fmt: skip
 

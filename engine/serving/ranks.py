@@ -5,6 +5,7 @@ All of them are here, or under torchrun one, and each of the others with another
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -48,6 +49,7 @@ class Ranks:
         """Whether the answer to a call has not all been heard."""
         self._ready = self._closed = False
         self._thread = threading.Thread(target=self._watch, args=(opener, tp, settings, theirs), daemon=True)
+        atexit.register(self.close)  # before multiprocessing, whose own exit would end the ranks beside the thread
         self._thread.start()
         try:
             self.folder: Path = [self._receive(wire) for wire in self._wires][0]  # noqa: RUF015 - all must be ready
@@ -118,7 +120,10 @@ class Ranks:
         return self._failure or RankFailed(0, "it ended before it was told to")
 
     def close(self) -> None:
-        """Have the ranks end, in the midst of a call if nobody listens to it, and wait for it."""
+        """Have the ranks end, in the midst of a call if nobody listens to it, and wait for it.
+
+        Python does so at its end, if nobody has.
+        """
         self._closed = True
         for wire in self._wires:
             try:
@@ -128,3 +133,4 @@ class Ranks:
         self._thread.join()
         for wire in self._wires:
             wire.close()
+        atexit.unregister(self.close)

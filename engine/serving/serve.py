@@ -120,8 +120,8 @@ def _block_size(device: str, found: Survey, length: int, group: Group) -> int:
 
 
 def eos(opened: Opened) -> frozenset[int]:
-    """The ids that end a text, as the checkpoint says."""
-    return eos_ids(opened.folder, opened.plan.binding.config.fields)
+    """The ids that end a text, as the user or the checkpoint says."""
+    return eos_ids(opened.folder, opened.plan.binding.config.fields, opened.overrides)
 
 
 def _blocks(one: int, size: int, settings: Settings, length: int, group: Group) -> int:

@@ -10,15 +10,19 @@ from typing import Any
 FIELD = "eos_token_id"
 GENERATION = "generation_config.json"
 CONFIG = "config.json"
+TYPED = "--hf-overrides"
 
 
-def eos_ids(folder: Path, config: Mapping[str, Any] | None = None) -> frozenset[int]:
-    """Those of generation_config.json; where it names none, those of config.json; empty where neither does.
+def eos_ids(folder: Path, config: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] = {}) -> frozenset[int]:
+    """Those of `overrides`, else of generation_config.json, else of config.json; empty where none names any.
 
-    `config`: the fields of config.json, where they are known already or lie elsewhere, as in a GGUF file. Raises
-    ValueError for a file that is not a JSON object, and for a field that is neither an id nor a list of ids.
+    `config`: the fields of config.json, where they are known already or lie elsewhere, as in a GGUF file;
+    `overrides`: those that the user typed. Raises ValueError for a file that is not a JSON object, and for a field that
+    is neither an id nor a list of ids.
     """
-    found = _ids(_fields(folder / GENERATION), GENERATION)
+    found = _ids(overrides, TYPED)
+    if found is None:
+        found = _ids(_fields(folder / GENERATION), GENERATION)
     if found is None:
         found = _ids(_fields(folder / CONFIG) if config is None else config, CONFIG)
     return found or frozenset()

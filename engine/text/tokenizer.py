@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer as Library
 
 FILE = "tokenizer.json"
+POINTER = b"version https://git-lfs.github.com/spec/"
+"""What the file that Git keeps in place of a large one begins with."""
 OTHERS = (
     (("tokenizer.model",), "SentencePiece"),
     (("vocab.json", "merges.txt"), "byte-pair encoding in two files"),
@@ -39,11 +41,12 @@ class Tokenizer:
     def open(cls, folder: Path) -> tuple[Tokenizer | None, str]:
         """The tokenizer of a model's folder; or None and, in a sentence, why there is none.
 
-        Raises ValueError for a file that is damaged, in one line that names it.
+        Raises ValueError for a file that is damaged or not downloaded, in one line that names it.
         """
         path = folder / FILE
         if not path.is_file():
             return None, why_not(folder)
+        _check_downloaded(path)
         try:
             from tokenizers import Tokenizer as Library
         except ImportError:
@@ -94,6 +97,12 @@ def _steps(decoder: dict[str, Any]) -> Iterator[str]:
         yield decoder["type"]
     for step in decoder.get("decoders", ()):
         yield from _steps(step)
+
+
+def _check_downloaded(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise ValueError(f"{path} is a Git-LFS pointer, not the file: run git lfs pull")
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -298,3 +300,40 @@ def test_who_stops_listening_hears_no_old_tokens_and_waits_for_none(alone: LLM, 
         stopped = time.monotonic()
     assert time.monotonic() - stopped < 8
     assert processes() == before
+
+
+# --- its end ---
+
+
+@pytest.mark.parametrize("tp", [1, 2])
+def test_who_closed_it_is_told_so_and_may_close_it_again(folder: Path, tp: int) -> None:
+    with LLM(folder, tp, SETTINGS) as llm:
+        llm.generate([[5]], TEN)
+    with pytest.raises(ValueError, match=r"^this LLM is closed$"):
+        llm.generate([[5]], TEN)
+    llm.close()
+
+
+UNCLOSED = """
+import atexit, multiprocessing, sys
+from engine import LLM, Sampling, Settings
+
+if __name__ == "__main__":
+    atexit.register(lambda: print("left for multiprocessing to end:", multiprocessing.active_children()))
+    llm = LLM(sys.argv[1], tp=2, settings=Settings(block_size=4, cache_bytes=1 << 20))
+    for completion in llm.generate([[5, 6]], Sampling(max_tokens=4, ignore_eos=True)):
+        print(completion.token_ids)
+"""
+
+
+def test_a_script_that_never_closes_it_ends_without_a_word(alone: LLM, folder: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(UNCLOSED)
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)], env=os.environ | {"PYTHONPATH": root}, capture_output=True,
+        text=True, timeout=120, check=False,
+    )  # fmt: skip
+    expected = alone.generate([[5, 6]], Sampling(max_tokens=4, ignore_eos=True))[0].token_ids
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [str(expected), "left for multiprocessing to end: []"]

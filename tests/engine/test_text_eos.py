@@ -29,6 +29,13 @@ class TestEndIds:
         assert eos_ids(self.save(tmp_path, config={"eos_token_id": 2}, generation_config=generation)) == {2}
         assert eos_ids(tmp_path, {"eos_token_id": 3}) == {3}
 
+    def test_that_were_typed_outdo_those_of_both_files(self, tmp_path: Path) -> None:
+        folder = self.save(tmp_path, config={"eos_token_id": 2}, generation_config={"eos_token_id": [5]})
+        assert eos_ids(folder, overrides={"eos_token_id": 7}) == {7}
+        assert eos_ids(folder, overrides={"hidden_size": 7}) == {5}
+        with pytest.raises(ValueError, match=r"^--hf-overrides: eos_token_id is 'x', expected a token id"):
+            eos_ids(folder, overrides={"eos_token_id": "x"})
+
     def test_are_none_where_nothing_names_them(self, tmp_path: Path) -> None:
         assert eos_ids(tmp_path) == set()
 

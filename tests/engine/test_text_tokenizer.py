@@ -95,6 +95,13 @@ class TestATokenizer:
         assert str(caught.value).startswith(str(tmp_path / "tokenizer.json"))
         assert "\n" not in str(caught.value)
 
+    def test_that_was_not_downloaded_is_told_from_a_damaged_one(self, tmp_path: Path) -> None:
+        path = tmp_path / "tokenizer.json"
+        path.write_bytes(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9085657\n".encode())
+        with pytest.raises(ValueError) as caught:
+            Tokenizer.open(tmp_path)
+        assert str(caught.value) == f"{path} is a Git-LFS pointer, not the file: run git lfs pull"
+
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
     def test_that_is_cut_off_is_damaged(self, folder: Path, share: float) -> None:
         path = folder / "tokenizer.json"

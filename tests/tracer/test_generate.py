@@ -213,6 +213,26 @@ def test_a_stop_string_ends_before_it(folder: Path, llm: LLM, command: Command) 
 # --- bad input ---
 
 
+@pytest.mark.parametrize("tp", [1, 2])
+def test_a_typed_end_of_text_outdoes_the_generation_config(
+    folder: Path, llm: LLM, command: Command, tmp_path: Path, tp: int
+) -> None:
+    """What config.json says itself does not."""
+    (whole,) = llm.generate([[7, 8]], GREEDY)
+    end = whole.token_ids[4]
+    model = tmp_path / "model"
+    shutil.copytree(folder, model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"eos_token_id": end}))
+    (model / "generation_config.json").write_text(json.dumps({"eos_token_id": 199}))
+    asked = ("--prompt-ids", "7,8", "--max-tokens", "10", "--cache-gib", "0.001", "--tp", str(tp), "--json", "-")
+    (unmoved,) = records(command(model, *asked))
+    assert unmoved["token_ids"] == whole.token_ids
+    (ended,) = records(command(model, *asked, "--hf-overrides", json.dumps({"eos_token_id": end})))
+    assert ended["token_ids"] == whole.token_ids[: whole.token_ids.index(end) + 1]
+    assert ended["finish_reason"] == "stop"
+
+
 def refused(ran: Ran, says: str) -> None:
     """One line on stderr, nothing on stdout, exit status 2."""
     assert (ran.status, ran.out) == (2, "")

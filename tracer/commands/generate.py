@@ -83,7 +83,7 @@ def _sampling_options(parser: argparse.ArgumentParser) -> None:
         help="draw from the fewest that together have probability P (default 1)")  # fmt: skip
     add("--min-p", type=float, default=0.0, metavar="P",
         help="draw from those that have P times the probability of the most likely (default 0)")  # fmt: skip
-    add("--seed", type=int, metavar="S", 
+    add("--seed", type=int, metavar="S",
         help="the same seed draws the same tokens; in half precision also a matter of ranks and company"
              " (default: another each time)")  # fmt: skip
     add("--stop", action="append", metavar="TEXT", help="end before this text; may be repeated")
