@@ -5,9 +5,10 @@ completions; with tp = 1 each has a model for itself, on `cuda` on the GPU of it
 
     from engine import LLM, Sampling
 
-    with LLM("path/of/a/checkpoint", tp=2) as llm:
-        for completion in llm.generate(["The capital of France is"], Sampling(max_tokens=8)):
-            print(completion.text)
+    if __name__ == "__main__":  # ranks are processes that import this file
+        with LLM("path/of/a/checkpoint", tp=2) as llm:
+            for completion in llm.generate(["The capital of France is"], Sampling(max_tokens=8)):
+                print(completion.text)
 """
 
 from __future__ import annotations
