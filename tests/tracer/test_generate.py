@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import re
 import shutil
@@ -278,6 +279,7 @@ def test_what_cannot_be_asked_for_is_one_line(
     [
         (b"w5\na\xff", "byte 4: expected UTF-8, found 0xff"),
         (b"w5\n[5, 6", "line 2: begins like JSON and is none: "),
+        (b"[citation needed] w5", "column 2 (char 1); text that begins so stands as a JSON string"),
         (b'w5\n\n["5"]', "line 3: expected a list of whole numbers"),
         (b"[true]", "line 1: expected a list of whole numbers"),
         (b"[" * 100_000, "line 1: begins like JSON and is none: "),
@@ -290,6 +292,17 @@ def test_a_file_of_prompts_that_is_none_is_one_line(
     file = tmp_path / "prompts"
     file.write_bytes(content)
     refused(command(folder, "--prompts", file), says)
+
+
+def test_prompts_come_from_stdin_too(
+    folder: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"\xef\xbb\xbfw5 w6\r\n[7, 8]\n"
+    (tmp_path / "prompts").write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    found = command(folder, "--prompts", "-", "--json", "-")
+    assert found.out == command(folder, "--prompts", tmp_path / "prompts", "--json", "-").out
+    assert '"prompt_ids": [7, 8]' in found.out
 
 
 def test_text_without_a_tokenizer_is_one_line(bare: Path, command: Command) -> None:

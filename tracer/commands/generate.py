@@ -52,7 +52,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("prompts", nargs="*", metavar="PROMPT", help="text to continue")
     add("--prompt-ids", action="append", metavar="IDS", help="a prompt of token ids: 1,2,3; may be repeated")
     add("--prompts", dest="prompts_file", type=Path, metavar="FILE",
-        help="a prompt a line: text, a JSON string, or a JSON list of ids")  # fmt: skip
+        help="a prompt a line (`-`: of stdin): text, a JSON string, or a JSON list of ids; no empty ones")  # fmt: skip
     add("--tp", type=int, default=1, metavar="N", help="tensor-parallel size (default 1)")
     _sampling_options(parser)
     _engine_options(parser)

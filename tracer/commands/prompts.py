@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from tracer.errors import InputError, UsageError
@@ -32,17 +33,30 @@ def _ids(text: str, where: str) -> list[int]:
 
 def _read(path: Path) -> list[str | list[int]]:
     """A prompt a line; a line that is a JSON string or a JSON list of ids is that, so prompts may hold line breaks."""
+    data = _bytes(path)
     try:
-        if path.stat().st_size > LARGEST:
-            raise InputError(f"{path}: larger than {LARGEST >> 30} GiB, expected a prompt a line")
-        text = path.read_text(encoding="utf-8")
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = data[error.start]
+        raise InputError(f"{path}: byte {error.start}: expected UTF-8, found 0x{found:02x}") from error
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    # not splitlines(): a prompt may hold form feeds and U+2028
+    return [_line(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _bytes(path: Path) -> bytes:
+    """`-` is stdin. Raises InputError."""
+    try:
+        if str(path) == "-" and sys.stdin is not None:
+            data = sys.stdin.buffer.read(LARGEST + 1)
+        else:
+            with path.open("rb") as file:
+                data = file.read(LARGEST + 1)
     except OSError as error:
         raise InputError(f"{error.strerror or error}: {path}") from error
-    except UnicodeDecodeError as error:
-        found = error.object[error.start]
-        raise InputError(f"{path}: byte {error.start}: expected UTF-8, found 0x{found:02x}") from error
-    lines = text.removeprefix("\ufeff").split("\n")  # not splitlines(): a prompt may hold form feeds and U+2028
-    return [_line(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    if len(data) > LARGEST:
+        raise InputError(f"{path}: larger than {LARGEST >> 30} GiB, expected a prompt a line")
+    return data
 
 
 def _line(line: str, where: str) -> str | list[int]:
@@ -51,7 +65,8 @@ def _line(line: str, where: str) -> str | list[int]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: begins like JSON and is none: {error}") from error
+        raise InputError(f"{where}: begins like JSON and is none: {error}; text that begins so stands as a JSON string"
+                         ) from error  # fmt: skip
     if isinstance(value, str):
         return value
     if all(type(number) is int for number in value):
