@@ -7,14 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from tests import small_llama
 from tracer.store import Store
 
 WITHIN = 10.0
 """Seconds from what happened to the end of the command."""
 
 
-def damageable(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of a checkpoint, of which faulty ranks know; that they got half-way they write beside it."""
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nothing happens to this one."""
+    return small_llama.write(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, of which faulty ranks know; that they got half-way they write beside it."""
     copy = shutil.copytree(original, tmp_path / "model")
     monkeypatch.setenv("HALF_WAY", str(tmp_path / "half-way"))
     monkeypatch.setenv("FAULTY_FILE", str(copy / "model.safetensors"))

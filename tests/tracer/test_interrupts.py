@@ -9,22 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests import several, small_llama
+from tests import several
 from tests.several import FAULTY, finish, start, wait_for
-from tests.tracer.half_way import WITHIN, damageable, layers
+from tests.tracer.half_way import WITHIN, folder, layers, original
 from tracer import session
 from tracer.cli import trace_load
 from tracer.store import Store
 
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_llama.write(tmp_path_factory.mktemp("llama"))
-
-
-@pytest.fixture
-def folder(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return damageable(original, tmp_path, monkeypatch)
+__all__ = ["folder", "original"]
 
 
 @pytest.mark.parametrize(("number", "status", "said"), [

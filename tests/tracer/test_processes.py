@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import faulty_ranks, small_llama
-from tests.tracer.half_way import WITHIN, damageable, layers
+from tests import faulty_ranks
+from tests.tracer.half_way import WITHIN, folder, layers, original
 from tracer.cli import main
 from tracer.execute import processes, rank
 from tracer.prepare import prepare
@@ -19,15 +19,7 @@ from tracer.report import jsonl
 from tracer.session import Request, run
 from tracer.store import Store
 
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_llama.write(tmp_path_factory.mktemp("llama"))
-
-
-@pytest.fixture
-def folder(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return damageable(original, tmp_path, monkeypatch)
+__all__ = ["folder", "original"]
 
 
 def half_way_at(tmp_path: Path) -> float:

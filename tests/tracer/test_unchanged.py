@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mappings.proof import Proof, prove
-from tests import faulty_ranks, small_llama
-from tests.tracer.half_way import damageable, layers
+from tests import faulty_ranks
+from tests.tracer.half_way import folder, layers, original
 from tracer import session
 from tracer.checkpoint import safetensors
 from tracer.checkpoint.stamp import Stamp
@@ -23,15 +23,7 @@ from tracer.session import Request, run
 from tracer.store import Store
 from tracer.unchanged import changed, located
 
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_llama.write(tmp_path_factory.mktemp("llama"))
-
-
-@pytest.fixture
-def folder(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return damageable(original, tmp_path, monkeypatch)
+__all__ = ["folder", "original"]
 
 
 @pytest.mark.parametrize(("loader", "code", "said"), [
