@@ -15,9 +15,8 @@ import torch
 
 from engine import LLM, Sampling, Settings
 from engine.loading.loader import Loader
-from tests.engine.checkpoints import VOCABULARY, build, reference, save
-from tests.engine.test_not_finite import ALL, BAD, spoiled
-from tests.engine.worded import write_tokenizer
+from tests.engine.checkpoints import VOCABULARY, build
+from tests.engine.test_not_finite import ALL, BAD, sound, spoiled
 from tests.threads import one_thread
 from tests.tracer.checkpoint.gguf.test_trace import write
 from tracer.cli import main
@@ -25,7 +24,7 @@ from tracer.commands import load
 from tracer.errors import UsageError
 from tracer.execute.device import pick_device
 
-__all__ = ["one_thread"]
+__all__ = ["one_thread", "sound"]
 GREEDY = Sampling(max_tokens=10, ignore_eos=True)
 TEN = ("--max-tokens", "10", "--ignore-eos", "--cache-gib", "0.001", "--device", "cpu")
 
@@ -42,14 +41,6 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return status, captured.out, captured.err
 
     return run
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("sound")
-    save("llama", reference("llama"), found)
-    write_tokenizer(found)
-    return found
 
 
 @pytest.fixture(scope="module")
