@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TypeVar
 
 from mappings.findings import Finding
 from mappings.names import runs
@@ -12,6 +13,7 @@ from tracer.execute.verify.points import HIDDEN, LOGITS
 from tracer.execute.verify.sources import Sources
 from tracer.verified import VERIFY, Verified
 
+_Place = TypeVar("_Place", Nonfinite, Departure)
 SPELLED = 4
 """Tensors that are named with their counts; the others are in the evidence."""
 
@@ -41,16 +43,20 @@ def _ranks(found: Collection[int]) -> str:
     return f"rank{'s' * (len(found) > 1)} {runs(found)}"
 
 
+def _first(seen: Mapping[int, _Place | None]) -> dict[int, _Place]:
+    """Of what ranks met, by rank, what lies at the earliest place: all that comes later follows from it."""
+    met = {rank: found for rank, found in seen.items() if found}
+    return {rank: found for rank, found in met.items() if found.place == min(each.place for each in met.values())}
+
+
 # --- not finite ---
 
 
 def _nonfinite(plan: LoadPlan, passed: Sequence[Passed]) -> list[Finding]:
     """At the place where it begins, on whichever ranks that is: all later ones follow from it."""
-    seen = {rank: one.nonfinite for rank, one in enumerate(passed) if one.nonfinite}
-    if not seen:
+    first = _first({rank: one.nonfinite for rank, one in enumerate(passed)})
+    if not first:
         return []
-    place = min(found.place for found in seen.values())
-    first = {rank: found for rank, found in seen.items() if found.place == place}
     fault = next(iter(first.values()))
     held: dict[str, dict[int, int]] = {}
     for rank, found in first.items():
@@ -105,11 +111,9 @@ def _remedy(tensors: Mapping[str, int], dtype: str) -> str | None:
 
 
 def _departure(plan: LoadPlan, passed: Sequence[Passed]) -> list[Finding]:
-    seen = {rank: one.departure for rank, one in enumerate(passed) if one.departure}
-    if not seen:
+    first = _first({rank: one.departure for rank, one in enumerate(passed)})
+    if not first:
         return []
-    place = min(found.place for found in seen.values())
-    first = {rank: found for rank, found in seen.items() if found.place == place}
     rank, fault = max(first.items(), key=lambda item: item[1].difference)
     params = list(dict.fromkeys(name for found in first.values() for name in found.params))
     sources = Sources(plan)
