@@ -111,3 +111,8 @@ def _range(r: tuple[int, int, int], extent: int | None) -> str:
     if extent is not None and r == (0, extent, 1):
         return ":"
     return f"{r[0]}:{r[1]}" + (f":{r[2]}" if r[2] > 1 else "")
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 tensor`, `2,710 tensors`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,34 @@
+"""What a list of checks came to: a verdict, the findings with their fixes, then each check on a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tracer.checks import Check, findings
+from tracer.report import verdict
+from tracer.report.words import plural
+
+
+def lines(checks: Sequence[Check]) -> Iterator[str]:
+    """The verdict line, findings, the checks that were ok, those that did not run with their reasons."""
+    found = findings(checks)
+    yield summary(checks)
+    yield from verdict.findings(found)
+    for check in checks:
+        if check.state == "ok":
+            yield f"ok  {check.name}  {check.told}".rstrip()
+    for check in checks:
+        if check.unchecked:
+            yield f"not checked: {check.name} ({check.unchecked})"
+
+
+def summary(checks: Sequence[Check]) -> str:
+    """`2 errors, 1 warning; 9 checks ok, 2 not checked`."""
+    found = findings(checks)
+    counts = {each: sum(finding.severity == each for finding in found) for each in ("error", "warning", "info")}
+    ok = sum(check.state == "ok" for check in checks)
+    undone = sum(bool(check.unchecked) for check in checks)
+    told = [plural(counts[each], each) for each in ("error", "warning") if counts[each]] or ["nothing wrong found"]
+    told += [plural(counts["info"], "remark")] if counts["info"] else []
+    rest = [f"{plural(ok, 'check')} ok"] + ([f"{undone} not checked"] if undone else [])
+    return f"{', '.join(told)}; {', '.join(rest)}"
