@@ -1,6 +1,6 @@
 """A small serving engine whose loader executes the mappings and tells what it did.
 
-`LLM`, `Sampling`, `Settings` and `Completion` are here by name, and imported when they are asked for.
+`LLM`, what it takes, gives and raises are here by name, and imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -10,12 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.llm import LLM, Completion
+    from engine.opened import CannotOpen
+    from engine.processes.failed import RankFailed, Unguarded
     from engine.sampling.params import Sampling
+    from engine.serving.refusal import Refused
     from engine.serving.serve import Settings
 
-__all__ = ["LLM", "Completion", "Sampling", "Settings"]
+__all__ = [
+    "LLM",
+    "CannotOpen",
+    "Completion",
+    "RankFailed",
+    "Refused",
+    "Sampling",
+    "Settings",
+    "Unguarded",
+]
 
-_HOMES = {"LLM": "llm", "Completion": "llm", "Sampling": "sampling.params", "Settings": "serving.serve"}
+_HOMES = {
+    "LLM": "llm", "Completion": "llm", "Sampling": "sampling.params", "Settings": "serving.serve",
+    "CannotOpen": "opened", "RankFailed": "processes.failed", "Refused": "serving.refusal",
+    "Unguarded": "processes.failed",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

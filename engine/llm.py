@@ -22,8 +22,10 @@ from pathlib import Path
 from types import TracebackType
 
 from engine import opened
+from engine.arguments import check_made, check_told, prompts_of, samplings_of
 from engine.crew.world import world
 from engine.opened import Opener
+from engine.processes.failed import Unguarded
 from engine.processes.gpus import check_gpus, own_gpu, ranks_here
 from engine.sampling.params import Sampling
 from engine.sampling.sampler import Choice
@@ -56,7 +58,21 @@ class Completion:
 
 
 class LLM:
-    """Loads a checkpoint and generates. Close it, or use it in a `with`."""
+    """Loads a checkpoint and generates. Close it, or use it in a `with`.
+
+    What it raises, each in one line, and with a name in `engine` where Python itself has none:
+
+        TypeError               an argument of another type than was expected
+        ValueError              an argument of the right type and a wrong value; this LLM is closed
+        ├── CannotOpen          the checkpoint is not there, cannot be read or is not sound
+        └── Refused             a prompt cannot be served, or its sampling has a field that cannot be asked for: `place`
+                                is its number, `reason` why; none has been begun
+        LookupError             nothing is installed that opens a checkpoint by its name
+        MemoryError             no room for the parameters, for the cache or for a pass
+        RankFailed              with tp > 1, what a rank raised: `rank`, `kind` is the name of its class, `message`;
+                                or that it died
+        Unguarded               with tp > 1, a script without `if __name__ == "__main__":`
+    """
 
     def __init__(
         self, model: str | Path | Opener, tp: int = 1, settings: Settings | None = None,
@@ -67,10 +83,12 @@ class LLM:
         `watch` is called ten times a second while there are such processes; what it raises ends them, and is raised
         from every call.
 
-        Raises LookupError where nothing can open a name, ValueError for a model that cannot generate and for GPUs that
-        lack, MemoryError for a cache without room, RankFailed for what a rank of several raised, and what opening
-        raises.
+        Raises LookupError where nothing can open a name, CannotOpen or what `model` raises where that is a function,
+        ValueError for a model that cannot generate and for GPUs that lack, MemoryError for a cache without room,
+        RankFailed for what a rank of several raised.
         """
+        check_made(model, tp, settings)
+        check_told(watch=watch)
         rank = _place(tp)
         self._apart = rank is not None
         """Whether other ranks are told by other processes; they agree on seeds among themselves."""
@@ -85,26 +103,28 @@ class LLM:
             engine, folder = make_engine(found, settings), found.folder
             self._run: Callable[[Sequence[Prompt]], Generator[list[Token]]] | None = partial(run, engine)
         else:
-            self._ranks = Ranks(opener, tp, settings, rank, watch)
+            self._ranks = _ranks(opener, tp, settings, rank, watch)
             self._run, folder = self._ranks.run, self._ranks.folder
-        self.tokenizer, self.why_no_tokenizer = Tokenizer.open(folder)
+        self.tokenizer, self.why_no_tokenizer = Tokenizer.if_sound(folder)
 
     def generate(
         self, prompts: Sequence[Given], sampling: Sampling | Sequence[Sampling] | None = None,
-        told: Callable[[list[Token]], object] | None = None,
+        told: Callable[[list[Token]], object] | None = None, finished: Callable[[Completion], object] | None = None,
     ) -> list[Completion]:  # fmt: skip
-        """Serve all prompts together; completions in their order. `told` hears of every pass's tokens as they come.
+        """Serve all prompts together; completions in their order. `told` hears of every pass's tokens as they come,
+        and then `finished` of each completion that has ended by them; what they raise ends the call.
 
-        One `sampling` for all, or one a prompt; greedy, 16 tokens, if none. Raises ValueError for a prompt that cannot
-        be served, before any is begun, and for an LLM that is closed.
-        """
+        One `sampling` for all, or one a prompt; greedy, 16 tokens, if none. Ids may be arrays or tensors. Raises
+        Refused for a prompt that cannot be served, before any is begun, TypeError for what is none, and ValueError for
+        an LLM that is closed.
+        """  # fmt: skip
         if self._run is None:
             raise ValueError("this LLM is closed")
-        if isinstance(prompts, str) or any(isinstance(prompt, int) for prompt in prompts):
-            raise ValueError("expected a list of prompts, each a text or a list of ids; found a prompt alone")
-        each = _one_each(sampling or Sampling(), len(prompts))
+        check_told(told=told, finished=finished)
+        given = prompts_of(prompts)
+        each = samplings_of(sampling, len(given))
         each = each if self._apart else [*map(_seeded, each)]
-        requests = [*zip(self._encoded(prompts), each, strict=True)]
+        requests = [*zip(self._encoded(given), each, strict=True)]
         completions = [_begun(index, ids, own) for index, (ids, own) in enumerate(requests)]
         with closing(self._run(requests)) as passes:
             for tokens in passes:
@@ -112,6 +132,9 @@ class LLM:
                     _add(completions[token.number], token, self.tokenizer is not None)
                 if told is not None:
                     told(tokens)
+                if finished is not None:
+                    for number in (token.number for token in tokens if token.finish):
+                        finished(completions[number])
         return completions
 
     def _encoded(self, prompts: Sequence[Given]) -> Iterator[list[int]]:
@@ -121,7 +144,7 @@ class LLM:
             yield ids
 
     def encode(self, prompt: Given) -> list[int]:
-        """The ids of a prompt. Raises ValueError for text without a tokenizer, TypeError for no whole numbers."""
+        """The ids of a prompt. Raises ValueError for text without a tokenizer, TypeError for neither text nor ids."""
         return ids_of(prompt, self.tokenizer, self.why_no_tokenizer)
 
     def close(self) -> None:
@@ -151,11 +174,13 @@ def _place(tp: int) -> int | None:
     return place.rank
 
 
-def _one_each(sampling: Sampling | Sequence[Sampling], count: int) -> list[Sampling]:
-    each = [sampling] * count if isinstance(sampling, Sampling) else list(sampling)
-    if len(each) != count:
-        raise ValueError(f"{len(each)} samplings for {count} prompts: expected one for all, or one each")
-    return each
+def _ranks(
+    opener: Opener, tp: int, settings: Settings, rank: int | None, watch: Callable[[], None] | None
+) -> Ranks:  # fmt: skip
+    try:
+        return Ranks(opener, tp, settings, rank, watch)
+    except Unguarded as error:
+        raise error.with_traceback(None) from None  # how it was found out is long, and tells nobody more
 
 
 def _seeded(sampling: Sampling) -> Sampling:

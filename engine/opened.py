@@ -12,6 +12,10 @@ from engine.loading.loader import WeightSource
 from mappings.plan import LoadPlan
 
 
+class CannotOpen(ValueError):
+    """A checkpoint that is not there, cannot be read or is not sound; one line says which and why."""
+
+
 class Opened(NamedTuple):
     """A checkpoint, planned for a number of ranks and ready to be read."""
 
@@ -32,7 +36,7 @@ GROUP = "trace_load.openers"
 def opener(model: str, tp: int) -> Opener:
     """What opens a checkpoint by its name, whatever its format; the engine itself knows none.
 
-    Raises LookupError where none is installed.
+    Raises LookupError where none is installed. What it gives raises CannotOpen.
     """
     for point in entry_points(group=GROUP):
         return partial(cast("Callable[[str, int], Opened]", point.load()), model, tp)

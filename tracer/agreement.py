@@ -27,14 +27,14 @@ def terms(prepared: Prepared) -> Terms:
     options = {
         "--tp": str(run.tp), "--load-format": run.load_format, "--plan": "given" if request.plan_only else "not given",
         "--verify": "given" if request.verifies else "not given", "the data type of parameters": str(run.dtype),
-        "the rows": _text(run.mapping),
+        "the rows": brief(run.mapping),
         "the architecture": f"{run.architecture} {run.dialect or ''}".strip(),
     }  # fmt: skip
     commit = prepared.checkpoint.files.commit if prepared.checkpoint else None
     return {
         "options": options,
         "commit": {"the revision": commit} if commit else {},
-        "config": {f"config.json: {key}": _text(value) for key, value in run.config.items()},
+        "config": {f"config.json: {key}": brief(value) for key, value in run.config.items()},
         "files": _files(prepared),
     }
 
@@ -56,7 +56,7 @@ def _differs(name: str, expected: str | None, found: str | None) -> InputError:
     return InputError(f"{told}: all ranks must load the same checkpoint in the same way", subject=name)
 
 
-def _text(value: Any) -> str:
+def brief(value: Any) -> str:
     """A value itself where it is short, else what it is told by."""
     text = json.dumps(value, sort_keys=True)
     return text if len(text) <= _SHORT else f"{len(text)} characters {_digest(text)}"

@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from tracer import torchrun
 from tracer.commands import audit, generate, load, mappings
 from tracer.commands.output import printable
+from tracer.commands.parser import Paragraphs, Parser
 from tracer.errors import InputError, TraceLoadError, UsageError
 from tracer.interrupts import Terminated, exit_status, terminable
 
@@ -28,21 +29,9 @@ DESCRIPTION = "Forensics for LLM checkpoints: where every tensor goes, proved an
 COMMANDS = {"load": load, "audit": audit, "mappings": mappings, "generate": generate}
 
 
-class Parser(argparse.ArgumentParser):
-    """One line on stderr and exit status 2, without the usage that nobody reads."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        """As argparse does, but a disk that is full is not passed over."""
-        print(message, end="", file=file or sys.stderr, flush=True)
-
-
 def trace_load(argv: Sequence[str] | None = None) -> int:
     """The console script `trace-load`."""
-    parser = Parser("trace-load", description=load.DESCRIPTION, epilog=load.EPILOG,
-                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = Parser("trace-load", description=load.DESCRIPTION, epilog=load.EPILOG, formatter_class=Paragraphs)
     load.options(parser)
     return _run(parser, load, argv)
 
@@ -54,14 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, module in COMMANDS.items():
         sub = commands.add_parser(
             name, help=module.DESCRIPTION.splitlines()[0], description=module.DESCRIPTION, epilog=module.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=Paragraphs,
         )  # fmt: skip
         module.options(sub)
+        sub.gathers = getattr(module, "GATHERS", None)
         sub.set_defaults(module=module)
     return _run(parser, None, argv)
 
 
 def _run(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) -> int:
+    _have_stderr()
     try:
         place = torchrun.world()
     except UsageError as error:
@@ -127,6 +118,21 @@ def _line(error: BaseException) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or 'output'}"
     return f"{error} [{error.code}]" if isinstance(error, InputError) and error.code else str(error)
+
+
+def _have_stderr() -> None:
+    """Where it is closed, nobody is to hear: else `print` would take stdout instead, and the next file that is opened
+    would be what libraries complain into.
+    """  # fmt: skip
+    if sys.stderr is not None:
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.fstat(2)
+    except OSError:  # not taken yet; ranks are to find it so too
+        os.dup2(null, 2)
+    os.set_inheritable(null, True)
+    sys.stderr = os.fdopen(null, "w")
 
 
 def _try_output() -> None:

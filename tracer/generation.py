@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mappings.findings import Finding, in_order
 from mappings.proof import findings, prove
@@ -13,7 +13,7 @@ from tracer.prepare import Prepared, Request, prepare
 from tracer.validate import LARGEST_TP
 
 if TYPE_CHECKING:
-    from tracer.execute import Completion, Crew
+    from tracer.execute import Completion, Crew, Listener, Prompts, Wishes
 
 
 class Unsound(Exception):
@@ -24,33 +24,28 @@ class Unsound(Exception):
         self.findings = in_order(found)
 
 
-class Wishes(NamedTuple):
-    """Plain values for the engine's `Sampling` and `Settings`, by field; what is absent is theirs to decide."""
-
-    sampling: Mapping[str, Any]
-    settings: Mapping[str, Any]
-
-
 def generate(
-    request: Request, prompts: Sequence[str | list[int]], wishes: Wishes, told: Callable[[Any, Any], object],
-    crew: Crew | None = None,
+    request: Request, prompts: Prompts, wishes: Wishes, listener: Listener, crew: Crew | None = None
 ) -> list[Completion]:  # fmt: skip
-    """Prove the plan, load, and serve all prompts; `told(llm, tokens)` hears of each pass.
+    """Prove the plan, load, and serve all prompts, while `listener` hears of it.
 
     `crew` are the other processes that torchrun started, where it did. Raises Unsound for a checkpoint with errors,
     UsageError, InputError, EngineFailed.
     """
     if not 1 <= request.tp <= LARGEST_TP:
         raise UsageError(f"--tp {request.tp}: expected at least 1 and at most {LARGEST_TP}")
+    wishes.checked()
     prepared = _sound(request)
     if execute.torch_missing():
         raise UsageError("torch is not installed (pip install 'trace-load[engine]'): nothing can be computed")
-    return execute.generated(prepared, execute.Asked(request, prompts, *wishes), told, crew)
+    return execute.generated(prepared, execute.Asked(request, prompts, wishes), listener, crew)
 
 
-def part(request: Request, prompts: Sequence[str | list[int]], wishes: Wishes) -> execute.Part:
-    """What another rank than 0 does of it under torchrun, once rank 0 has found nothing against it."""
-    return execute.generate_part(execute.Asked(request, prompts, *wishes))
+def part(request: Request, prompts: Prompts, wishes: Wishes) -> execute.Part:
+    """What another rank than 0 does of it under torchrun, once rank 0 has found nothing against it. Raises UsageError.
+    """  # fmt: skip
+    wishes.checked()
+    return execute.generate_part(execute.Asked(request, prompts, wishes))
 
 
 def _sound(request: Request) -> Prepared:

@@ -17,6 +17,10 @@ class PeersLost(RuntimeError):
     """
 
 
+class Unguarded(RuntimeError):
+    """A script starts ranks whenever it is imported, and ranks import it: it would never come to an end."""
+
+
 class RankFailed(Exception):
     """A rank raised, or died without a word; all others have been ended."""
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -21,8 +22,12 @@ from typing import Any, NamedTuple
 import torch
 
 from engine.processes.distributed import ENVIRONMENT, ProcessGroup, connect
-from engine.processes.failed import GRACE, POLL, RankFailed
+from engine.processes.failed import GRACE, POLL, RankFailed, Unguarded
 
+NAME = "trace-load-rank"
+"""Of the process of a rank."""
+UNGUARDED = 97
+"""The exit code of a rank that was to start ranks while it imported the script of its launcher."""
 PATIENCE = 3.0
 """Seconds that a rank has to end when told to, before it is killed."""
 SIGNALS = {
@@ -57,8 +62,9 @@ def launch(
     own, as the last argument: one end of a pipe, to be told of more work. Without `ranks` all `tp` of
     them run here; with `ranks` only these do, and the others are met where the environment says, under the name that
     `meeting` may have. `watch` is called all the while, and ends the ranks by raising. Raises RankFailed as soon as a
-    rank raises or dies, after ending the others.
+    rank raises or dies, after ending the others, and Unguarded where the script that calls this has no guard.
     """
+    _end_if_importing()
     job = pickle.dumps((function, args))
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
         # Not as_uri(): torch takes the path as it stands and does not decode percent signs.
@@ -88,7 +94,8 @@ class _Ranks:
         self._theirs = [theirs for _, theirs in pipes]
         self.processes: list[BaseProcess] = [
             context.Process(
-                target=_run, args=(rank, size, device, meeting, theirs, job, *wires[place : place + 1]), daemon=True
+                target=_run, args=(rank, size, device, meeting, theirs, job, *wires[place : place + 1]), daemon=True,
+                name=NAME,
             )
             for place, (rank, theirs) in enumerate(zip(self.numbers, self._theirs, strict=True))
         ]
@@ -113,6 +120,8 @@ class _Ranks:
         if failed:
             place = min(failed)[1]
             last = self.reports[place]
+            if self.processes[place].exitcode == UNGUARDED:
+                raise Unguarded(_no_guard())
             raise RankFailed(self.numbers[place], last.message, last.traceback_text, last.kind, last.labels)
         return [pickle.loads(self.reports[place].result) for place in range(len(self.numbers))]
 
@@ -151,6 +160,22 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_if_importing() -> None:
+    """Without a word where this is a rank that is still importing its launcher's script: the launcher says why.
+
+    `multiprocessing` knows of it too, and would have each rank say so in a traceback of its own.
+    """
+    process = multiprocessing.current_process()
+    if process.name == NAME and getattr(process, "_inheriting", False):
+        os._exit(UNGUARDED)
+
+
+def _no_guard() -> str:
+    script = getattr(sys.modules.get("__main__"), "__file__", None) or "the script"
+    guard = 'if __name__ == "__main__":'
+    return f"{script}: ranks are processes that import this file: what starts them must stand below `{guard}`"
 
 
 def _run(

@@ -7,6 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+SEEDS = 1 << 64
+"""How many there are."""
+
+
+class WrongSampling(ValueError):
+    """A field of `Sampling` holds what cannot be asked for."""
+
+    def __init__(self, field: str, expected: str, found: object) -> None:
+        super().__init__(field, expected, found)
+        self.field, self.expected, self.found = field, expected, found
+
+    def __str__(self) -> str:
+        return f"sampling: {self.field}: expected {self.expected}, found {self.found!r}"
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -32,11 +46,11 @@ class Sampling:
     """How many of the likeliest ids are told beside the chosen one; None: no log-probabilities at all."""
 
     def check(self) -> None:
-        """Raises ValueError with the field, what was expected there, and what was found."""
+        """Raises WrongSampling with the field, what was expected there, and what was found."""
         for field, expected, holds in _RULES:
             found = getattr(self, field)
             if not holds(found):
-                raise ValueError(f"sampling: {field}: expected {expected}, found {found!r}")
+                raise WrongSampling(field, expected, found)
 
 
 def _number(value: Any) -> bool:
@@ -56,7 +70,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("top_k", "a whole number from 0 on", lambda v: _whole(v) and v >= 0),
     ("top_p", "a number above 0 and at most 1", lambda v: _number(v) and 0 < v <= 1),
     ("min_p", "a number from 0 to 1", lambda v: _number(v) and 0 <= v <= 1),
-    ("seed", "None or a whole number from 0 to 2**64 - 1", lambda v: v is None or (_whole(v) and 0 <= v < 1 << 64)),
+    ("seed", f"None or a whole number from 0 to {SEEDS - 1}", lambda v: v is None or (_whole(v) and 0 <= v < SEEDS)),
     ("stop", "a tuple of texts, none of them empty", lambda v: _all_of(v, lambda s: isinstance(s, str) and s != "")),
     ("stop_ids", "a tuple of whole numbers from 0 on", lambda v: _all_of(v, lambda i: _whole(i) and i >= 0)),
     ("max_tokens", "a whole number from 1 on", lambda v: _whole(v) and v >= 1),

@@ -69,7 +69,7 @@ def make_engine(opened: Opened, settings: Settings, rank: int = 0, group: Group 
     length = longest(plan.binding, settings.max_length)
     scheduler, cache = make_cache(survey(model, settings.device), settings, length, eos(opened), group, rank)
     runner = Runner(model, cache, settings.device, _bounds(settings, scheduler, cache), group)
-    tokenizer, _ = Tokenizer.open(opened.folder)
+    tokenizer, _ = Tokenizer.if_sound(opened.folder)
     vocabulary = plan.binding.axes.size("vocab")
     return Engine(runner, scheduler, vocabulary, tokenizer, stretched(plan.binding.config), group)
 

@@ -54,6 +54,14 @@ class Tokenizer:
         with _blamed(path):
             return cls(Library.from_file(str(path)), path), ""
 
+    @classmethod
+    def if_sound(cls, folder: Path) -> tuple[Tokenizer | None, str]:
+        """As `open`, for whoever can do without: a file that is damaged or not downloaded is none, and why is said."""
+        try:
+            return cls.open(folder)
+        except ValueError as error:
+            return None, str(error)
+
     def encode(self, text: str) -> list[int]:
         """Ids, with the special tokens that the file puts around a text.
 

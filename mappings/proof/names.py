@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from itertools import combinations
+from itertools import combinations, takewhile
 
 from mappings.bind import Binding, BoundRow
 from mappings.claims import Claims, Owner
@@ -59,6 +59,9 @@ def _unmapped(plan: LoadPlan) -> list[Finding]:
     known = Claims(plan.binding).templates()
     found = _strangers(plan, names)
     for reason, unmapped in _by_cause(names).items():
+        if reason.startswith("outside") and "{layer" in reason and unmapped:
+            found.append(_extra_layers(unmapped, reason))
+            continue
         for subject, count in collapse(unmapped):
             template = blank(unmapped[0])[0] if count == len(unmapped) else subject
             found.append(_no_row(subject, count, reason, get_close_matches(template, known, n=3, cutoff=0.6)))
@@ -106,11 +109,29 @@ def _by_cause(names: dict[str, list[str]]) -> dict[str, list[str]]:
     return merged
 
 
+def _extra_layers(names: list[str], reason: str) -> Finding:
+    """One finding, however many tensors a layer has."""
+    templates = [template for template, _ in collapse(names)]
+    subject = templates[0] if len(templates) == 1 else f"{_beginning(templates)}.**"
+    tensors = f"{len(names)} tensors" if len(names) > 1 else "1 tensor"
+    return Finding(
+        "layers.extra", "error", subject, f"{subject}: {tensors}, {reason}, which config.json allows",
+        {"tensors": len(names), "reason": reason, "templates": templates},
+        fix="correct the number of layers in config.json, or remove them if they do not belong to the model",
+    )  # fmt: skip
+
+
+def _beginning(templates: Sequence[str]) -> str:
+    """The components that all of them begin with."""
+    shared = takewhile(lambda each: len(set(each)) == 1, zip(*(text.split(".") for text in templates), strict=False))
+    return ".".join(component for component, *_ in shared)
+
+
 def _no_row(subject: str, count: int, reason: str, near: list[str]) -> Finding:
     outside = reason.startswith("outside")
     tensors = f"{count} tensors" if count > 1 else "1 tensor"
     return Finding(
-        "layers.extra" if outside and "{layer" in reason else "tensor.unmapped", "error", subject,
+        "tensor.unmapped", "error", subject,
         f"{subject}: {tensors}, {reason if not outside else f'{reason}, which config.json allows'}",
         {"tensors": count, "reason": reason, "nearest": near},
         fix=None if near or outside else "add a row with --mapping FILE, or a Skip that says why",

@@ -25,23 +25,13 @@ from engine.opened import Opened
 from engine.processes.failed import RankFailed
 from tests.engine.checkpoints import VOCABULARY, Checkpoint, bind, load
 from tests.engine.test_generation import engine_of, prompts, tokens_of
-from tests.engine.worded import write_bare, write_worded
+from tests.engine.worded import bare, folder, write_worded
 from tests.threads import one_thread
 
-__all__ = ["one_thread"]
+__all__ = ["bare", "folder", "one_thread"]
 SETTINGS = Settings(block_size=4, cache_bytes=1 << 20)
 TEN = Sampling(max_tokens=10, ignore_eos=True)
 DRAWN = Sampling(temperature=1.2, top_p=0.95, top_k=50, min_p=0.001, seed=9, max_tokens=10, ignore_eos=True)
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bare(tmp_path_factory.mktemp("bare"))
-
-
-@pytest.fixture(scope="module")
-def folder(bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_worded(bare, tmp_path_factory.mktemp("worded") / "model")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
-"""A tiny checkpoint without a tokenizer, and the same with one of a word a token."""
+"""A tiny checkpoint without a tokenizer, and the same with one of a word a token; fixtures of both."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+import pytest
 from tokenizers import Tokenizer as Library
 from tokenizers import models, pre_tokenizers
 
@@ -32,3 +33,13 @@ def write_worded(bare: Path, folder: Path) -> Path:
     shutil.copytree(bare, folder)
     write_tokenizer(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bare(tmp_path_factory.mktemp("bare"))
+
+
+@pytest.fixture(scope="module")
+def folder(bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_worded(bare, tmp_path_factory.mktemp("worded") / "model")

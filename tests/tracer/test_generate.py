@@ -17,12 +17,12 @@ from tokenizers import models, pre_tokenizers
 
 from engine import LLM, Sampling, Settings
 from tests.engine.checkpoints import VOCABULARY
-from tests.engine.worded import write_bare, write_worded
+from tests.engine.worded import bare, folder
 from tests.threads import one_thread
 from tracer.cli import main
 from tracer.commands import generate
 
-__all__ = ["one_thread"]
+__all__ = ["bare", "folder", "one_thread"]
 KEYS = ["kind", "index", "prompt_ids", "token_ids", "text", "logprobs", "top_logprobs", "finish_reason"]
 
 
@@ -50,16 +50,6 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return Ran(status, captured.out, captured.err)
 
     return run
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bare(tmp_path_factory.mktemp("bare"))
-
-
-@pytest.fixture(scope="module")
-def folder(bare: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_worded(bare, tmp_path_factory.mktemp("worded") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -258,14 +248,21 @@ def refused(ran: Ran, says: str) -> None:
         (["w5", "--cache-gib", "1e-7"], "no memory for the cache: a block of 16 tokens takes 6144 bytes, 107 are"),
         (["w5", "--pass-tokens", "0"], "--pass-tokens 0: expected at least 1"),
         (["w5", "--max-sequences", "0"], "--max-sequences 0: expected at least 1"),
-        (["w5", "--max-tokens", "0"], "max_tokens: expected a whole number from 1 on, found 0"),
-        (["w5", "--temperature", "-1"], "temperature: expected a finite number from 0 on, found -1.0"),
-        (["w5", "--top-p", "0"], "top_p: expected a number above 0 and at most 1, found 0.0"),
-        (["w5", "--stop", ""], "stop: expected a tuple of texts, none of them empty"),
+        (["w5", "--max-tokens", "0"], "tracer: --max-tokens 0: expected a whole number from 1 on\n"),
+        (["w5", "--temperature", "-1"], "tracer: --temperature -1: expected a finite number from 0 on\n"),
+        (["w5", "--temperature", "inf"], "tracer: --temperature inf: expected a finite number from 0 on\n"),
+        (["w5", "--top-p", "0"], "tracer: --top-p 0: expected a number above 0 and at most 1\n"),
+        (["w5", "--top-p", "1.5"], "tracer: --top-p 1.5: expected a number above 0 and at most 1\n"),
+        (["w5", "--min-p", "-0.25"], "tracer: --min-p -0.25: expected a number from 0 to 1\n"),
+        (["w5", "--top-k", "-4"], "tracer: --top-k -4: expected a whole number from 0 on\n"),
+        (["w5", "--logprobs", "-1"], "tracer: --logprobs -1: expected a whole number from 0 on\n"),
+        (["w5", "--seed", "-1"], "tracer: --seed -1: expected a whole number from 0 to 18446744073709551615\n"),
+        (["w5", "--stop", ""], "tracer: --stop is empty, expected a text\n"),
         (["w5", "--tp", "0"], "--tp 0: expected at least 1 and at most"),
         (["w5", "--sed", "3"], "unrecognized arguments: --sed 3"),
         (["--tp", "1", "w5", "--sed", "3"], "unrecognized arguments: w5 --sed 3"),
-        (["w5", "--seed", "x"], "--seed: invalid int value: 'x'"),
+        (["w5", "--seed", "x"], "argument --seed: expected a whole number, found 'x'"),
+        (["w5", "--top-p", "a lot"], "argument --top-p: expected a number, found 'a lot'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_for_is_one_line(
@@ -277,7 +274,7 @@ def test_what_cannot_be_asked_for_is_one_line(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"w5\na\xff", "byte 4: expected UTF-8, found 0xff"),
+        (b"w5\na\xff", "prompts: line 2: byte 4: expected UTF-8, found 0xff"),
         (b"w5\n[5, 6", "line 2: begins like JSON and is none: "),
         (b"[citation needed] w5", "column 2 (char 1); text that begins so stands as a JSON string"),
         (b'w5\n\n["5"]', "line 3: expected a list of whole numbers"),
@@ -365,4 +362,4 @@ def test_help_names_every_option_and_exit_status(command: Command) -> None:
     assert ran.status == 0
     for word in ("--prompt-ids", "--prompts", "--temperature", "--stop", "--logprobs", "--cache-gib", "--json"):
         assert word in ran.out
-    assert "0 done, 1 the checkpoint or a rank has an error, 2 bad usage or\ninput" in ran.out
+    assert "0 done, 1 the checkpoint or a rank has an error, 2 bad usage or input" in " ".join(ran.out.split())

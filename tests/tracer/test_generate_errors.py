@@ -91,7 +91,7 @@ def test_the_record_says_what_is_wrong_and_others_have_no_such_key(broken: Path,
     status, out, err = command(broken, "w5 w6", f"w{BAD}", *TEN, "--logprobs", "1", "--json", "-", "--quiet")
     assert status == 1
     assert f"tracer: prompt 1: position 0: {ALL}\n" in err, "however quiet"
-    good, bad = map(json.loads, out.splitlines())
+    bad, good = map(json.loads, out.splitlines())  # in the order in which they ended
     assert "error" not in good
     assert (len(good["token_ids"]), good["finish_reason"]) == (10, "length")
     assert bad == {
@@ -121,7 +121,7 @@ def test_a_lone_prompt_without_a_tokenizer_ends_its_line(broken: Path, tmp_path:
         (["w5", "w6", "--prompt-ids", ",".join(["5"] * 64)], "prompt 2: prompt of 64 ids: the longest sequence has 64"),
         (["w5", " ".join(["w5"] * 70)], "prompt 1: prompt of 70 ids: the longest sequence has 64"),
         (["w5", "w6 \udcff"], "prompt 1: "),
-        (["w5", "--max-tokens", "0"], "sampling: max_tokens: expected a whole number from 1 on"),
+        (["w5", "--max-tokens", "0"], "--max-tokens 0: expected a whole number from 1 on"),
     ],
 )
 def test_one_bad_prompt_is_told_by_its_number_before_anything_is_loaded(
@@ -140,8 +140,10 @@ def test_text_and_stop_strings_without_a_tokenizer_are_told_before_as_well(
     folder = tmp_path / "model"
     shutil.copytree(sound, folder)
     (folder / "tokenizer.json").unlink()
-    _, _, err = command(folder, "--prompt-ids", "5", "--prompts", _file(tmp_path, '"text"\n'), "--device", "cpu")
-    assert err.startswith("tracer: prompt 1: a prompt of text needs a tokenizer, give ids instead: ")
+    file = _file(tmp_path, '"text"\n')
+    _, _, err = command(folder, "--prompt-ids", "5", "--prompts", file, "--device", "cpu")
+    place = f"prompt 1 ({file}: line 1)"
+    assert err.startswith(f"tracer: {place}: a prompt of text needs a tokenizer, give ids instead: ")
     _, _, err = command(folder, "--prompt-ids", "5", "--stop", "x", "--device", "cpu")
     assert err == "tracer: stop strings need a tokenizer, and there is none (stop_ids, from Python, need none)\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -12,20 +13,19 @@ from typing import Any
 import pytest
 
 from tests import several
-from tests.engine.worded import write_bare, write_worded
+from tests.engine.worded import bare, folder
 from tests.several import PLAIN, Ended, as_ranks, finish, torchrun, wait_for
 from tracer.cli import main
+from tracer.commands import generate
+from tracer.commands.prompts import prompts_of
+from tracer.errors import InputError
+from tracer.execute import Asked
 
+__all__ = ["bare", "folder"]
 WITHIN = 10.0
 """Seconds from a rank's death to the end of the command."""
 FAULTY = ("-m", "tests.faulty_generation")
 OPTIONS = ("--device", "cpu", "--cache-gib", "0.001", "--ignore-eos", "--max-tokens", "10")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    bare = write_bare(tmp_path_factory.mktemp("bare"))
-    return write_worded(bare, tmp_path_factory.mktemp("worded") / "model")
 
 
 def records(path: Path) -> tuple[list[dict[str, Any]], list[float]]:
@@ -98,6 +98,58 @@ def test_a_process_that_is_killed_ends_all(folder: Path, tmp_path: Path, killed:
 def test_what_cannot_be_asked_for_is_one_line_of_rank_0(folder: Path, options: list[str], said: str) -> None:
     first, second = map(finish, as_ranks([*PLAIN, "generate", folder, *options, *OPTIONS], 2))
     assert first == Ended(2, "", f"tracer: {said}\n")
+    assert second == Ended(2, "", "")
+
+
+def test_another_option_on_another_machine_is_told_with_both_values(folder: Path) -> None:
+    common = [*PLAIN, "generate", str(folder), "--tp", "2", "w5", *OPTIONS, "--temperature"]
+    first, second = map(finish, several.each([[*common, "0.7"], [*common, "0.9"]]))
+    said = "--temperature: expected 0.7, as rank 0 was given, found 0.9"
+    assert first == Ended(2, "", f"tracer: rank 1: {said}\n")
+    assert second == Ended(2, "", "")
+
+
+@pytest.mark.parametrize(("own", "others", "said"), [
+    (["w5", "--seed", "3"], ["w5"], "--seed: expected 3, {}, found nothing"),
+    (["w5"], ["w5", "--stop", "a", "--stop", "b"], '--stop: expected nothing, {}, found ["a", "b"]'),
+    (["w5"], ["w5", "--top-p", "0.95"], "--top-p: expected 1, {}, found 0.95"),
+    (["w5", "--ignore-eos"], ["w5"], "--ignore-eos: expected given, {}, found nothing"),
+    (["w5", "--pass-tokens", "8"], ["w5"], "--pass-tokens: expected 8, {}, found 2048"),
+    (["w5"], ["w5", "--cache-gib", "0.5"], "--cache-gib: expected nothing, {}, found 0.5"),
+    (["w5", "w6"], ["w5", "w7"], 'prompt 1: expected "w6", {}, found "w7"'),
+    (["w5"], ["--prompt-ids", "5,6"], 'prompt 0: expected "w5", {}, found [5, 6]'),
+    (["--prompt-ids", "5,6"], ["w7", "--prompt-ids", "5,6"], "the number of prompts: expected 1, {}, found 2"),
+])  # fmt: skip
+def test_whatever_was_asked_otherwise_is_named(own: list[str], others: list[str], said: str) -> None:
+    first, second = asked(*own), asked(*others)
+    with pytest.raises(InputError) as raised:
+        second.check(json.loads(json.dumps(first.terms())))
+    assert str(raised.value) == said.format("as rank 0 was given")
+    first.check(asked(*own).terms())
+
+
+def test_of_very_many_prompts_it_is_told_that_they_differ(tmp_path: Path) -> None:
+    """What is compared travels in one message."""
+    (tmp_path / "own").write_text("w5\n" * 100_000)
+    (tmp_path / "others").write_text("w5\n" * 99_999 + "w6\n")
+    first, second = (asked("--prompts", str(tmp_path / name)) for name in ("own", "others"))
+    assert len(json.dumps(first.terms())) < 10_000
+    with pytest.raises(InputError, match=r"^the prompts: expected \d+ characters \w+, as rank 0 was given, found"):
+        second.check(first.terms())
+
+
+def asked(*argv: str) -> Asked:
+    """What a command line asks for."""
+    parser = argparse.ArgumentParser()
+    generate.options(parser)
+    found = parser.parse_args(["model", *argv])
+    return Asked(generate._request(found), prompts_of(found), generate._wishes(found))
+
+
+def test_an_option_that_only_another_machine_has_wrong_is_told_as_its(folder: Path) -> None:
+    common = [*PLAIN, "generate", str(folder), "--tp", "2", *OPTIONS, "w5"]
+    first, second = map(finish, several.each([common, [*common, "--top-p", "1.5"]]))
+    assert first == Ended(2, "", "tracer: rank 1: --top-p 1.5: expected a number above 0 and at most 1\n")
     assert second == Ended(2, "", "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import getincrementaldecoder
 from typing import NamedTuple
 
 LFS_MAGIC = b"version https://git-lfs"
@@ -19,6 +20,7 @@ class Kind(NamedTuple):
 
 
 _SAVE_AS = "convert it to safetensors"
+_NAME = "name a file of weights, or the folder that they are in"
 _POINTER = Kind("file.lfs-pointer", "a Git-LFS pointer, not the file it stands for", "run git lfs pull")
 _STARTS: list[tuple[tuple[bytes, ...], Kind]] = [
     ((LFS_MAGIC,), _POINTER),
@@ -30,6 +32,11 @@ _STARTS: list[tuple[tuple[bytes, ...], Kind]] = [
     ),
     ((b"\x89HDF\r\n",), Kind("file.wrong-format", "an HDF5 file", _SAVE_AS)),
     ((b"\x1f\x8b",), Kind("file.wrong-format", "a gzip archive", "unpack it first")),
+    ((b"\x89PNG\r\n",), Kind("file.wrong-format", "a PNG image", _NAME)),
+    ((b"\xff\xd8\xff",), Kind("file.wrong-format", "a JPEG image", _NAME)),
+    ((b"GIF87a", b"GIF89a"), Kind("file.wrong-format", "a GIF image", _NAME)),
+    ((b"%PDF-",), Kind("file.wrong-format", "a PDF document", _NAME)),
+    ((b"SQLite format 3\0",), Kind("file.wrong-format", "an SQLite file", "a saved trace is for tracer audit")),
 ]
 _PAGE_STARTS = (b"<!doctype", b"<html", b"<?xml")
 _JSON_START = re.compile(rb"[{\[]\s*[\"{\[\]}]|[{\[]\s+$")
@@ -57,7 +64,16 @@ def kind_of_weights(head: bytes) -> Kind | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if kind is None and b"\0" not in head[:8] and _JSON_START.match(text):
         return Kind("file.wrong-format", "JSON", "name the folder that it is in")
-    return kind
+    return Kind("file.wrong-format", "text", _NAME) if kind is None and _is_text(head) else kind
+
+
+def _is_text(head: bytes) -> bool:
+    """UTF-8 that could be printed; the last character may be cut."""
+    try:
+        text = getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return text != "" and all(letter.isprintable() or letter.isspace() for letter in text)
 
 
 def _title(head: bytes) -> str:

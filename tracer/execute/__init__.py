@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tracer.execute.asked import Asked, Prompts, Wishes, shown
 from tracer.execute.device import pick_device, refuse_unloadable, torch_missing
-from tracer.execute.generated import Asked, EngineFailed, generate_part, generated
+from tracer.execute.generated import EngineFailed, Listener, generate_part, generated
 from tracer.execute.meta import on_meta
 from tracer.execute.outcome import Executed
 from tracer.execute.processes import in_processes
@@ -29,9 +30,12 @@ __all__ = [
     "Crew",
     "EngineFailed",
     "Executed",
+    "Listener",
     "LoaderFactory",
     "Part",
+    "Prompts",
     "Token",
+    "Wishes",
     "World",
     "abandon",
     "dismiss",
@@ -45,6 +49,7 @@ __all__ = [
     "pick_device",
     "refuse",
     "refuse_unloadable",
+    "shown",
     "torch_missing",
     "world",
 ]  # fmt: skip

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from mappings.sizes import ConfigError
 from tracer.agreement import Terms, terms
 from tracer.checkpoint.stamp import Stamp
 from tracer.errors import InputError, TraceLoadError, UsageError
 from tracer.execute.alike import stamps_of
+from tracer.execute.asked import Asked
 from tracer.execute.device import pick_device
 from tracer.execute.opening import opener
 from tracer.execute.refusing import refuse_prompts
@@ -19,12 +20,11 @@ from tracer.execute.several import Order, Part, lead
 if TYPE_CHECKING:
     from engine.crew.following import Follower
     from engine.crew.meeting import Crew
-    from engine.llm import Completion
+    from engine.llm import LLM, Completion
     from engine.processes.failed import RankFailed
-    from tracer.prepare import Prepared, Request
+    from engine.serving.engine import Token
+    from tracer.prepare import Prepared
 
-Told: TypeAlias = Callable[[Any, Any], object]
-"""Hears of each pass: the `LLM`, and the tokens that it brought."""
 REFUSALS = ("ValueError", "Refused", "Different", "MemoryError", "ConfigError", "InputError", "UsageError")
 """What a rank raises where it is not it that is wrong, but what it was asked for."""
 
@@ -33,17 +33,20 @@ class EngineFailed(TraceLoadError):
     """The engine could not go on."""
 
 
-class Asked(NamedTuple):
-    """What is to be generated, as plain values."""
+class Listener(Protocol):
+    """Who hears of a generation while it goes on; what it raises ends that."""
 
-    request: Request
-    prompts: Sequence[str | list[int]]
-    sampling: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    """Of the engine's `Sampling` and `Settings`, by field."""
+    def warn(self, message: str) -> None:
+        """Something is not as a user would have it, and it goes on all the same."""
+
+    def passed(self, llm: LLM, tokens: list[Token]) -> None:
+        """Of each pass, what it brought."""
+
+    def finished(self, llm: LLM, completion: Completion) -> None:
+        """Of each completion, after its last token."""
 
 
-def generated(prepared: Prepared, asked: Asked, told: Told, crew: Crew | None = None) -> list[Completion]:
+def generated(prepared: Prepared, asked: Asked, listener: Listener, crew: Crew | None = None) -> list[Completion]:
     """Load and serve. With a crew only rank 0 is here, and the others are where torchrun started them.
 
     Raises UsageError and InputError for what cannot be served, EngineFailed where the engine or a rank of it failed.
@@ -51,19 +54,25 @@ def generated(prepared: Prepared, asked: Asked, told: Told, crew: Crew | None = 
     from engine.crew.leading import Leader
     from engine.crew.link import Lost
     from engine.processes.failed import RankFailed
-    from engine.sampling.params import Sampling
+    from engine.serving.refusal import Refused
 
     try:
-        refuse_prompts(prepared, asked.prompts, Sampling(**asked.sampling))
+        why_ids = refuse_prompts(prepared, asked.prompts.given, asked.wishes.checked())
+        if why_ids:
+            listener.warn(f"ids are all that can be printed: {why_ids}")
         device, agreed = pick_device(asked.request.device, asked.request.tp, crew, "tracer"), terms(prepared)
-        own = partial(_serve, asked, agreed, stamps_of(prepared), device, told)
+        own = partial(_serve, asked, agreed, stamps_of(prepared), device, listener)
         if crew is None:
             return own()
-        found: list[Completion] = lead(crew, Leader(crew), {"device": device, "agreed": agreed}, own)
+        order = {"device": device, "agreed": agreed, "asked": asked.terms()}
+        found: list[Completion] = lead(crew, Leader(crew), order, own)
         return found
     except ConfigError as error:
         finding = prepared.configured.reworded(error.finding)
         raise InputError(finding.message, subject=finding.subject) from error
+    except Refused as refused:
+        place, reason = refused.place, refused.reason
+        raise UsageError(str(refused) if place is None else asked.prompts.blame(place, reason)) from refused
     except (ValueError, MemoryError) as error:
         raise UsageError(str(error) or _brief(error)) from error
     except RankFailed as failed:
@@ -80,24 +89,23 @@ def generate_part(asked: Asked) -> Part:
 
 
 def _follow(asked: Asked, follower: Follower, order: Order, rank: int) -> None:
-    _serve(asked, order["agreed"], {}, order["device"], _unheard, follower.check)
-
-
-def _unheard(*_: Any) -> None:
-    return None
+    asked.check(order["asked"])
+    _serve(asked, order["agreed"], {}, order["device"], None, follower.check)
 
 
 def _serve(
-    asked: Asked, agreed: Terms, stamps: Mapping[str, Stamp], device: str, told: Told,
+    asked: Asked, agreed: Terms, stamps: Mapping[str, Stamp], device: str, listener: Listener | None,
     watch: Callable[[], None] | None = None,
 ) -> list[Completion]:  # fmt: skip
     from engine.llm import LLM
-    from engine.sampling.params import Sampling
     from engine.serving.serve import Settings
 
-    request, settings = asked.request, Settings(device, **asked.settings)
+    request, settings = asked.request, Settings(device, **asked.wishes.settings)
+    prompts, sampling = asked.prompts.given, asked.wishes.checked()
     with LLM(opener(request, agreed, stamps), request.tp, settings, watch) as llm:
-        return llm.generate(asked.prompts, Sampling(**asked.sampling), partial(told, llm))
+        if listener is None:
+            return llm.generate(prompts, sampling)
+        return llm.generate(prompts, sampling, partial(listener.passed, llm), partial(listener.finished, llm))
 
 
 def _brief(error: Exception) -> str:

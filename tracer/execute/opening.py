@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mappings.proof import findings, prove
 from tracer.agreement import Terms
 from tracer.checkpoint.stamp import Stamp
-from tracer.errors import InputError
+from tracer.errors import InputError, Refused, TraceLoadError
 from tracer.execute.alike import prepare_alike, stamps_of
 from tracer.execute.device import refuse_unloadable
 from tracer.prepare import Prepared, Request, prepare
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 
 
 def open_model(model: str, tp: int) -> Opened:
-    """A checkpoint by its name, as `trace-load` takes it. Raises InputError, UsageError, Refused."""
-    prepared = prepare(Request(model, tp, generates=True))
-    return _opened(prepared, stamps_of(prepared))
+    """A checkpoint by its name, as `trace-load` takes it. Raises CannotOpen."""
+    from engine.opened import CannotOpen
+
+    try:
+        prepared = prepare(Request(model, tp, generates=True))
+        return _opened(prepared, stamps_of(prepared))
+    except (TraceLoadError, Refused) as error:
+        where = "" if model in str(error) else f"{model}: "
+        raise CannotOpen(f"{where}{error}") from error
 
 
 def opener(request: Request, agreed: Terms, stamps: Mapping[str, Stamp]) -> Callable[[], Opened]:

@@ -13,21 +13,22 @@ if TYPE_CHECKING:
     from tracer.prepare import Prepared
 
 
-def refuse_prompts(prepared: Prepared, prompts: Sequence[str | list[int]], sampling: Sampling) -> None:
-    """Raises ValueError, with the prompt's number where there are several.
+def refuse_prompts(prepared: Prepared, prompts: Sequence[str | list[int]], sampling: Sampling) -> str:
+    """Raises the engine's Refused. Where ids go on without a tokenizer that is here, why: empty elsewhere.
 
     What only the engine knows is left to it: whether a prompt fits its cache.
     """
     from engine.serving.refusal import check_prompt, ids_of, numbered
     from engine.text import Tokenizer
+    from engine.text.tokenizer import FILE
 
-    sampling.check()
     binding = prepared.plan.binding
-    tokenizer, why_none = Tokenizer.open(prepared.folder)
+    tokenizer, why_none = Tokenizer.if_sound(prepared.folder)
     vocabulary, most = binding.axes.size("vocab"), _longest(binding)
     for place, prompt in enumerate(prompts):
         with numbered(place, len(prompts)):
             check_prompt(ids_of(prompt, tokenizer, why_none), sampling, vocabulary, most, tokenizer is not None)
+    return why_none if (prepared.folder / FILE).is_file() else ""
 
 
 def _longest(binding: Binding) -> int:
