@@ -29,6 +29,7 @@ from tests.verifying import (
     passes,
     poisoned,
 )
+from tracer.execute.verify.conclusion import UNSEEN
 from tracer.prepare import Request, prepare
 from tracer.session import run
 from tracer.store import Store
@@ -95,14 +96,14 @@ def test_one_rank_agrees_with_transformers(
 ) -> None:  # fmt: skip
     verify, reference = alone(Case(checkpoint(family)), tmp_path)
     assert verify.line().startswith("verify ok: 1 rank, ")
-    assert verify.line().endswith(" tokens, logits finite")
+    assert verify.line().endswith(f" tokens, logits finite; {UNSEEN}")
     assert (reference.state, reference.told.endswith("3 of 3 layers agree")) == ("ok", True), reference.line()
 
 
 def test_two_ranks_of_every_family_agree_with_each_other_and_with_transformers(two: Two) -> None:
     for family in FAMILIES:
         verify, reference = two.verdicts(family)
-        assert verify.line().endswith(" tokens, logits finite and equal")
+        assert verify.line().endswith(f" tokens, logits finite and equal; {UNSEEN}")
         assert (reference.state, "3 of 3 layers agree" in reference.told) == ("ok", True), reference.line()
 
 

@@ -21,6 +21,7 @@ from tests.verifying import (
 from tracer import agreement
 from tracer.cli import trace_load
 from tracer.errors import InputError, UsageError
+from tracer.execute.verify.conclusion import UNSEEN
 from tracer.execute.verify.passed import Departure, Nonfinite, Passed
 from tracer.prepare import Request, prepare
 from tracer.session import run
@@ -38,11 +39,13 @@ def test_the_command_prints_and_records_both_checks(
     assert trace_load([*command, "--json", str(path)]) == 0
     printed = capsys.readouterr()
     lines = [line for line in printed.out.splitlines() if line.startswith(("verify", "reference"))]
-    assert lines[0] == "verify ok: 2 ranks, 32 tokens, logits finite and equal"
+    unseen = "not seen: finite values that are wrong, and what these ids do not reach"
+    assert lines[0] == f"verify ok: 2 ranks, 32 tokens, logits finite and equal; {unseen}"
     assert lines[1].startswith("reference ok: MixtralForCausalLM of transformers ")
+    assert " with the same folder (wrong values in its files are on both sides), float32, logits differ " in lines[1]
     assert printed.err == ""
     found = checks(path)
-    assert found["verify"] == ("ok", "2 ranks, 32 tokens, logits finite and equal")
+    assert found["verify"] == ("ok", f"2 ranks, 32 tokens, logits finite and equal; {unseen}")
     assert found["reference"] == ("ok", lines[1].removeprefix("reference ok: "))
 
 
@@ -54,7 +57,7 @@ def test_what_is_wrong_is_an_error_of_the_command_and_in_the_trace(
     command = [str(folder), "--device", "cpu", "--reference", reference, "--param", "model.norm*", "--save"]
     assert trace_load([*command, str(tmp_path / "t.db")]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert "verify ok: 1 rank, 32 tokens, logits finite" in lines
+    assert f"verify ok: 1 rank, 32 tokens, logits finite; {UNSEEN}" in lines
     assert "ERROR  verify.reference-differs  the output of the final norm departs from " in "\n".join(lines)
     store = Store.open(tmp_path / "t.db")
     assert {check.name: check.state for check in store.checks()}["reference"] == "failed"

@@ -62,7 +62,7 @@ def test_q_and_k_exchanged_in_the_checkpoint_are_named_by_a_sound_reference(
     finding = only(alone(Case(folder), tmp_path, sound))
     assert (finding.code, finding.subject) == ("verify.reference-differs", "model.layers.1")
     assert finding.message.startswith("layer 1 (model.layers.1) departs from MistralForCausalLM of transformers ")
-    assert "the input of model.layers.1.self_attn.o_proj differs by " in finding.message
+    assert "within it the output of model.layers.1.self_attn.k_proj differs by " in finding.message
     assert list(finding.evidence["parameters"]) == [f"{LAYER}qkv_proj.weight"]
     assert finding.evidence["distances"]["the output of layer 0"] < 1e-5
 

@@ -7,7 +7,7 @@ both sides call the same narrow it down (`suspects`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tracer.execute.verify.landmarks import Landmark, Measured
@@ -36,7 +36,9 @@ class Bisection:
 
     def measure(self, mark: Landmark) -> Measured:
         """How far we are from the reference there."""
-        return Measured(mark, *self._tolerance.measure(mark.theirs, self._ours.values[mark.ours]))
+        own = self._ours.values[mark.ours].flatten(1)[:, mark.own]
+        found = self._tolerance.measure(mark.theirs, own, mark.other)
+        return Measured(mark, *found, tuple(map(self.measure, mark.inner)))
 
     def first(self, measured: Sequence[Measured]) -> Stretch:
         """The first stretch that departs; the last of `measured` does."""
@@ -47,7 +49,25 @@ class Bisection:
         shared = [self.measure(mark) for mark in self._shared(after.landmark) if self._between(mark, start, stop)]
         sound = [found.landmark for found in measured if found.landmark.layer is not None and found.agrees]
         blamed = [found for found in shared if found.agrees or not self._differs_anyway(found, after, sound)]
-        return Stretch(before, after, suspects(self._owners(start, stop), blamed))
+        owners = self._owners(start, stop)
+        return Stretch(before, after, suspects(owners, self._with_inner(blamed, after.inner, owners)))
+
+    def _with_inner(
+        self, shared: Sequence[Measured], inner: Sequence[Measured], owners: Mapping[str, tuple[int, list[str]]]
+    ) -> list[Measured]:  # fmt: skip
+        """In order of time, products and scores as what they are the output of, the last module with parameters that
+        had returned: a fused projection, a router. Of several at once the one that is furthest. A product that agrees
+        clears nobody: the rows may be the right ones, and be taken for others.
+        """  # fmt: skip
+        found = {self._ours.places[one.landmark.ours]: one for one in shared}
+        telling = [one for one in inner if not one.near or one.landmark.ours in self._ours.chosen]
+        for one in sorted(telling, key=lambda one: one.distance / one.allowed):
+            place = self._ours.places[one.landmark.ours]
+            returned = {name: at for name, (at, _) in owners.items() if at <= place}
+            if returned:
+                owner = max(returned, key=lambda name: returned[name])
+                found[place] = one._replace(landmark=one.landmark._replace(ours=(owner, "output")))
+        return [found[place] for place in sorted(found)]
 
     def _between(self, mark: Landmark, start: int, stop: int) -> bool:
         return start < self._ours.places[mark.ours] <= stop
@@ -57,9 +77,10 @@ class Bisection:
         its own name, others under their full one.
         """  # fmt: skip
         own, other = (f"{layer.ours[0]}.", f"{layer.theirs[0]}.") if layer.layer is not None else ("", "")
-        for module, side in self._ours.values:
+        for (module, side), found in self._ours.values.items():
             theirs = (other + module.removeprefix(own), side)
-            if module.startswith(own) and self._tolerance.comparable(theirs, self._ours.values[module, side]):
+            whole = side in ("input", "output")
+            if module.startswith(own) and whole and self._tolerance.comparable(theirs, found):
                 yield Landmark(f"the {side} of {module}", None, (module, side), theirs)
 
     def _differs_anyway(self, found: Measured, layer: Measured, sound: Sequence[Landmark]) -> bool:

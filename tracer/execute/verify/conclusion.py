@@ -14,6 +14,8 @@ from tracer.execute.verify.sources import Sources
 from tracer.verified import VERIFY, Verified
 
 _Place = TypeVar("_Place", Nonfinite, Departure)
+UNSEEN = "not seen: finite values that are wrong, and what these ids do not reach"
+"""What one pass over a few ids cannot say."""
 SPELLED = 4
 """Tensors that are named with their counts; the others are in the evidence."""
 
@@ -24,7 +26,8 @@ def conclude(plan: LoadPlan, passed: Sequence[Passed]) -> Verified:
     size = f"{ranks}, {len(passed[0].ids)} tokens"
     found = [*_nonfinite(plan, passed), *_departure(plan, passed)]
     if not found:
-        return Verified(VERIFY, "ok", f"{size}, logits finite{' and equal' if len(passed) > 1 else ''}")
+        equal = " and equal" if len(passed) > 1 else ""
+        return Verified(VERIFY, "ok", f"{size}, logits finite{equal}; {UNSEEN}")
     wrong = ["values that are not finite"] if found[0].code == "value.nonfinite" else []
     wrong += ["ranks that differ"] if found[-1].code == "verify.rank-differs" else []
     return Verified(VERIFY, "failed", f"{size}, {' and '.join(wrong)}", tuple(found))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mappings.sizes import ConfigError
 from tracer.execute.verify.equality import Equality, differing_params, whole_modules, whole_params
 from tracer.execute.verify.passed import Departure, Nonfinite, Passed, VerifyFailed
-from tracer.execute.verify.points import HIDDEN, LOGITS, Point, decoder_layers, watched
+from tracer.execute.verify.points import HIDDEN, LOGITS, Choose, Point, decoder_layers, watched
 from tracer.execute.verify.prompt import prompt
 from tracer.execute.verify.states import Keeper, Spot
 
@@ -91,21 +91,21 @@ def _verify(
     keeper = None if states is None else Keeper(model)
     equality = Equality(group, layers, whole_modules(plan, dict(model.named_modules())))
     looker = Looker(equality, keeper)
-    dtype = _compute(model, ids, group.device, looker)
+    dtype = _compute(model, ids, group.device, looker, keeper.choose if keeper else None)
     if keeper is not None and states is not None:
         keeper.write(states)
     departure = _with_params(group, plan, params, looker, equality.departure)
     return Passed(ids, dtype, _with_tensors(plan, group.rank, params, looker.nonfinite), departure)
 
 
-def _compute(model: CausalLM, ids: list[int], device: str, looker: Looker) -> str:
+def _compute(model: CausalLM, ids: list[int], device: str, looker: Looker, choose: Choose | None) -> str:
     """The pass itself, through the contract of the models; the data type of the hidden states."""
     import torch
 
     from engine.attention.sdpa import WHOLE_SEQUENCE
 
     tokens = torch.tensor(ids, dtype=torch.int64, device=device)
-    with watched(model, looker) as watch:
+    with watched(model, looker, choose) as watch:
         hidden = model(tokens, torch.arange(len(ids), device=device), WHOLE_SEQUENCE)
         watch.reach(HIDDEN, hidden)
         watch.reach(LOGITS, model.compute_logits(hidden))

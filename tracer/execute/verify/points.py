@@ -1,4 +1,4 @@
-"""What enters and leaves the modules of a model during one pass, in order of time, seen through hooks.
+"""What enters and leaves the modules of a model during one pass, and what is chosen, in order of time; through hooks.
 
 The models here and those of Transformers call their modules in the same way, so one way of watching does for both.
 """
@@ -6,8 +6,10 @@ The models here and those of Transformers call their modules in the same way, so
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from tracer.execute.verify.routing import routing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,7 +34,21 @@ class Point(NamedTuple):
     """Floating point only. Of inputs the first, which is what the module works on; masks and the like come after it."""
 
 
+class Choice(NamedTuple):
+    """Of the experts of a layer, those that each token is sent to."""
+
+    place: int
+    module: str
+    """The innermost one that is at work."""
+    scores: Tensor
+    """(tokens, experts), floating point: the highest are chosen."""
+    chosen: Tensor
+    """(tokens, k), int64."""
+
+
 See = Callable[[Point], object]
+Choose = Callable[[Choice], "Tensor"]
+"""What is to be taken instead, or what was chosen; (tokens, k)."""
 
 
 class Watch:
@@ -58,6 +74,17 @@ class Watch:
         """Something that no module has returned is there: `HIDDEN`, `LOGITS`."""
         self._tell(name, "output", self._at_work[-1], floating(output))
 
+    def choosing(self, choose: Choose) -> Callable[[Tensor, Tensor], Tensor]:
+        """For `routing`: the same with the place and the module, and without a dimension for batches."""
+
+        def asked(scores: Tensor, chosen: Tensor) -> Tensor:
+            flat = Choice(self._place, self._at_work[-1], scores.detach().flatten(0, -2), chosen.flatten(0, -2))
+            self._place += 1
+            taken = choose(flat)
+            return chosen if taken is flat.chosen else taken.to(chosen.device).view_as(chosen)
+
+        return asked
+
     def _tell(self, name: str, side: Literal["input", "output"], inside: str, values: tuple[Tensor, ...]) -> None:
         self._see(Point(self._place, name, side, inside, values))
         self._place += 1
@@ -73,8 +100,10 @@ def floating(value: Any) -> tuple[Tensor, ...]:
 
 
 @contextmanager
-def watched(model: nn.Module, see: See) -> Iterator[Watch]:
-    """Have `see` told of every point of every module but the model itself, for as long as this lasts."""
+def watched(model: nn.Module, see: See, choose: Choose | None = None) -> Iterator[Watch]:
+    """Have `see` told of every point of every module but the model itself, and `choose` asked at every choice of
+    experts, for as long as this lasts.
+    """  # fmt: skip
     watch = Watch(see)
     handles = []
     for name, module in model.named_modules():
@@ -82,7 +111,8 @@ def watched(model: nn.Module, see: See) -> Iterator[Watch]:
             handles.append(module.register_forward_pre_hook(_entering(watch, name), with_kwargs=True))
             handles.append(module.register_forward_hook(_leaving(watch, name)))
     try:
-        yield watch
+        with routing(watch.choosing(choose)) if choose else nullcontext():
+            yield watch
     finally:
         for handle in handles:
             handle.remove()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from math import prod
@@ -47,8 +47,12 @@ class Reference(NamedTuple):
     """In the data type of what was loaded, where that is another: its parameters rounded to it, and all computed so."""
 
 
-def refer(prepared: Prepared, ids: Sequence[int], dtype: str) -> Reference:
-    """Load it and compute. `dtype` is torch's spelling of what was computed with here. Raises NoReference."""
+def refer(prepared: Prepared, ids: Sequence[int], dtype: str, chosen: Sequence[torch.Tensor] = ()) -> Reference:
+    """Load it and compute. `dtype` is torch's spelling of what was computed with here; `chosen` are the experts that
+    tokens were sent to here, (tokens, k) for every choice in order, and the reference sends them there too.
+    Raises NoReference.
+    """  # fmt: skip
+    _check_installed()
     _check_room(prepared)
     import torch
 
@@ -56,21 +60,41 @@ def refer(prepared: Prepared, ids: Sequence[int], dtype: str) -> Reference:
     with _quiet():
         name, model = _load(prepared)
         try:
-            exact = _states(model, ids)
+            exact = _states(model, ids, chosen)
             if wanted == torch.float32:
                 return Reference(name, exact, None)
             # Of the buffers none: frequencies of rotary embeddings stay float32 where Transformers loads a model so.
             for param in model.parameters():
                 param.data = param.data.to(wanted)
-            return Reference(name, exact, _states(model, ids))
+            return Reference(name, exact, _states(model, ids, chosen))
         except Exception as error:  # whatever its model may raise
             raise NoReference(f"{name} does not compute: {_line(error)}") from error
 
 
-def _check_room(prepared: Prepared) -> None:
-    """Raises NoReference before anything is loaded where it does not fit, or is not installed."""
+def spelled_out(prepared: Prepared) -> Mapping[str, Any]:
+    """The config as Transformers' class of it has it, defaults and all, without what every model's has, such as
+    `transformers_version` and `dtype`, and what it does not know; and the architecture. Raises NoReference.
+    """  # fmt: skip
+    _check_installed()
+    import transformers
+
+    with _quiet():
+        cls = _class(prepared).config_class
+        try:
+            found = cls.from_dict(dict(prepared.run.config)).to_dict()
+        except Exception as error:  # whatever it may raise of fields that it does not understand
+            raise NoReference(f"{cls.__name__} of transformers does not take the config: {_line(error)}") from error
+        known = set(cls().to_dict()) - set(transformers.PretrainedConfig().to_dict())
+    return {"architecture": prepared.plan.binding.arch.name, **{name: found.get(name) for name in sorted(known)}}
+
+
+def _check_installed() -> None:
     if find_spec("transformers") is None:
         raise NoReference("transformers is not installed (pip install 'trace-load[reference]')")
+
+
+def _check_room(prepared: Prepared) -> None:
+    """Raises NoReference before anything is loaded where it does not fit."""
     from engine.memory import free_bytes
 
     needed = room(prepared)
@@ -116,11 +140,8 @@ def _load(prepared: Prepared) -> tuple[str, Any]:
     import torch
     import transformers
 
-    arch = prepared.plan.binding.arch.name
-    cls: Any = getattr(transformers, arch, None)
-    if cls is None or not issubclass(cls, transformers.PreTrainedModel):
-        raise NoReference(f"transformers {transformers.__version__} has no {arch}")
-    name = f"{arch} of transformers {transformers.__version__}"
+    cls = _class(prepared)
+    name = f"{cls.__name__} of transformers {transformers.__version__}"
     try:
         with staged(prepared) as folder:
             model, info = cls.from_pretrained(
@@ -136,16 +157,26 @@ def _load(prepared: Prepared) -> tuple[str, Any]:
     return name, model.eval()
 
 
+def _class(prepared: Prepared) -> Any:
+    import transformers
+
+    arch = prepared.plan.binding.arch.name
+    cls: Any = getattr(transformers, arch, None)
+    if cls is None or not issubclass(cls, transformers.PreTrainedModel):
+        raise NoReference(f"transformers {transformers.__version__} has no {arch}")
+    return cls
+
+
 def _line(error: Exception) -> str:
     text = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _states(model: Any, ids: Sequence[int]) -> States:
-    """One pass: what enters and leaves every module."""
+def _states(model: Any, ids: Sequence[int], chosen: Sequence[torch.Tensor]) -> States:
+    """One pass: what enters and leaves every module, and the scores of experts."""
     import torch
 
-    head, keeper = _head(model), Keeper(model)
+    head, keeper = _head(model), Keeper(model, chosen)
 
     def see(point: Point) -> None:
         point = point._replace(values=tuple(_unbatched(value) for value in point.values))
@@ -154,7 +185,7 @@ def _states(model: Any, ids: Sequence[int]) -> States:
         keeper.keep(point)
 
     tokens = torch.tensor([list(ids)])
-    with torch.no_grad(), watched(model, see) as watch:
+    with torch.no_grad(), watched(model, see, keeper.choose) as watch:
         output = model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False)
         watch.reach(LOGITS, output.logits)
     return keeper.kept()

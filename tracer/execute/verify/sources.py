@@ -8,6 +8,7 @@ from functools import cached_property
 from mappings.bind import BoundRow
 from mappings.names import collapse
 from mappings.plan import LoadPlan
+from tracer.execute.verify.projections import Projection, projections
 
 MOST = 12
 """Names that are spelled out in a message; all of them are in the evidence."""
@@ -32,6 +33,11 @@ class Sources:
     def routed(self) -> bool:
         """Whether some parameter has experts, of which each token is sent to a few."""
         return any("expert" in dim for leaf in self._plan.binding.leaves for dim in leaf.layout)
+
+    @cached_property
+    def products(self) -> list[Projection]:
+        """Tensors whose products can be compared one by one."""
+        return list(projections(self._plan))
 
     def under(self, module: str) -> list[str]:
         """The parameters of a module and of those in it."""

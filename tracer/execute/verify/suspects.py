@@ -23,11 +23,15 @@ def suspects(owners: Mapping[str, tuple[int, list[str]]], shared: Sequence[Measu
     what enters and leaves those modules that the reference has under the same name.
 
     Time is not dependence: a query norm that agrees says nothing of the values computed before it. So a module is
-    cleared only by an output of its own that agrees, or of a module around it. Where the first state that departs is
-    an output whose input agrees, it is that module; else one that returned before it, and first those beside it.
+    cleared only by an output of its own that agrees, or of a module around it where its own is not seen to depart.
+    Where the first state that departs is an output whose input agrees, it is that module; else one that returned before
+    it, and first those beside it.
     """  # fmt: skip
     cleared = [f"{found.landmark.ours[0]}." for found in shared if found.agrees and found.landmark.ours[1] == "output"]
-    left = {name: told for name, told in owners.items() if not f"{name}.".startswith(tuple(cleared))}
+    wrong = {found.landmark.ours[0] for found in shared if not found.agrees and found.landmark.ours[1] == "output"}
+    left = {
+        name: told for name, told in owners.items() if name in wrong or not f"{name}.".startswith(tuple(cleared))
+    }  # fmt: skip
     first = next((found for found in shared if not found.agrees and _owned(found, owners)), None)
     if first is None:
         return Suspects(_params(left))
