@@ -1,0 +1,93 @@
+"""An existing config.json against the tensors: every disagreement once, with both values; nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fixtures.geometries import geometry
+from mappings.findings import Finding
+from tests import corpus
+from tests.tracer.infer.synthetic import inferred, tensors_of
+from tracer.infer import compare
+
+WRONG = [
+    ("llama-3-8b", {"num_key_value_heads": 32}, "num_key_value_heads", 32, 8),
+    ("llama-3-8b", {"num_hidden_layers": 33}, "num_hidden_layers", 33, 32),
+    ("llama-3-8b", {"intermediate_size": 11008}, "intermediate_size", 11008, 14336),
+    ("llama-3-8b", {"vocab_size": 32000}, "vocab_size", 32000, 128256),
+    ("llama-3-8b", {"hidden_size": 8192}, "hidden_size", 8192, 4096),
+    ("qwen3-8b", {"head_dim": 64}, "head_dim", 64, 128),
+    ("mixtral-8x7b", {"num_local_experts": 4}, "num_local_experts", 4, 8),
+    ("deepseek-v2-lite", {"kv_lora_rank": 256}, "kv_lora_rank", 256, 512),
+    ("gpt2", {"n_embd": 1024}, "n_embd", 1024, 768),
+    ("bloom-560m", {"n_layer": 12}, "n_layer", 12, 24),
+]
+
+EXPECTED: dict[str, set[tuple[str, str, str]]] = {
+    "falcon-180b-chat": {("tie.conflict", "info", "lm_head.weight")},
+    "gemma-2b-it-lm-head-stored": {("tie.conflict", "info", "lm_head.weight")},
+    "kimi2-pcl-1t-expansion": {("config.conflict", "error", "num_key_value_heads")},
+    "layoutlm-wikipedia-ja-bin": {("config.conflict", "warning", "torch_dtype")},
+    "locateanything-3b": {("tie.conflict", "warning", "language_model.lm_head.weight")},
+    "logics-thinking-8b": {("config.conflict", "info", "siglip_config")},
+    "minicpm-v-2.6-renamed-qwen2": {("config.conflict", "warning", "resampler")},
+    "qwen3.5-18b-a3b-reap-pruned": {("config.conflict", "warning", "mtp_num_hidden_layers")},
+    "reflection-70b-mixed-upload": {("config.conflict", "error", "vocab_size")},
+}
+"""What is wrong between config.json and the tensors, by `source.json`; the rest of the corpus is in no conflict."""
+
+
+@pytest.mark.parametrize(("name", "change", "field", "said", "seen"), WRONG)
+def test_one_wrong_field_is_one_finding_with_both_values(
+    name: str, change: dict[str, Any], field: str, said: int, seen: int
+) -> None:  # fmt: skip
+    config = geometry(name)
+    (finding,) = of(inferred(tensors_of(config), config | change).findings)
+    assert (finding.code, finding.severity, finding.subject) == ("config.conflict", "error", field)
+    assert str(said) in finding.message and str(seen) in finding.message
+    assert finding.fix == f"set {field} to {seen}"
+
+
+def test_a_nested_text_config_is_read_and_outranks_what_lies_around_it() -> None:
+    config = geometry("qwen3-8b")
+    nested = {"architectures": ["Qwen3VLForConditionalGeneration"], "hidden_size": 1, "text_config": config}
+    assert not inferred(tensors_of(config), nested).findings
+    nested["text_config"] = config | {"intermediate_size": 1}
+    (finding,) = inferred(tensors_of(config), nested).findings
+    assert finding.subject == "intermediate_size"
+
+
+def test_what_shapes_cannot_tell_is_never_a_conflict() -> None:
+    config = geometry("llama-3-8b")
+    odd = config | {"rope_theta": 1.0, "rms_norm_eps": 1.0, "hidden_act": "relu", "max_position_embeddings": 1}
+    assert not inferred(tensors_of(config), odd).findings
+
+
+def test_a_head_that_is_missing_is_an_error_where_the_config_does_not_tie() -> None:
+    config = geometry("llama-3-8b")
+    stored = [tensor for tensor in tensors_of(config) if tensor.name != "lm_head.weight"]
+    (finding,) = inferred(stored, config | {"tie_word_embeddings": False}).findings
+    assert (finding.code, finding.severity) == ("tie.conflict", "error")
+
+
+@pytest.mark.parametrize("slug", corpus.slugs())
+def test_the_corpus_is_in_conflict_where_its_source_says_so_and_nowhere_else(
+    slug: str, checkpoints: dict[str, Any]
+) -> None:  # fmt: skip
+    if slug not in checkpoints:
+        assert slug not in EXPECTED
+        return
+    _, config, hidden = checkpoints[slug]
+    found = replace(hidden, findings=list(hidden.findings))
+    if config and not slug.startswith("gguf-"):
+        compare(found, config)
+    told = {(finding.code, finding.severity, finding.subject) for finding in found.findings}
+    assert told == EXPECTED.get(slug, set())
+
+
+def of(findings: list[Finding]) -> list[Finding]:
+    """Without the next-token layers that the rows do not synthesise."""
+    return [finding for finding in findings if finding.subject != "num_nextn_predict_layers"]

@@ -1,0 +1,38 @@
+"""One field of a config.json, as it was found out: its value, what says so, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Confidence = Literal["certain", "likely", "guess", "unknown"]
+"""certain  the tensors leave no other value
+likely   the tensors leave a few, and practice or a published geometry one of them
+guess    the tensors leave many; this one is the field's practice
+unknown  no tensor says anything about it"""
+
+ORDER: tuple[Confidence, ...] = ("certain", "likely", "guess", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`num_attention_heads = 32`, from `q_proj (4096, 4096) = heads x head_dim, hidden`."""
+
+    name: str
+    """As the config.json of this architecture spells it."""
+    value: Any
+    """None where it is unknown."""
+    evidence: str
+    """Which tensors, with their shapes or counts; or what bounds a value that is unknown."""
+    confidence: Confidence
+
+    def to_json(self) -> str:
+        """One record of `--json`."""
+        record = {"kind": "field", "name": self.name, "value": self.value}
+        return json.dumps(record | {"evidence": self.evidence, "confidence": self.confidence})
+
+
+def weaker(*confidences: Confidence) -> Confidence:
+    """What follows from several values is as sure as the least sure of them."""
+    return max(confidences, key=ORDER.index, default="certain")
