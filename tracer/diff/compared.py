@@ -1,0 +1,191 @@
+"""What a comparison of two checkpoints comes to: one record a pair, and the pairs that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from tracer.diff.pairing import Pairing
+from tracer.diff.pointers import FilePair
+from tracer.diff.sides import Side
+from tracer.diff.weights import Weight
+
+Relation: TypeAlias = Literal["equal", "cast", "transposed", "rotary", "reordered", "scaled", "differs"]
+"""How the numbers of a pair relate: byte for byte or number for number; exactly, once one side is rounded to the
+other's dtype; one turned; rows in the other rotary order; the same rows in another order; a multiple; none of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far B's numbers are from A's. Elements that are NaN on both sides are equal and left out."""
+
+    elements: int
+    differing: int
+    largest: float
+    """max |a - b|."""
+    relative: float
+    """|a - b| / |a|, Frobenius; infinite where A is all zeros and B is not."""
+    cosine: float
+    """NaN where one side is all zeros."""
+    scale: float
+    """The factor c for which c * a is nearest to b."""
+    unscaled: float
+    """|c * a - b| / |b|."""
+    nan_a: int = 0
+    """NaN in A where B has a number."""
+    nan_b: int = 0
+    infinite_a: int = 0
+    """Infinite in A where B has a finite number."""
+    infinite_b: int = 0
+
+    @property
+    def lonely(self) -> tuple[int, int, int, int]:
+        """What is no number on one side and one on the other: NaN in A, in B, infinite in A, in B."""
+        return self.nan_a, self.nan_b, self.infinite_a, self.infinite_b
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """What the singular values of B - A say."""
+
+    rank: int | None
+    """None where it is no lower than what was looked for."""
+    looked_for: int
+    explained: float
+    """Share of |B - A| squared within that rank."""
+    sampled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """The values of one pair, compared."""
+
+    relation: Relation
+    distance: Distance | None = None
+    """None where every byte is equal."""
+    detail: str = ""
+    """`BF16` it was rounded to, `32 heads`, `0.5`; `by digest` or `by pointer` of what was not read."""
+    rounded: str = ""
+    """`A` or `B`: whose numbers are the other's, rounded."""
+    rank: Rank | None = None
+
+
+@dataclass(slots=True)
+class Pair:
+    """One weight of A, and what it is in B."""
+
+    a: tuple[Weight, ...]
+    b: tuple[Weight, ...]
+    how: str
+    """`name`, `rename`, `rows`, or `fused` / `stacked` where one side has several."""
+    axis: int = 0
+    turned: bool = False
+    valued: Valued | None = None
+    unchecked: str = ""
+    """Why its values were not compared, or not all of what could be; empty where they were."""
+
+    @property
+    def subject(self) -> str:
+        """The name to search for."""
+        return self.a[0].name
+
+    @property
+    def resized(self) -> bool:
+        return len(self.a) == len(self.b) == 1 and None not in (self.a[0].shape, self.b[0].shape) and (
+            self.a[0].shape != self.b[0].shape)  # fmt: skip
+
+    @property
+    def retyped(self) -> bool:
+        if len(self.a) == len(self.b) == 1:
+            return self.a[0].kind != self.b[0].kind and bool(self.a[0].kind and self.b[0].kind)
+        return {weight.kind for weight in self.a} != {weight.kind for weight in self.b}
+
+    @property
+    def low_rank(self) -> int:
+        """The rank of the change; 0 where it has no low one, or was not looked at."""
+        return (self.valued.rank.rank or 0) if self.valued and self.valued.rank else 0
+
+    @property
+    def quantised(self) -> bool:
+        """Whether one side is quantised in another way than the other."""
+        unlike = self.retyped or self.a[0].scheme != self.b[0].scheme
+        return unlike and any(weight.scheme for weight in (*self.a, *self.b))
+
+
+@dataclass
+class Comparison:
+    """Two checkpoints, compared as far as it was asked for."""
+
+    a: Side
+    b: Side
+    pairing: Pairing
+    pairs: list[Pair]
+    with_values: bool
+    config: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    """Fields of config.json that differ."""
+    ranks_left: int = 0
+    """Matrices that differ and whose rank was not looked at."""
+    files: list[FilePair] = field(default_factory=list)
+    """Of which one at least is a Git-LFS pointer."""
+
+    def valued(self, *relations: Relation) -> list[Pair]:
+        return [pair for pair in self.pairs if pair.valued and pair.valued.relation in relations]
+
+    @property
+    def compared(self) -> list[Pair]:
+        return [pair for pair in self.pairs if pair.valued]
+
+    @property
+    def differing(self) -> list[Pair]:
+        """Pairs whose numbers are not the same."""
+        return [pair for pair in self.compared if pair.valued and pair.valued.relation != "equal"]
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing that was looked at differs; in which files tensors lie is no difference."""
+        return self.same_but_for_config and not self.config
+
+    @property
+    def same_but_for_config(self) -> bool:
+        """The same of files and tensors alone."""
+        if any(pair.equal is False for pair in self.files):
+            return False
+        pairing = self.pairing
+        laid_out = not (pairing.renamed or pairing.by_rows or pairing.fusions or pairing.only_a or pairing.only_b)
+        kept = not any(pair.resized or pair.retyped for pair in self.pairs)
+        return laid_out and kept and not self.differing
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for could be compared: names, shapes, and values where they are wanted."""
+        if self.with_values:
+            return len(self.compared) == len(self.pairs) and all(pair.equal is not None for pair in self.files)
+        headless = self.a.headless or self.b.headless
+        return not headless or all((file := self.file_of(pair)) and file.equal for pair in self.pairs)
+
+    def file_of(self, pair: Pair) -> FilePair | None:
+        """The two files that hold one tensor of both sides, where one of them is a pointer."""
+        name = pair.subject
+        if pair.how != "name" or name not in self.a.homes or name not in self.b.homes:
+            return None
+        return self._files.get((self.a.homes[name], self.b.homes[name]))
+
+    @cached_property
+    def _files(self) -> dict[tuple[str, str], FilePair]:
+        return {(file.a, file.b): file for file in self.files}
+
+
+def pairs_of(pairing: Pairing) -> list[Pair]:
+    """Every pair and every fusion."""
+    renamed = len(pairing.pairs) - pairing.same_name - pairing.by_row_pairs
+    hows: Iterable[str] = (
+        ["name"] * pairing.same_name + ["rows"] * pairing.by_row_pairs + ["rename"] * renamed
+    )  # fmt: skip
+    found = [Pair((a,), (b,), how) for (a, b), how in zip(pairing.pairs, hows, strict=True)]
+    found += [Pair((a,), (b,), "name" if a.name == b.name else "rename") for a, b in pairing.beside]
+    for fusion in pairing.fusions:
+        how = "stacked" if fusion.stacked else "fused"
+        found.append(Pair(fusion.of("A"), fusion.of("B"), how, fusion.axis, fusion.turned))
+    return found

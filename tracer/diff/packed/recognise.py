@@ -1,0 +1,118 @@
+"""Which tensors together are one quantised weight; by leaf names, dtypes and shapes, without reading a value.
+
+Leaves: GPTQ and AWQ as AutoGPTQ and AutoAWQ write them; FP8 as DeepSeek-V3 (`weight_scale_inv`) and compressed-tensors
+(`weight_scale`); compressed-tensors' int8 and `pack-quantized`; bitsandbytes' int8 (`SCB`) and 4 bit
+(`weight.quant_state.*`); MLX (`scales`, `biases`); gpt-oss' MXFP4 (`*_blocks`, `*_scales`); GGUF's blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from mappings.ggml import BLOCKS
+from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.diff.packed import layouts
+from tracer.diff.weights import Scheme, Weight, plain
+
+Members: TypeAlias = dict[str, TensorInfo]
+Matched: TypeAlias = tuple[Scheme, tuple[int, ...] | None]
+
+_BITSANDBYTES_4 = ("absmax", "quant_map", "nested_absmax", "nested_quant_map", "quant_state")
+_MARKERS = ("qweight", "weight_packed", "weight_scale_inv", "weight_scale", "scales", "SCB", "weight_blocks")
+_LEAVES = (
+    "qweight", "weight_packed", "weight", "weight_blocks",  # first what is packed
+    "qzeros", "scales", "biases", "g_idx", "weight_scale_inv", "weight_scale", "weight_zero_point", "weight_g_idx",
+    "weight_shape", "weight_scale_2", "weight_global_scale", "input_scale", "input_global_scale", "SCB",
+    "weight_format",
+)  # fmt: skip
+_BESIDE = ("input_scale", "input_global_scale")
+"""Of activations: a module may have them or not, and the weight is the same."""
+
+MATCHERS: Sequence[Callable[[Members, Mapping[str, Any]], Matched | None]] = (
+    layouts.gptq_or_awq, layouts.mlx, layouts.compressed_integers, layouts.nvfp4, layouts.scaled_floats,
+    layouts.scaled_integers, layouts.bitsandbytes_int8, layouts.bitsandbytes_4bit,
+)  # fmt: skip
+
+
+def weights(tensors: Sequence[TensorInfo], config: Mapping[str, Any] | None) -> dict[str, Weight]:
+    """Every weight of a checkpoint by the name that it would have unquantised, in file order."""
+    by_name = {info.name: info for info in tensors}
+    declared = _declared(config or {})
+    packed: dict[str, Weight] = {}
+    known: dict[tuple[object, ...], tuple[str, str, Matched] | None] = {}
+    for stem, members in _marked(by_name).items():
+        # Thousands of modules have the same leaves in the same shapes.
+        key = tuple((leaf, info.dtype, info.shape) for leaf, info in members.items())
+        if key not in known:
+            known[key] = _match(members, declared)
+        found = known[key]
+        if found:
+            own = {leaf: info for leaf, info in members.items() if leaf not in _BESIDE}
+            beside = {leaf: info for leaf, info in members.items() if leaf in _BESIDE}
+            weight = Weight(stem + found[0], found[2][1], found[1], own, found[2][0], beside)
+            packed.update({info.name: weight for info in members.values()})
+    weights: dict[str, Weight] = {}
+    for info in tensors:
+        weight = packed.get(info.name) or _alone(info)
+        weights.setdefault(weight.name, weight)
+    return weights
+
+
+def _declared(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What config.json says of its quantisation, wherever it says it."""
+    for field in ("quantization_config", "quantization", "compression_config"):
+        if isinstance(config.get(field), dict):
+            return dict(config[field])
+    return {}
+
+
+def _alone(info: TensorInfo) -> Weight:
+    """A tensor that is a weight by itself; GGUF's blocks carry their own scales."""
+    if info.dtype in BLOCKS:
+        size = info.nbytes * 8 / max(1, _product(info.shape))
+        scheme = Scheme(f"GGUF {info.dtype}", round(size))
+        return Weight(info.name, info.shape, info.dtype, {"weight": info}, scheme)
+    return plain(info)
+
+
+def _product(shape: Sequence[int]) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product
+
+
+def _marked(by_name: Mapping[str, TensorInfo]) -> dict[str, Members]:
+    """The tensors of each module that has a leaf which only quantised modules have."""
+    stems: dict[str, Members] = {}
+    for name in by_name:
+        stem, _, leaf = name.rpartition(".")
+        if leaf in _MARKERS:
+            stems.setdefault(stem, {})
+        elif ".weight." in name:
+            stem, _, rest = name.partition(".weight.")
+            if rest.partition(".")[0] in _BITSANDBYTES_4:
+                stems.setdefault(stem, {})[f"weight.{rest}"] = by_name[name]
+        elif leaf.endswith("_blocks") and f"{name[:-7]}_scales" in by_name:
+            stems[name[:-7]] = {"blocks": by_name[name], "scales": by_name[f"{name[:-7]}_scales"]}
+    for stem, members in stems.items():
+        if "blocks" not in members:
+            names = ((leaf, f"{stem}.{leaf}") for leaf in _LEAVES)
+            stems[stem] = {leaf: by_name[name] for leaf, name in names if name in by_name} | members
+    return stems
+
+
+def _match(members: Members, declared: Mapping[str, Any]) -> tuple[str, str, Matched] | None:
+    """The leaf that the weight would be called by, the dtype of what is packed, and its scheme."""
+    if "blocks" in members:
+        matched = layouts.mxfp4(members)
+        return ("", members["blocks"].dtype, matched) if matched else None
+    main = next((leaf for leaf in _LEAVES[:3] if leaf in members), None)
+    if main is None:
+        return None
+    for matcher in MATCHERS:
+        matched = matcher(members, declared)
+        if matched:
+            return ".weight", members[main].dtype, matched
+    return None
