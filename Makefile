@@ -10,7 +10,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One pip at a time in one environment.
 .NOTPARALLEL:
 .DEFAULT_GOAL := check
-.PHONY: demo check test lint types contracts bench clean
+.PHONY: demo check test lint types contracts bench fuzz clean
+MINUTES ?= 10
 
 demo: $(VENV)/.installed-engine
 	$(BIN)/trace-load --tp 2 --load-format dummy
@@ -32,6 +33,9 @@ contracts: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@held=0; for script in tests/bench/*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || held=1; done; \
 	exit $$held
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 AREAS = (
     "file|header|index|shards|pickle|hub|tensor|param|experts|layers|fused|adapter|arch|shape|config|layout|tie|tp|quant"
-    "|mapping|audit|load|value|verify"
+    "|mapping|audit|load|value|verify|trainer|name|vocab"
 )
 CODE = re.compile(rf'"((?:{AREAS})\.[a-z]+(?:-[a-z]+)*)"')
 NOT_CODES = {"config.json"}

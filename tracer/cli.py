@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from tracer import torchrun
-from tracer.commands import audit, generate, load, mappings
+from tracer.commands import audit, diff, doctor, generate, infer, load, mappings
 from tracer.commands.output import printable
 from tracer.commands.parser import Paragraphs, Parser
 from tracer.errors import InputError, TraceLoadError, UsageError
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from tracer.execute import Crew
 
 DESCRIPTION = "Forensics for LLM checkpoints: where every tensor goes, proved and observed."
-COMMANDS = {"load": load, "audit": audit, "mappings": mappings, "generate": generate}
+COMMANDS = {
+    "load": load, "doctor": doctor, "infer": infer, "diff": diff, "audit": audit, "mappings": mappings,
+    "generate": generate,
+}  # fmt: skip
 
 
 def trace_load(argv: Sequence[str] | None = None) -> int:

@@ -8,18 +8,34 @@ from tracer.checks import Check, findings
 from tracer.report import verdict
 from tracer.report.words import plural
 
+_MOST_REASONS = 4
+"""Of one check that did not run; --json has all."""
+
 
 def lines(checks: Sequence[Check]) -> Iterator[str]:
-    """The verdict line, findings, the checks that were ok, those that did not run with their reasons."""
-    found = findings(checks)
+    """The verdict line, findings, the checks that were ok, what else was looked at, what was not with its reasons."""
     yield summary(checks)
-    yield from verdict.findings(found)
+    yield from verdict.findings(findings(checks))
     for check in checks:
         if check.state == "ok":
             yield f"ok  {check.name}  {check.told}".rstrip()
     for check in checks:
+        if check.told and check.state != "ok" and not _failed(check):
+            yield f"looked at: {check.name}  {check.told}"
+    for check in checks:
         if check.unchecked:
-            yield f"not checked: {check.name} ({check.unchecked})"
+            yield f"not checked: {check.name} ({_reasons(check.unchecked)})"
+
+
+def _failed(check: Check) -> bool:
+    """What was looked at says nothing beside what was found wrong with it."""
+    return any(finding.severity == "error" for finding in check.findings)
+
+
+def _reasons(told: str) -> str:
+    reasons = told.split("; ")
+    more = len(reasons) - _MOST_REASONS
+    return told if more <= 0 else f"{'; '.join(reasons[:_MOST_REASONS])}; and {more} more"
 
 
 def summary(checks: Sequence[Check]) -> str:

@@ -1,0 +1,109 @@
+"""Pickles are listed by opcode against Python's own reading of them; what they would call is said, and not called."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from collections import Counter, OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fixtures.pickles import mapping, named, tensor, text, tuple_of, zip_of
+from fixtures.small_checkpoint import sound
+from tests.tracer.doctor.told import Told, write_json
+from tracer.checkpoint.files import LocalFiles
+from tracer.doctor.pickles import Listing, is_dangerous, list_globals
+
+
+def listed(path: Path) -> Listing:
+    (found,) = list_globals(LocalFiles(path.parent), [path.name])
+    return found
+
+
+class _Asked(pickle.Unpickler):
+    """Python's own reader, which says what it was asked for."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream)
+        self.names: Counter[str] = Counter()
+
+    def find_class(self, module: str, name: str) -> Any:
+        self.names[f"{module}.{name}"] += 1
+        return super().find_class(module, name)
+
+
+VALUES = st.recursive(
+    st.none() | st.integers() | st.text() | st.binary(max_size=9)
+    | st.sampled_from([OrderedDict, Counter, os.path.join, os.getcwd, complex(1, 2), {1, 2}]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(value=VALUES, protocol=st.integers(2, 5))
+def test_the_list_is_what_pythons_reader_asks_for(
+    value: object, protocol: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = pickle.dumps(value, protocol)
+    path = tmp_path_factory.mktemp("pickle") / "some.pkl"
+    path.write_bytes(content)
+    reader = _Asked(io.BytesIO(content))
+    reader.load()
+    found = listed(path)
+    assert found.complete
+    assert found.counts == reader.names
+
+
+def test_the_globals_of_weights_are_told_even_where_all_are_allowed(tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", {"architectures": ["StrangeModel"]})
+    (tmp_path / "pytorch_model.bin").write_bytes(zip_of(mapping({"w": tensor()})))
+    told = Told(tmp_path)
+    assert told.codes("error", "warning") == set()
+    assert "torch._utils._rebuild_tensor_v2 x1" in told.check("pickles").told
+    (listing,) = told.examined.listings
+    assert listing.counts["collections.OrderedDict"] == 1
+    assert listing.foreign == []
+
+
+def test_a_trainers_arguments_are_listed_and_no_error(tmp_path: Path) -> None:
+    sound(tmp_path)
+    arguments = zip_of(named("transformers.training_args TrainingArguments"))
+    (tmp_path / "training_args.bin").write_bytes(arguments)
+    told = Told(tmp_path)
+    assert told.status == 0
+    assert "transformers.training_args.TrainingArguments" in told["pickle.unsafe-global"].message
+
+
+@pytest.mark.parametrize("called", [
+    "os system", "builtins eval", "posix system", "subprocess Popen", "__builtin__ exec",
+])  # fmt: skip
+def test_what_can_do_anything_is_an_error_wherever_it_is(called: str, tmp_path: Path) -> None:
+    sound(tmp_path)
+    (tmp_path / "training_args.bin").write_bytes(zip_of(named(called) + tuple_of(text("true")) + b"R"))
+    told = Told(tmp_path)
+    assert told["pickle.unsafe-global"].severity == "error"
+    assert called.replace(" ", ".") in told["pickle.unsafe-global"].message
+
+
+def test_a_global_from_the_stack_is_found_through_the_memo(tmp_path: Path) -> None:
+    path = tmp_path / "x.pkl"
+    path.write_bytes(b"\x80\x04" + b"\x8c\x02os\x94\x8c\x06system\x94" + b"h\x00h\x01\x93.")
+    assert listed(path).counts == {"os.system": 1}
+
+
+def test_a_name_that_is_computed_is_dangerous(tmp_path: Path) -> None:
+    path = tmp_path / "x.pkl"
+    path.write_bytes(b"\x80\x04NN\x93.")
+    (name,) = listed(path).counts
+    assert is_dangerous(name)
+
+
+def test_a_pickle_that_breaks_off_is_not_complete(tmp_path: Path) -> None:
+    sound(tmp_path)
+    (tmp_path / "scheduler.pt").write_bytes(b"\x80\x02}q")
+    assert "scheduler.pt: its list of globals is not complete" in Told(tmp_path).check("pickles").unchecked

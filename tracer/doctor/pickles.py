@@ -1,0 +1,188 @@
+"""Which globals the pickles of a folder refer to, opcode by opcode; nothing is imported and nothing is run.
+
+Those of weights are judged where they are read (`checkpoint/pytorch/allowed.py`). Those of other files, a trainer's
+arguments say, are listed, and are an error where they call what no saved object needs.
+Source: the opcodes as Python's `pickletools` describes them.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from mappings.findings import Finding
+from tracer.checkpoint.consistency import some
+from tracer.checkpoint.files import Files
+from tracer.checkpoint.pytorch import allowed
+from tracer.checkpoint.pytorch.archive import read_archive
+from tracer.checkpoint.pytorch.refusal import Refusal
+from tracer.errors import InputError
+
+SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
+MOST_OPCODES = 1_000_000
+"""Of all pickles together: those of some 30,000 tensors."""
+_MOST_BYTES = 1 << 26
+_LEGACY_PICKLES = 5
+_LEGACY_BYTES = 1 << 22
+"""A legacy file does not say how long its pickles are; those of 10,000 tensors are not longer."""
+_DANGEROUS = {
+    "os", "posix", "nt", "subprocess", "sys", "shutil", "socket", "pty", "runpy", "importlib", "ctypes", "webbrowser",
+    "urllib", "requests", "http", "ftplib", "smtplib", "code", "codeop", "commands", "multiprocessing", "asyncio",
+    "pdb", "bdb", "timeit", "cProfile", "profile", "trace", "marshal", "pickle", "_pickle", "pip", "operator", "pydoc",
+    "venv",
+}  # fmt: skip
+"""Modules with which a pickle can do anything at all, and of which no saved object needs a function."""
+_DANGEROUS_BUILTINS = {
+    "eval", "exec", "compile", "open", "__import__", "getattr", "setattr", "delattr", "globals", "locals", "vars",
+    "breakpoint", "input", "map", "apply", "execfile",
+}  # fmt: skip
+_BUILTINS = ("builtins", "__builtin__")
+_UNTOLD = "a global whose name is computed"
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The globals of one file."""
+
+    file: str
+    counts: Counter[str]
+    complete: bool
+    """Whether the pickle was followed to its end."""
+
+    @property
+    def foreign(self) -> list[str]:
+        """Those that a state dict has no use for."""
+        return [name for name in self.counts if not _is_allowed(name)]
+
+
+def list_globals(files: Files, names: Sequence[str]) -> Iterator[Listing]:
+    """The globals of each file that is a pickle, until `MOST_OPCODES` have been seen."""
+    left = MOST_OPCODES
+    for name in names:
+        try:
+            with files.open(name) as file:
+                streams = list(_streams(file, files.size(name)))
+        except InputError:
+            continue
+        if streams and left > 0:
+            walk = _Walk(left)
+            done = all(walk.follow(stream) for stream in streams)
+            left -= walk.steps
+            yield Listing(name, walk.counts, done)
+
+
+def _streams(file: BinaryIO, size: int) -> Iterator[io.BytesIO]:
+    """The pickles of a zip archive, or the beginning of a file that begins with one."""
+    head = file.read(4)
+    if head == b"PK\x03\x04":
+        try:
+            records = read_archive(file, size).records
+        except Refusal:
+            return
+        for record in records:
+            if record.name.endswith(".pkl") and record.stop - record.start <= _MOST_BYTES:
+                file.seek(record.start)
+                yield io.BytesIO(file.read(record.stop - record.start))
+    elif head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
+        file.seek(0)
+        yield io.BytesIO(file.read(min(size, _LEGACY_BYTES)))
+
+
+class _Walk:
+    """Goes over opcodes and remembers what strings they push, since names of globals may come from the stack."""
+
+    def __init__(self, most: int) -> None:
+        self.counts: Counter[str] = Counter()
+        self.steps = 0
+        self._most = most
+
+    def follow(self, stream: io.BytesIO) -> bool:
+        """All pickles of a stream; whether they ended as they should."""
+        for number in range(_LEGACY_PICKLES):
+            if number and stream.tell() == len(stream.getbuffer()):
+                break
+            try:
+                self._one(stream)
+            except (ValueError, KeyError, IndexError, OverflowError, UnicodeError, RecursionError):
+                # After the pickles of a legacy file come its numbers, which are none.
+                return number > 0
+            if self.steps >= self._most:
+                return False
+        return True
+
+    def _one(self, stream: io.BytesIO) -> None:
+        pushed: list[str | None] = []
+        memo: dict[int, str | None] = {}
+        for opcode, argument, _ in pickletools.genops(stream):
+            self.steps += 1
+            if self.steps >= self._most:
+                return
+            name = opcode.name
+            if name in ("GLOBAL", "INST"):
+                self.counts[str(argument).replace(" ", ".", 1)] += 1
+            elif name == "STACK_GLOBAL":
+                module, attribute = ([None, None, *pushed])[-2:]
+                self.counts[f"{module}.{attribute}" if module and attribute else _UNTOLD] += 1
+            elif name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):
+                memo[len(memo) if name == "MEMOIZE" else int(argument or 0)] = pushed[-1] if pushed else None
+                continue
+            if name in ("GET", "BINGET", "LONG_BINGET"):
+                pushed.append(memo.get(int(argument or 0)))
+            elif opcode.stack_after:
+                pushed.append(argument if isinstance(argument, str) and "UNICODE" in name else None)
+            del pushed[:-2]
+
+
+def _is_allowed(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    return allowed.find(module, attribute) is not None or _split(name)
+
+
+def _split(name: str) -> bool:
+    """Whether a name with several dots in its last part is on the list."""
+    parts = name.split(".")
+    return any(allowed.find(".".join(parts[:at]), ".".join(parts[at:])) for at in range(1, len(parts)))
+
+
+def summary(listings: Sequence[Listing]) -> str:
+    """What the pickles of the model refer to, in words; empty where there is none."""
+    total: Counter[str] = Counter()
+    for listing in listings:
+        total += listing.counts
+    if not total:
+        return ""
+    told = ", ".join(f"{name} x{count:,}" for name, count in total.most_common(_SHOWN))
+    more = f" and {len(total) - _SHOWN} more" if len(total) > _SHOWN else ""
+    judged = "all on the list of what a state dict needs" if not any(each.foreign for each in listings) else "not run"
+    files = "1 file" if len(listings) == 1 else f"{len(listings)} files"
+    return f"{files} listed by opcode, {judged}: {told}{more}"
+
+
+def beside(listings: Sequence[Listing]) -> Iterator[Finding]:
+    """Pickles that are not the model: what they would call, were they loaded."""
+    for listing in listings:
+        foreign = listing.foreign
+        worst = [name for name in foreign if is_dangerous(name)]
+        if worst:
+            yield Finding(
+                "pickle.unsafe-global", "error", listing.file,
+                f"{listing.file} refers to {some(worst)}, with which a pickle can do anything; it was not run",
+                {"globals": dict(listing.counts)}, "do not load it",
+            )  # fmt: skip
+        elif foreign:
+            yield Finding(
+                "pickle.unsafe-global", "info", listing.file,
+                f"{listing.file}, which is not the model, refers to {some(foreign)}: loading it runs that code",
+                {"globals": dict(listing.counts)},
+            )  # fmt: skip
+
+
+def is_dangerous(name: str) -> bool:
+    """Whether a global lets a pickle run whatever it likes."""
+    root, _, rest = name.partition(".")
+    return rest in _DANGEROUS_BUILTINS if root in _BUILTINS else root in _DANGEROUS or name == _UNTOLD

@@ -1,0 +1,197 @@
+"""Packed weights and the tensors beside them: none without the other, and both as the configs say.
+
+Sources: what AutoGPTQ, AutoAWQ, bitsandbytes, compressed-tensors and MLX write. Segments of names, never parts of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mappings.findings import Finding
+from tracer.checkpoint.consistency import some
+from tracer.checkpoint.files import Files
+from tracer.checkpoint.json_object import read_object
+from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.errors import InputError
+
+GPTQ_CONFIG = "quantize_config.json"
+_SIDES: dict[str, tuple[str, ...]] = {
+    "qzeros": ("qweight",), "g_idx": ("qweight",), "scales": ("qweight", "weight"), "biases": ("weight",),
+    "SCB": ("weight",), "weight_format": ("weight",), "weight_scale": ("weight", "weight_packed"),
+    "weight_scale_inv": ("weight",), "weight_scale_2": ("weight", "weight_packed"),
+    "weight_zero_point": ("weight", "weight_packed"), "weight_shape": ("weight_packed",),
+    "weight_g_idx": ("weight_packed",), "weight_global_scale": ("weight_packed",),
+    "absmax": ("",), "quant_map": ("",), "nested_absmax": ("",), "nested_quant_map": ("",),
+}  # fmt: skip
+"""Last segment of a side tensor -> what must lie beside it; an empty one is the tensor that the name goes on from."""
+_COMMON = {"scales", "biases"}
+_NEEDED = {"qweight": ("scales",), "weight_packed": ("weight_scale",)}
+"""Packed weights that mean nothing without what lies beside them."""
+_COMPARED = ("bits", "group_size", "desc_act", "sym", "zero_point", "quant_method")
+_WORD = 32
+"""Bits of the integers that weights are packed in."""
+
+
+def pairs_of_sides(names: Sequence[str], declared: bool) -> Iterator[Finding]:
+    """Side tensors without their weight, and packed weights without their sides.
+
+    Where nothing is `declared` to be quantised, words that mean something elsewhere too are passed over.
+    """
+    known, sides = set(names), _SIDES.keys() - (() if declared else _COMMON)
+    orphans, lacking = [], []
+    for name in names:
+        module, _, leaf = name.rpartition(".")
+        if leaf in sides and not any((f"{module}.{main}" if main else module) in known for main in _SIDES[leaf]):
+            orphans.append(name)
+        elif leaf in _NEEDED:
+            lacking += [f"{module}.{side}" for side in _NEEDED[leaf] if f"{module}.{side}" not in known]
+    yield from _orphans(orphans)
+    yield from _lacking(lacking)
+
+
+def _orphans(names: Sequence[str]) -> Iterator[Finding]:
+    if names:
+        yield Finding(
+            "quant.orphan", "error", names[0],
+            f"{len(names)} side tensors of quantised weights have no weight beside them: {some(names)}",
+            {"tensors": list(names)}, "look for the weights in the other files, or convert the model again",
+        )  # fmt: skip
+
+
+def _lacking(names: Sequence[str]) -> Iterator[Finding]:
+    if names:
+        yield Finding(
+            "quant.missing", "error", names[0],
+            f"{len(names)} packed weights lack what they are unpacked with: {some(names)}",
+            {"tensors": list(names)}, "look for it in the other files, or quantise the model again",
+        )  # fmt: skip
+
+
+def declared(config: Mapping[str, Any], files: Files) -> tuple[Mapping[str, Any] | None, list[Finding]]:
+    """What config.json says of the quantisation, or quantize_config.json does, and where the two differ."""
+    own = config.get("quantization_config") or config.get("quantization")
+    own = own if isinstance(own, dict) else None
+    try:
+        other = read_object(files, GPTQ_CONFIG, "config.invalid") if files.has(GPTQ_CONFIG) else None
+    except InputError:
+        other = None
+    if own is None or other is None:
+        return own or other, []
+    differing = [key for key in _COMPARED if key in own and key in other and own[key] != other[key]]
+    return own, [_differ(key, own[key], other[key]) for key in differing]
+
+
+def _differ(key: str, own: object, other: object) -> Finding:
+    return Finding(
+        "config.conflict", "warning", key,
+        f"config.json: quantization_config.{key} is {own!r:.60}, {GPTQ_CONFIG} has {other!r:.60}: loaders differ in"
+        " which they read", {"field": key, "config": own, "quantize_config": other}, "make them say the same",
+    )  # fmt: skip
+
+
+def against_names(scheme: Mapping[str, Any] | None, names: Sequence[str]) -> Iterator[Finding]:
+    """The declaration against what there is, as far as names tell."""
+    leaves: dict[str, int] = defaultdict(int)
+    for name in names:
+        leaves[name.rpartition(".")[2]] += 1
+    method = str(scheme.get("quant_method", "")).lower() if scheme else ""
+    packed = leaves["qweight"]
+    marlin = scheme is not None and str(scheme.get("checkpoint_format", "")).lower() == "marlin"
+    if method in ("gptq", "awq") and not packed and not marlin:
+        yield Finding(
+            "quant.missing", "error", "quantization_config",
+            f"config.json: quantization_config declares {method}, but none of {len(names)} tensors is a qweight",
+            {"quant_method": method}, "remove quantization_config, or take the quantised files",
+        )  # fmt: skip
+    mlx = scheme is None and leaves["biases"] and leaves["biases"] == leaves["scales"]
+    if scheme is None and (packed or mlx):
+        what, count = ("qweight", packed) if packed else ("scales", leaves["scales"])
+        yield Finding(
+            "config.missing-field", "error", "quantization_config",
+            f"{count} tensors are packed ({what}), and nothing says with how many bits and which groups",
+            {"tensors": count}, "add quantization_config (bits, group_size, quant_method)",
+        )  # fmt: skip
+
+
+def against_shapes(scheme: Mapping[str, Any] | None, tensors: Sequence[TensorInfo]) -> Iterator[Finding]:
+    """Bits and groups against the shapes of packed weights, where one declaration holds for all."""
+    bits, group = (scheme or {}).get("bits"), (scheme or {}).get("group_size")
+    if scheme is None or type(bits) is not int or type(group) is not int:
+        return
+    by_name = {tensor.name: tensor for tensor in tensors}
+    wrong: dict[tuple[Packing, ...], list[str]] = defaultdict(list)
+    for tensor in tensors:
+        module, _, leaf = tensor.name.rpartition(".")
+        scales = by_name.get(f"{module}.scales")
+        found = _measured(tensor, leaf, scales, by_name.get(f"{module}.g_idx"), group) if scales else ()
+        if found and (bits, group) not in found and not _is_overridden(scheme, module):
+            wrong[found].append(tensor.name)
+    for fitting, names in wrong.items():
+        have = " or ".join(f"{real} bits in groups of {size}" for real, size in fitting)
+        yield Finding(
+            "config.conflict", "error", names[0],
+            f"config.json declares {bits} bits in groups of {group}, but {len(names)} packed weights have {have}:"
+            f" {some(names)}", {"bits": bits, "group_size": group, "found": fitting, "tensors": names},
+            f"set bits to {fitting[0].bits} and group_size to {fitting[0].group}",
+        )  # fmt: skip
+
+
+def _is_overridden(scheme: Mapping[str, Any], module: str) -> bool:
+    """Whether the declaration has an entry for this module alone (MLX), or patterns for some (GPTQModel)."""
+    return module in scheme or bool(scheme.get("dynamic"))
+
+
+class Packing(NamedTuple):
+    """How many bits a weight has, and how many inputs share a scale."""
+
+    bits: int
+    group: int
+    """-1 for all inputs, as GPTQ spells it."""
+
+
+def _measured(
+    tensor: TensorInfo, leaf: str, scales: TensorInfo, g_idx: TensorInfo | None, group: int
+) -> tuple[Packing, ...]:  # fmt: skip
+    """All that the shapes may be; those with the declared group first."""
+    if len(tensor.shape) < 2 or len(scales.shape) < 2 or 0 in (*tensor.shape, *scales.shape):
+        return ()
+    if leaf == "weight" and tensor.dtype == "U32":
+        return tuple(sorted(_by_words(tensor.shape[-1], scales.shape[-1]), key=lambda found: found.group != group))
+    if leaf != "qweight":
+        return ()
+    if g_idx is not None and g_idx.shape and g_idx.shape[0]:
+        return _of_inputs(g_idx.shape[0], _WORD * tensor.shape[0] // g_idx.shape[0], scales.shape[0])
+    if tensor.shape[1] != scales.shape[1]:  # AWQ packs along the outputs
+        return _of_inputs(tensor.shape[0], _WORD * tensor.shape[1] // scales.shape[1], scales.shape[0])
+    return ()
+
+
+def _of_inputs(inputs: int, bits: int, groups: int) -> tuple[Packing, ...]:
+    """One group may be declared as such, or by its size."""
+    size = -(-inputs // groups)
+    return (Packing(bits, size), Packing(bits, -1)) if groups == 1 else (Packing(bits, size),)
+
+
+def _by_words(words: int, groups: int) -> Iterator[Packing]:
+    """MLX: as many words may be twice the bits in groups of half the size."""
+    for bits in (2, 3, 4, 5, 6, 8):
+        inputs = words * _WORD // bits
+        if words * _WORD % bits == 0 and inputs % groups == 0 and inputs // groups in (16, 32, 64, 128):
+            yield Packing(bits, inputs // groups)
+
+
+def unscaled(tensors: Sequence[TensorInfo]) -> Iterator[Finding]:
+    """MLX packs weights in U32, which are no numbers without their scales."""
+    by_name = {tensor.name for tensor in tensors}
+    lone = [
+        tensor.name for tensor in tensors
+        if tensor.dtype == "U32" and tensor.name.endswith(".weight") and tensor.name[:-6] + "scales" not in by_name
+    ]  # fmt: skip
+    if lone:
+        yield Finding(
+            "quant.missing", "error", lone[0],
+            f"{len(lone)} weights are packed in U32 and have no scales beside them: {some(lone)}",
+            {"tensors": lone}, "look for them in the other files, or convert the model again",
+        )  # fmt: skip

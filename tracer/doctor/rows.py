@@ -1,0 +1,108 @@
+"""What the mapping rows say of a checkpoint, in the words of `trace-load --plan`; and that there are none, if so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from mappings.findings import Finding
+from mappings.proof import Proof, prove
+from tracer.checkpoint.formats import GGUF
+from tracer.doctor.admission import Patient
+from tracer.doctor.chart import Chart
+from tracer.errors import Refused
+from tracer.prepare import Prepared
+
+_AREAS = {"names": "names", "slots": "names", "axes": "names", "sizes": "shapes", "ranks": "shapes", "bytes": "files"}
+"""Which check a proof belongs to."""
+_NO_DEFECT = ("arch.unknown", "quant.unsupported")
+"""What only says that this program has no rows: the files may be as good as any."""
+
+
+def examine_rows(patient: Patient, chart: Chart) -> None:
+    """Names, shapes and sizes, where rows tell what they should be."""
+    if patient.prepared is not None:
+        _prove(patient.prepared, chart)
+    elif patient.refused is not None:
+        _refuse(patient, patient.refused, chart)
+    else:
+        several = "one file of several was named, and what the others hold is not known"
+        reason = several if patient.part else "files are damaged, and what is in them is not known"
+        for area in ("names", "shapes", "sizes"):
+            chart.unchecked(area, reason)
+
+
+def _prove(prepared: Prepared, chart: Chart) -> None:
+    checkpoint = prepared.checkpoint
+    assert checkpoint is not None
+    whole, named = checkpoint.state == "complete", checkpoint.state != "config-only"
+    proofs = prove(prepared.plan, checkpoint.spans if whole else None, whole, named)
+    reworded = prepared.configured.reworded
+    known = [*checkpoint.findings, *prepared.configured.findings, *prepared.plan.binding.findings]
+    for finding in prepared.findings:
+        # What no other part of the preparation has said, the scales have.
+        chart.found([reworded(finding)], None if finding in known else "sizes")
+    for proof in proofs:
+        chart.found(map(reworded, proof.findings))
+    for item in prepared.unchecked:
+        chart.unchecked(_area_of(item.name), f"{item.name}: {item.reason}")
+    _tell(prepared, proofs, chart)
+
+
+def _area_of(name: str) -> str:
+    if name.startswith("index"):
+        return "index"
+    return "sizes" if name.startswith("sizes") else "files"
+
+
+def _tell(prepared: Prepared, proofs: Iterable[Proof], chart: Chart) -> None:
+    arch = prepared.run.architecture
+    done: dict[str, list[str]] = {}
+    for proof in proofs:
+        area = _AREAS[proof.name]
+        if proof.unchecked and proof.name != "bytes":  # that there are no headers is said already
+            chart.unchecked(area, f"{proof.name}: {proof.unchecked.reason}")
+        elif proof.holds and not proof.unchecked:
+            done.setdefault(area, []).append(proof.name)
+    if "names" in done:
+        chart.told("names", f"{len(prepared.infos):,} tensors against the rows of {arch} ({', '.join(done['names'])})")
+    if "sizes" in done.get("shapes", ()):
+        chart.told("shapes", f"headers against config.json by the rows of {arch} ({', '.join(done['shapes'])})")
+    chart.told("sizes", prepared.weighed)
+    chart.told("config", f"{arch}, as the rows read it")
+
+
+def _refuse(patient: Patient, refused: Refused, chart: Chart) -> None:
+    finding = refused.finding
+    known = {(each.code, each.message) for each in patient.checkpoint.findings}
+    others = [each for each in refused.others if (each.code, each.message) not in known]
+    chart.found(_judged(patient, each) for each in [finding, *others] if (each.code, each.message) not in known)
+    codes = [each.code for each in (finding, *others)]
+    reason = next((_REASONS[code] for code in codes if code in _REASONS), f"nothing can be planned with {finding.code}")
+    for area in ("names", "shapes"):
+        chart.unchecked(area, reason)
+    chart.left(patient.checkpoint.unchecked, "files")
+
+
+_REASONS = {
+    "arch.unknown": "no rows for this architecture say what it consists of",
+    "quant.unsupported": "no rows for this quantisation say what it consists of",
+    "config.missing": "without a config.json nothing says what there should be",
+}
+
+
+def _judged(patient: Patient, finding: Finding) -> Finding:
+    """A refusal of this program is no error of the files."""
+    if finding.code in _NO_DEFECT or _does_without(patient, finding):
+        return replace(finding, severity="info", fix=None)
+    return finding
+
+
+def _does_without(patient: Patient, finding: Finding) -> bool:
+    """Whether loaders need what is missing: GGUF files say it themselves, and one file is no folder."""
+    files, checkpoint = patient.files, patient.checkpoint
+    if finding.code == "config.missing":
+        return files.one_file or checkpoint.format is GGUF or files.has("params.json")
+    named = finding.code == "config.missing-field" and finding.subject == "architectures"
+    config = checkpoint.config or {}
+    return named and "architectures" not in config and isinstance(config.get("model_type"), str)
