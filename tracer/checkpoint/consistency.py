@@ -10,6 +10,8 @@ from tracer.checkpoint.index import Index
 from tracer.checkpoint.tensor_info import TensorInfo
 
 _SHOWN = 3
+_LONGEST_NAME = 200
+"""More than three times the longest name of a tensor that has been seen."""
 _HEADER_PER_FILE = 4096
 _HEADER_PER_TENSOR = 512
 """Generous room for what a file holds beside its tensors, where only file sizes are known."""
@@ -114,8 +116,13 @@ def total_size_of_files(index: Index, sizes: Mapping[str, int]) -> Finding | Non
 
 def some(names: Sequence[str]) -> str:
     """The first few of many names, and how many more there are."""
-    shown = ", ".join(names[:_SHOWN])
+    shown = ", ".join(map(shortened, names[:_SHOWN]))
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def shortened(name: str) -> str:
+    """A name of unknown length, for a line that is read."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}... ({len(name):,} characters)"
 
 
 def _homes(present: Mapping[str, Sequence[TensorInfo]]) -> dict[str, list[str]]:

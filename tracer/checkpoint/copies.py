@@ -86,7 +86,7 @@ def copies(files: Files) -> list[Copy]:
     """Every copy of the model that the folder holds, as far as names tell, the preferred one first."""
     names = files.names()
     if files.one_file:
-        return [_of_file(files, names)]
+        return [_of_file(files, names)] if names else []
     ours = [name for name in names if "/" not in name and not fnmatchcase(name, _OTHER_NAMES)]
     theirs = [name for name in names if fnmatchcase(name, _OTHER_NAMES) or name.startswith(_OTHER_FOLDERS)]
     return [copy for group in (ours, theirs) for format in FORMATS for copy in _of(format, group, files)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from tracer.checkpoint.lfs import LIMIT, parse_pointer
-from tracer.checkpoint.regular_file import open_regular
+from tracer.checkpoint.regular_file import open_regular, readable
 from tracer.errors import InputError
 
 
@@ -88,7 +88,7 @@ class LocalFiles:
         return path.exists() or path.is_symlink()
 
     def size(self, file: str) -> int:
-        with self.open(file) as opened:
+        with self.open(file) as opened, readable(self.where(file), file):
             return opened.seek(0, 2)
 
     def open(self, file: str) -> BinaryIO:
@@ -97,7 +97,7 @@ class LocalFiles:
         return open_regular(self.folder / file)
 
     def pointer_size(self, file: str) -> int | None:
-        with self.open(file) as opened:
+        with self.open(file) as opened, readable(self.where(file), file):
             content = opened.read(LIMIT + 1)
         try:
             return parse_pointer(content)
@@ -113,7 +113,7 @@ def read_all(files: Files, file: str, limit: int) -> bytes:
     size = files.size(file)
     if size > limit:
         raise InputError(f"{files.where(file)}: expected at most {limit} bytes, found {size}", subject=file)
-    with files.open(file) as opened:
+    with files.open(file) as opened, readable(files.where(file), file):
         return opened.read(size)
 
 

@@ -13,6 +13,7 @@ from tracer.checkpoint.consistency import some
 from tracer.checkpoint.files import Files
 from tracer.checkpoint.formats import Format
 from tracer.checkpoint.header import Header
+from tracer.checkpoint.regular_file import readable
 from tracer.checkpoint.stamp import stamp_of
 from tracer.errors import InputError
 
@@ -48,10 +49,15 @@ def _all_of(refused: Mapping[str, InputError], count: int) -> InputError:
 
 def read_header(files: Files, format: Format, name: str) -> Header:
     """One file's header, with the stamp of the file that it was read from. Raises InputError."""
-    with files.open(name) as file:
-        stamp = stamp_of(file)
-        size = files.size(name) if stamp is None else stamp.size
-        return replace(format.read(file, size, name, files.where(name)), stamp=stamp)
+    try:
+        with files.open(name) as file, readable(files.where(name), name):
+            stamp = stamp_of(file)
+            size = files.size(name) if stamp is None else stamp.size
+            return replace(format.read(file, size, name, files.where(name)), stamp=stamp)
+    except InputError as error:
+        # With the frames that it came from, all that was read of the file would live for as long as the error does.
+        error.__context__ = None
+        raise error.with_traceback(None) from None
 
 
 def in_order(work: Callable[[str], T], names: Sequence[str], at_once: int) -> list[T]:

@@ -13,6 +13,9 @@ from tracer.errors import InputError
 _NAME_LIMIT = 255
 """What file systems take."""
 
+_MOST_FILES = 100_000
+"""As many shards as are counted; each is looked for several times."""
+
 
 @dataclass(frozen=True, slots=True)
 class Index:
@@ -37,11 +40,16 @@ def read_index(files: Files, file: str) -> Index:
         raise _invalid(where, file, f"weight_map: expected an object, found {found}")
     if not weight_map:
         raise _invalid(where, file, "weight_map: expected at least one tensor, found none")
+    homes = {home: home for home in weight_map.values() if isinstance(home, str)}
+    if len(homes) > _MOST_FILES:
+        raise _invalid(where, file, f"weight_map: expected at most {_MOST_FILES} files, found {len(homes)}")
     for tensor, home in weight_map.items():
         fault = _fault(tensor, home)
         if fault is not None:
             raise _invalid(where, file, f"weight_map entry {tensor[:200]!a}: {fault}")
-    return Index(file, weight_map, _total_size(content.get("metadata")))
+    # One string a file rather than one a tensor.
+    shared = {tensor: homes[home] for tensor, home in weight_map.items()}
+    return Index(file, shared, _total_size(content.get("metadata")))
 
 
 def _invalid(where: str, file: str, message: str) -> InputError:

@@ -10,8 +10,13 @@ from tracer.checkpoint.files import Files, read_all
 from tracer.checkpoint.sniff import HEAD_BYTES, kind_of
 from tracer.errors import InputError
 
-_LIMIT = 200_000_000
-"""The largest index seen describes a million tensors in a tenth of this."""
+READ_LIMIT = 32_000_000
+"""Bytes of JSON that are read at all; the index of DeepSeek-V3's 92,000 tensors has 9 million."""
+_UNASKED = 4_000_000
+"""Bytes of JSON that take little memory, whatever they say."""
+_MEMORY = 140_000_000
+"""Bytes that one document and its values may take, of which later as many again are made; enough for a header of
+92,000 tensors, or an index of 240,000."""
 
 _LEVELS = 100
 _TOO_DEEP = "JSON nested too deeply"
@@ -24,7 +29,7 @@ _MARKS = {
 
 def read_object(files: Files, file: str, code: str) -> dict[str, Any]:
     """The JSON object in a file; anything else is refused with `code`, or the code of what it really is."""
-    content, path = read_all(files, file, _LIMIT), files.where(file)
+    content, path = read_all(files, file, READ_LIMIT), files.where(file)
     kind = kind_of(content[:HEAD_BYTES])
     if kind is not None:
         raise InputError(
@@ -41,6 +46,8 @@ class _Refusal(Exception):
 
 
 def _parse(content: bytes) -> dict[str, Any]:
+    if is_costly(content):
+        raise _Refusal(f"{len(content)} bytes of JSON whose values would take more than {_MEMORY} bytes of memory")
     try:
         value = json.loads(_text(content), object_pairs_hook=consistent_dict)
     except RecursionError:
@@ -68,6 +75,19 @@ def _text(content: bytes) -> str:
     except UnicodeDecodeError as error:
         found = content[error.start : error.start + 1]
         raise _Refusal(f"expected UTF-8, found {found!r} at byte {error.start}") from None
+
+
+def is_costly(content: bytes) -> bool:
+    """Whether to read this JSON could take more memory than anything that describes a checkpoint does.
+
+    Judged by what the values consist of, each at its most expensive: the bytes themselves; text and strings of one to
+    four bytes a letter; 28 bytes for each quote, 100 for each key, 50 for whatever else begins or ends a value.
+    """
+    if len(content) <= _UNASKED:
+        return False
+    width = 1 if content.isascii() and b"\\u" not in content else 4
+    marks = sum(map(content.count, (b",", b"[", b"{")))
+    return (1 + 2 * width) * len(content) + 28 * content.count(b'"') + 100 * content.count(b":") + 50 * marks > _MEMORY
 
 
 def _is_deep(value: object) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,6 +33,15 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(descriptor)
         raise _irregular(path, mode)
     return os.fdopen(descriptor, "rb")
+
+
+@contextmanager
+def readable(where: str, file: str) -> Iterator[None]:
+    """What reading an open file raises on a bad disk, or of files that are only half of one, as InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror or error}", subject=file) from error
 
 
 def _unopened(path: Path, error: OSError) -> InputError:

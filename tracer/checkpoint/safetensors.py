@@ -17,14 +17,14 @@ from typing import Any, BinaryIO, NoReturn
 from mappings.proof.bytes import Span
 from tracer.checkpoint.dtypes import BITS
 from tracer.checkpoint.header import Header
-from tracer.checkpoint.json_object import DuplicateKey, unique_dict
+from tracer.checkpoint.json_object import READ_LIMIT, DuplicateKey, is_costly, unique_dict
 from tracer.checkpoint.regular_file import open_regular
 from tracer.checkpoint.sniff import HEAD_BYTES, kind_of_weights
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError
 
 HEADER_LIMIT = 100_000_000
-"""The reference reader's limit; a longer header is a file that most engines cannot open."""
+"""The reference reader's limit; a longer header is a file that most engines cannot open. Ours is READ_LIMIT."""
 _LENGTH_BYTES = 8
 _ELEMENT_LIMIT = 2**57
 """Times 64 bits this still fits the 64-bit counters of other readers."""
@@ -59,7 +59,7 @@ def read(file: BinaryIO, size: int, name: str, where: str) -> Header:
     file.seek(0)
     raw = file.read(_LENGTH_BYTES)
     length = _length(raw)
-    if 2 <= length <= min(size - _LENGTH_BYTES, HEADER_LIMIT):
+    if 2 <= length <= min(size - _LENGTH_BYTES, READ_LIMIT):
         raw += file.read(length)
     elif size > len(raw):
         raw += file.read(min(size, HEAD_BYTES) - len(raw))  # enough to tell what it is instead
@@ -78,13 +78,18 @@ def parse_header(raw: bytes, file_size: int, name: str, where: str | None = None
 def _parse(raw: bytes, file_size: int, name: str) -> Header:
     length = _checked_length(raw, file_size)
     start = _LENGTH_BYTES + length
+    if raw[_LENGTH_BYTES : _LENGTH_BYTES + 1] != b"{":
+        raise _Refusal("header.invalid", f"byte 8: expected '{{', found {raw[_LENGTH_BYTES : _LENGTH_BYTES + 1]!r}")
+    if length > READ_LIMIT:
+        raise _Refusal("header.too-large", f"a header of {length} bytes; at most {READ_LIMIT} are read")
     if len(raw) < start:
         what = f"byte 0 announces a header of {length} bytes, only {len(raw) - _LENGTH_BYTES} could be read"
         raise _Refusal("file.truncated", f"{what}: the file became shorter while it was read")
-    entries = _decode(raw[_LENGTH_BYTES:start])
+    entries = _decode(raw, start)
     metadata = _metadata(entries.pop(_METADATA, {}))
     sizes: dict[tuple[str, tuple[int, ...]], int] = {}
-    spans = [_span(tensor, entry, sizes) for tensor, entry in entries.items()]
+    # Taken out one by one, so that the memory of an entry serves the next span.
+    spans = [_span(tensor, entries.pop(tensor), sizes) for tensor in list(entries)]
     spans.sort(key=lambda span: span[:2])
     _tile(spans, file_size - start)
     tensors = [
@@ -137,11 +142,13 @@ def _refuse_other_format(raw: bytes) -> None:
         raise _Refusal(kind.code, f"expected a safetensors file, found {kind.what}; {kind.advice}")
 
 
-def _decode(raw: bytes) -> dict[str, Any]:
-    if raw[:1] != b"{":
-        raise _Refusal("header.invalid", f"byte 8: expected '{{', found {raw[:1]!r}")
+def _decode(raw: bytes, stop: int) -> dict[str, Any]:
+    """The JSON from after the length up to byte `stop`."""
+    if is_costly(raw[_LENGTH_BYTES:stop]):
+        said = f"a header of {stop - _LENGTH_BYTES} bytes, which hold more values than are read; split the file"
+        raise _Refusal("header.too-large", said)
     try:
-        text = raw.decode("utf-8")
+        text = str(memoryview(raw)[_LENGTH_BYTES:stop], "utf-8")
         # What is no count is refused with its tensor; only minus zero would have become one by then.
         entries = json.loads(text, object_pairs_hook=unique_dict, parse_int=_signed if "-0" in text else None)
     except UnicodeDecodeError as error:
@@ -167,6 +174,8 @@ def _signed(digits: str) -> int | float:
 
 
 def _metadata(value: object) -> dict[str, str]:
+    if value is None:
+        return {}  # no object, but the reference reader takes it for none, and nothing is lost
     if not isinstance(value, dict):
         raise _Refusal("header.invalid", f"{_METADATA}: expected an object, found {_shown(value)}")
     for key, item in value.items():

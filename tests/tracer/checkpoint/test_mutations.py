@@ -26,7 +26,9 @@ from fixtures.geometries import geometry
 from fixtures.hostile import HOSTILE, framed
 from mappings.registry import choose
 from mappings.synth import synthesise
-from tracer.checkpoint.dtypes import BITS, nbytes
+from tests.fuzz.damage import BYTES
+from tests.fuzz.header_damage import JSON, Pairs, spelt
+from tracer.checkpoint.dtypes import nbytes
 from tracer.checkpoint.safetensors import open_header, parse_header
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError
@@ -44,9 +46,6 @@ STRICTER = {
 }
 """What we refuse and the library does not: it lets the last of two names win, overlooks fields that it does not know
 and blanks before the object, and counts up to 2**64 elements where a dimension of zero makes them none."""
-
-Pairs = list[tuple[str, Any]]
-"""A JSON object that may hold a key twice."""
 
 
 # --- the files ---
@@ -105,149 +104,6 @@ FILES: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
-# --- damage to the bytes ---
-
-TOKENS = [
-    b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b" ", b"\n", b"\x00", b"\xff", b"\xc3\xa9", b"\\u0000", b"\\ud800",
-    b"-1", b"-0", b"1.0", b"1e2", b"NaN", b"null", b"true", b"00", b"18446744073709551616", b"9223372036854775807",
-    b'"a":1,', b"{}", b"[[[[[[[[", b"\xef\xbb\xbf",
-]  # fmt: skip
-
-
-def _place(rng: random.Random, content: bytes) -> int:
-    """Mostly in the header, where damage is not just another value."""
-    length = int.from_bytes(content[:8], "little")
-    edge = min(len(content), 8 + length)
-    return rng.randrange(min(8, edge), edge) if rng.random() < 0.8 and edge > 8 else rng.randrange(len(content))
-
-
-def flip(rng: random.Random, content: bytes) -> bytes:
-    at = _place(rng, content)
-    return content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
-
-
-def insert(rng: random.Random, content: bytes) -> bytes:
-    at = _place(rng, content)
-    return content[:at] + rng.choice(TOKENS) + content[at:]
-
-
-def overwrite(rng: random.Random, content: bytes) -> bytes:
-    at, token = _place(rng, content), rng.choice(TOKENS)
-    return content[:at] + token + content[at + len(token) :]
-
-
-def delete(rng: random.Random, content: bytes) -> bytes:
-    at = _place(rng, content)
-    return content[:at] + content[at + rng.randint(1, 9) :]
-
-
-def repeat(rng: random.Random, content: bytes) -> bytes:
-    at = _place(rng, content)
-    stop = at + rng.randint(1, 60)
-    return content[:stop] + content[at:stop] + content[stop:]
-
-
-def truncate(rng: random.Random, content: bytes) -> bytes:
-    return content[: rng.choice([rng.randrange(len(content)), len(content) - rng.randint(1, 9)])]
-
-
-def extend(rng: random.Random, content: bytes) -> bytes:
-    return content + rng.randbytes(rng.randint(1, 9))
-
-
-def misstate_the_length(rng: random.Random, content: bytes) -> bytes:
-    length = int.from_bytes(content[:8], "little")
-    wrong = rng.choice([0, 1, 2, length - 1, length + 1, length + 8, 10**8, 10**8 + 1, 2**40, 2**63, 2**64 - 1])
-    return (wrong % 2**64).to_bytes(8, "little") + content[8:]
-
-
-BYTES = [flip, insert, overwrite, delete, repeat, truncate, extend, misstate_the_length]
-
-
-# --- damage to the JSON: the frame is made to fit again ---
-
-NUMBERS: list[Any] = [
-    0, 1, -1, 2, 3, 2**31, 2**53 + 1, 2**63, 2**64, 10**400, 1.0, 0.5, 1e300, float("nan"), True, None, "8", [], [1],
-]  # fmt: skip
-
-
-def number(rng: random.Random, header: Pairs) -> None:
-    """Another number in a shape or an offset; by one, in half of the cases."""
-    values = _entry(rng, header)[rng.choice(["shape", "data_offsets"])] or [0]
-    at = rng.randrange(len(values))
-    near = rng.random() < 0.5 and isinstance(values[at], int)
-    values[at] = values[at] + rng.choice([-1, 1]) if near else rng.choice(NUMBERS)
-
-
-def field(rng: random.Random, header: Pairs) -> None:
-    """A field gone, misspelt, doubled up or of another kind."""
-    found = _entry(rng, header)
-    name = rng.choice(list(found))
-    value = found.pop(name)
-    kept: dict[str, Any] = rng.choice([{}, {name.upper(): value}, {name: value, "stride": [1]}, {name: [value]}])
-    found.update(kept | rng.choice([{}, {name: rng.choice(NUMBERS)}]))
-
-
-def dtype(rng: random.Random, header: Pairs) -> None:
-    _entry(rng, header)["dtype"] = rng.choice([*BITS, "F128", "f32", "", None, 3])
-
-
-def swap_offsets(rng: random.Random, header: Pairs) -> None:
-    one, other = _entry(rng, header), _entry(rng, header)
-    one["data_offsets"], other["data_offsets"] = other["data_offsets"], one["data_offsets"]
-
-
-def drop(rng: random.Random, header: Pairs) -> None:
-    del header[rng.randrange(len(header))]
-
-
-def double(rng: random.Random, header: Pairs) -> None:
-    """An entry once more, under its own name or another one."""
-    name, value = rng.choice(header)
-    header.insert(rng.randrange(len(header) + 1), (rng.choice([name, name + "x", "", "__metadata__"]), value))
-
-
-def rename(rng: random.Random, header: Pairs) -> None:
-    at = rng.randrange(len(header))
-    others = [name for name, _ in header]
-    header[at] = (rng.choice([*others, "", "\x00", "\ud800", "x" * 70_000, "\u202e", "__metadata__"]), header[at][1])
-
-
-def shuffle(rng: random.Random, header: Pairs) -> None:
-    """Legal: the order of the entries says nothing."""
-    rng.shuffle(header)
-
-
-def nest(rng: random.Random, header: Pairs) -> None:
-    at = rng.randrange(len(header))
-    value = header[at][1]
-    for _ in range(rng.choice([1, 2, 100, 127, 128, 200])):
-        value = rng.choice([[value], {"a": value}])
-    header[at] = (header[at][0], value)
-
-
-def reshape(rng: random.Random, header: Pairs) -> None:
-    """Legal: as many elements in other dimensions; with a zero or a large dimension, mostly not."""
-    _entry(rng, header)["shape"] += rng.choice([[1], [1, 1], [0], [2**60], [2**60, 0], [2**64, 0]])
-
-
-JSON = [number, field, dtype, swap_offsets, drop, double, rename, shuffle, nest, reshape]
-
-
-def _entry(rng: random.Random, header: Pairs) -> dict[str, Any]:
-    """An entry that is still one; a spare one where earlier damage left none."""
-    found = [value for _, value in header if isinstance(value, dict) and _is_entry(value)]
-    return rng.choice(found) if found else {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-
-
-def _is_entry(value: dict[str, Any]) -> bool:
-    return isinstance(value.get("shape"), list) and isinstance(value.get("data_offsets"), list)
-
-
-def _spelt(header: Pairs) -> bytes:
-    return ("{" + ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in header) + "}").encode()
-
-
 # --- one case ---
 
 
@@ -264,7 +120,7 @@ def damaged(content: bytes, level: str, case: int) -> bytes:
     for _ in range(changes):
         if header:
             rng.choice(JSON)(rng, header)
-    return framed(_spelt(header) + b" " * rng.choice([0, 0, 7]), content[start:])
+    return framed(spelt(header) + b" " * rng.choice([0, 0, 7]), content[start:])
 
 
 def library(content: bytes) -> dict[str, tuple[str, list[int], bytes]] | None:

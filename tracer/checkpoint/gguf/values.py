@@ -16,6 +16,8 @@ _LONGEST_STRING = 1 << 16
 """Longer ones are passed over: nothing that places a tensor is that long."""
 _LONGEST_LIST = 4096
 """Longer ones are of the tokenizer; lists with an entry a layer are kept."""
+_MOST_NUMBERS = 1 << 20
+"""Of all lists that are kept together; a thousand layers of a hundred keys have a tenth."""
 _DEEPEST = 4
 """Arrays inside arrays; nobody writes more than one."""
 
@@ -63,11 +65,16 @@ SHORTEST_PAIR = LENGTH_BYTES + 1 + _KIND_BYTES + _SHORTEST_VALUE
 def read_pairs(window: Window, count: int) -> dict[str, Value]:
     """So many pairs, the shortest of which was promised for each."""
     pairs: dict[str, Value] = {}
+    kept = 0
     for number in range(count):
         key = read_name(window, f"key {number} of {count}")
         if key in pairs:
             raise Refusal("header.duplicate-name", f"key {shown(key)} occurs twice; one of its values would be lost")
-        pairs[key] = _value(window, key)
+        value = pairs[key] = _value(window, key)
+        kept += len(value.items) if isinstance(value, Array) and value.items else 0
+        if kept > _MOST_NUMBERS:
+            said = f"key {shown(key)}: with it the lists have {kept} numbers, expected at most {_MOST_NUMBERS}"
+            raise Refusal("header.too-large", said)
     return pairs
 
 

@@ -77,15 +77,23 @@ def _tensor(args: tuple[Value, ...]) -> Tensor:
 def _tensor_v2(args: tuple[Value, ...]) -> Tensor | Oddity:
     """The same and requires_grad, hooks[, bits]."""
     _expect(args, 6, 7)
+    _expect_flag(args[4])
     return _lazy(args[6:]) or _strided(*args[:4], dtype=None)
 
 
 def _tensor_v3(args: tuple[Value, ...]) -> Tensor | Oddity:
     """The same and requires_grad, hooks, dtype[, bits]: for data types that have no storage class."""
     _expect(args, 7, 8)
+    _expect_flag(args[4])
     if not isinstance(args[6], Allowed) or args[6].is_storage or args[6].dtype is None:
         raise Malformed(f"expected a data type, found {shown(args[6])}")
     return _lazy(args[7:]) or _strided(*args[:4], dtype=args[6].dtype)
+
+
+def _expect_flag(requires_grad: Value) -> None:
+    """PyTorch refuses the file for anything else."""
+    if not isinstance(requires_grad, bool):
+        raise Malformed(f"expected requires_grad to be true or false, found {shown(requires_grad)}")
 
 
 def _lazy(bits: tuple[Value, ...]) -> Oddity | None:

@@ -14,6 +14,8 @@ from tracer.checkpoint.pytorch.refusal import Refusal, shown
 
 DIRECTORY_LIMIT = 64 << 20
 """Bytes; 100,000 records take about a tenth of this."""
+_MOST_RECORDS = 100_000
+"""One a storage: no file with a third of this has been seen."""
 _END = struct.Struct("<4s4H2IH")
 _END_64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR = struct.Struct("<4sIQI")
@@ -108,9 +110,9 @@ def _find_directory(file: BinaryIO, size: int) -> _Directory:
     if plain.start + plain.nbytes != end:
         found = f"bytes {plain.start} to {plain.start + plain.nbytes}"
         raise _invalid(end, f"expected the directory to end here, found it at {found}")
-    if plain.nbytes > DIRECTORY_LIMIT or plain.records * _ENTRY.size > plain.nbytes:
-        message = f"{plain.records} records in a directory of {plain.nbytes} bytes (at most {DIRECTORY_LIMIT} are read)"
-        raise _invalid(end, message)
+    if plain.nbytes > DIRECTORY_LIMIT or plain.records > _MOST_RECORDS or plain.records * _ENTRY.size > plain.nbytes:
+        message = f"{plain.records} records in a directory of {plain.nbytes} bytes"
+        raise _invalid(end, f"{message} (at most {_MOST_RECORDS} in {DIRECTORY_LIMIT} are read)")
     return plain
 
 

@@ -12,6 +12,8 @@ from tracer.checkpoint.pytorch.refusal import shown
 from tracer.checkpoint.pytorch.values import Opaque, Pairs, Value
 
 LITERALS = Table()
+_WIDE_TEXT = 16
+"""Bytes a step of text that may take four times as much room as a string: all in all it takes 128 MB."""
 _DECIMAL = re.compile(rb"[+-]?[0-9]{1,%d}" % INT_LIMIT)
 
 
@@ -95,6 +97,8 @@ def _bytes(code: str, width: int) -> None:
 
 
 def utf8(m: Machine, raw: bytes) -> str:
+    if not raw.isascii():
+        m.charge(len(raw) // _WIDE_TEXT)
     try:
         return raw.decode()
     except UnicodeDecodeError:

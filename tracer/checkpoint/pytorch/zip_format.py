@@ -13,11 +13,14 @@ from typing import BinaryIO
 from mappings.proof.bytes import Span
 from tracer.checkpoint.pytorch.archive import Archive, Record, read_archive
 from tracer.checkpoint.pytorch.contents import Contents
+from tracer.checkpoint.pytorch.local import is_local
 from tracer.checkpoint.pytorch.opcodes import PICKLE_LIMIT, Outcome, read_pickle
 from tracer.checkpoint.pytorch.refusal import Refusal, shown
 from tracer.checkpoint.pytorch.tensors import Place
 
 _PICKLE, _ORDER, _DATA = "data.pkl", "byteorder", "data/"
+_VERSIONS = (".data/version", "version")
+_VERSION_BYTES = 16
 
 
 def read_zip(file: BinaryIO, size: int, name: str) -> Contents:
@@ -26,6 +29,7 @@ def read_zip(file: BinaryIO, size: int, name: str) -> Contents:
     folder = archive.first.partition("/")[0] + "/"
     records = {r.name.removeprefix(folder): r for r in archive.records if r.name.startswith(folder)}
     _expect_checkpoint(records)
+    _expect_loadable(file, archive, folder, records)
     pickle = _read_pickle(file, records[_PICKLE])
     places = {
         key.removeprefix(_DATA): Place(record.start, record.stop - record.start)
@@ -43,6 +47,24 @@ def _expect_checkpoint(records: dict[str, Record]) -> None:
     else:
         return
     raise Refusal("file.wrong-format", f"expected a PyTorch checkpoint, found {what}")
+
+
+def _expect_loadable(file: BinaryIO, archive: Archive, folder: str, records: dict[str, Record]) -> None:
+    """What PyTorch insists on before it looks at the pickle: one folder, and the number of the format's version."""
+    outside = next((record for record in archive.records if not record.name.startswith(folder)), None)
+    if outside is not None:
+        message = f"expected every record in {shown(folder)}, found {shown(outside.name)}"
+        raise Refusal("header.invalid", f"byte {outside.header}: {message}")
+    version = next((records[name] for name in _VERSIONS if name in records), None)
+    if version is None:
+        message = f"expected a PyTorch checkpoint, found a zip archive without the record {_VERSIONS[-1]}"
+        raise Refusal("file.wrong-format", message)
+    if not is_local(file):
+        return  # it would cost a request
+    number = _bytes_of(file, version) if version.stop - version.start <= _VERSION_BYTES else b"something longer"
+    if not number.strip().isdigit():
+        message = f"byte {version.start}: expected the number of the format's version, found {shown(number)}"
+        raise Refusal("header.invalid", message)
 
 
 def _read_pickle(file: BinaryIO, record: Record) -> Outcome:
