@@ -19,7 +19,6 @@ from tracer.reading import open_trace
 from tracer.report import jsonl
 from tracer.report.words import plural
 
-
 PLANNED = "{} observed"
 """What is asked of a plan and cannot be: no lack of the comparison."""
 

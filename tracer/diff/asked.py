@@ -14,7 +14,6 @@ from tracer.diff.sides import Side
 from tracer.diff.weights import Weight
 from tracer.report.words import plural
 
-
 _FEW = 4
 
 
@@ -77,7 +76,7 @@ def _rewrite(comparison: Comparison, place: int) -> Finding:
 
 def _shapes(comparison: Comparison) -> Check:
     known = sum(all(weight.shape is not None for weight in (*pair.a, *pair.b)) for pair in comparison.pairs)
-    twins = sum(_in_a_twin(comparison, pair) for pair in comparison.pairs)
+    twins = sum(_in_a_twin(comparison, pair) for pair in comparison.pairs) if comparison.files else 0
     unknown = len(comparison.pairs) - known - twins
     why = f"shapes of {plural(unknown, 'tensor')} are not known from headers" if unknown else ""
     more = f", {twins} the same in files of equal digests" if twins else ""

@@ -37,10 +37,12 @@ def compare(
     comparison = Comparison(a, b, pairing, pairs_of(pairing), values, fields, files=files)
     if values:
         from tracer.diff.values.compare import compare_values
+        from tracer.diff.values.moved import look_for_moves
         from tracer.diff.values.ranks import look_for_ranks
 
         digests = _digests(a, reports[0]), _digests(b, reports[1])
         compare_values(comparison, told, digests)
+        look_for_moves(comparison)
         look_for_ranks(comparison, everything)
     return comparison
 

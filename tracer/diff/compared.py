@@ -12,9 +12,10 @@ from tracer.diff.pointers import FilePair
 from tracer.diff.sides import Side
 from tracer.diff.weights import Weight
 
-Relation: TypeAlias = Literal["equal", "cast", "transposed", "rotary", "reordered", "scaled", "differs"]
+Relation: TypeAlias = Literal["equal", "cast", "transposed", "rotary", "reordered", "scaled", "moved", "differs"]
 """How the numbers of a pair relate: byte for byte or number for number; exactly, once one side is rounded to the
-other's dtype; one turned; rows in the other rotary order; the same rows in another order; a multiple; none of these."""
+other's dtype; one turned; rows in the other rotary order; the same rows in another order; a multiple; those of another
+tensor of A; none of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class Valued:
     distance: Distance | None = None
     """None where every byte is equal."""
     detail: str = ""
-    """`BF16` it was rounded to, `32 heads`, `0.5`; `by digest` or `by pointer` of what was not read."""
+    """`BF16` it was rounded to, `32 heads`, `0.5`; `by digest` or `by pointer` of what was not read; A's
+    name of what moved."""
     rounded: str = ""
     """`A` or `B`: whose numbers are the other's, rounded."""
     rank: Rank | None = None

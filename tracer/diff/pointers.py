@@ -101,7 +101,9 @@ def _judged(one: _Known, other: _Known, values: bool) -> tuple[bool | None, str]
 
 def lend_names(a: Side, b: Side, files: list[FilePair]) -> None:
     """Whoever has a file's twin knows its tensors: names for a side that has neither headers nor an index."""
-    twins = {"A": {pair.b: pair.a for pair in files if pair.equal}, "B": {pair.a: pair.b for pair in files if pair.equal}}
-    for side, homes in ((a, b.own_homes()), (b, a.own_homes())):
-        known, file_of = set(side.checkpoint.names), twins[side.letter]
+    alike = [(pair.a, pair.b) for pair in files if pair.equal]
+    for side, homes, file_of in (
+        (a, b.own_homes(), {there: here for here, there in alike}), (b, a.own_homes(), dict(alike))
+    ):  # fmt: skip
+        known = set(side.checkpoint.names)
         side.lent = {name: file_of[home] for name, home in homes.items() if home in file_of and name not in known}

@@ -36,8 +36,13 @@ class Side:
     def weights(self) -> dict[str, Weight]:
         """By name; those that only an index names have no shape."""
         tensors = self.checkpoint.tensors
-        held = {tensor.name: plain(tensor) for tensor in tensors}
-        found = held if self.apart else weights(tensors, self.checkpoint.config)
+        if self.apart:
+            found = {tensor.name: plain(tensor) for tensor in tensors}
+        else:
+            found = weights(tensors, self.checkpoint.config)
+        if not self.has_mere_names:
+            return found
+        held = {tensor.name for tensor in tensors}
         absent = [name for name in (*self.checkpoint.names, *self.lent) if name not in held]
         return found | {name: Weight(name, None, "", {}) for name in absent if name not in found}
 

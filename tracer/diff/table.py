@@ -92,6 +92,8 @@ def _relation(valued: Valued) -> str:
             return f"rotary order of {valued.detail}"
         case "scaled":
             return f"B is {valued.detail} times A"
+        case "moved":
+            return "equal to another tensor of A"
         case "differs" if valued.rank is not None and valued.rank.rank:
             return f"differs by rank {valued.rank.rank}{' (sampled)' if valued.rank.sampled else ''}"
         case other:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from mappings.names import Indices, blank, runs
 from tracer.diff import naming
 from tracer.diff.compared import Comparison, Distance, Pair, Relation
 from tracer.diff.phrases import listed, middle, number, percent, where
@@ -33,7 +34,8 @@ def _nothing_in_common(comparison: Comparison) -> str:
     if not a and not b:
         return "neither A nor B has tensors whose names are known here"
     if not a or not b:
-        return f"the names of {'B' if a else 'A'}'s tensors are not known here, those of {max(a, b)} in {'A' if a else 'B'} are"
+        known, unknown = "AB" if a else "BA"
+        return f"the names of {unknown}'s tensors are not known here, those of {max(a, b)} in {known} are"
     return f"nothing in common: none of A's {a} names is one of B's {b}, under no single edit of names either"
 
 
@@ -205,6 +207,26 @@ def _reshaped(comparison: Comparison) -> str:
     return "; ".join(_group(comparison, *key, pairs) for key, pairs in groups.items())
 
 
+def _moved(comparison: Comparison) -> str:
+    """`layers 4..9 of B are layers 6..11 of A`, `experts in another order`; by the index that changed."""
+    kinds: dict[str, list[tuple[Indices, Indices, int]]] = {}
+    for pair in comparison.valued("moved"):
+        assert pair.valued is not None
+        (template, b), (_, a) = blank(pair.subject), blank(pair.valued.detail)
+        place = next(place for place, (one, other) in enumerate(zip(a, b, strict=True)) if one != other)
+        called = template.split("{}")[place].rstrip(".").rpartition(".")[2]
+        kinds.setdefault(called, []).append((a, b, place))
+    return "; ".join(_places(called, moved) for called, moved in kinds.items())
+
+
+def _places(called: str, moved: Sequence[tuple[Indices, Indices, int]]) -> str:
+    a, b = {a[place] for a, _, place in moved}, {b[place] for _, b, place in moved}
+    many = f"byte for byte ({plural(len(moved), 'tensor')})"
+    if a == b:
+        return f"{called} in another order, {many}"
+    return f"{called} {runs(b)} of B are {called} {runs(a)} of A {many}"
+
+
 def _group(comparison: Comparison, relation: Relation, detail: str, pairs: Sequence[Pair]) -> str:
     at = where([pair.subject for pair in pairs], (pair.subject for pair in comparison.pairs))
     many = f"{at} ({plural(len(pairs), 'tensor')})"
@@ -251,10 +273,12 @@ def _differing(comparison: Comparison) -> str:
         cosine = every if every < _UNRELATED else cosine
         return f"{same}{len(pairs)} of {total} tensors have other numbers (cosine {cosine:.2f}): trained apart"
     at = where([pair.subject for pair in pairs], (pair.subject for pair in comparison.pairs))
-    tuned = ": a fine-tune" if cosine >= _ALIKE and _median(pairs) < _UNRELATED else f", cosine {cosine:.2f}: far from one another"
-    if math.isnan(cosine):
-        tuned = ": one side is all zeros"
-    return f"{same}{len(pairs)} of {total} tensors differ, {far}, {_spread(at, pairs, total)}{tuned}"
+    story = f", cosine {cosine:.2f}: far from one another"
+    if cosine >= _ALIKE and _median(pairs) < _UNRELATED:
+        story = ": a fine-tune"
+    elif math.isnan(cosine):
+        story = ": one side is all zeros"
+    return f"{same}{len(pairs)} of {total} tensors differ, {far}, {_spread(at, pairs, total)}{story}"
 
 
 def _cosine(pairs: Sequence[Pair]) -> float:
@@ -300,5 +324,5 @@ def _median(pairs: Sequence[Pair]) -> float:
 
 
 _CLAUSES: tuple[Callable[[Comparison], str], ...] = (
-    _quantised, _dequantised, _cast, _widened, _reshaped, _low_rank, _differing,
+    _quantised, _dequantised, _cast, _widened, _moved, _reshaped, _low_rank, _differing,
 )  # fmt: skip

@@ -247,6 +247,8 @@ def test_a_cut_trace_is_told_to_be_one(folder: Path, tmp_path: Path, capsys: pyt
     capsys.readouterr()
     assert main(["diff", str(lines), str(tmp_path / "cut.jsonl")]) == 0
     assert "not checked: end of B (the trace was cut short)" in capsys.readouterr().out
+    assert main(["diff", str(tmp_path / "cut.jsonl"), str(tmp_path / "cut.jsonl"), "--exit-code"]) == 1
+    capsys.readouterr()
     assert main(["diff", str(lines), str(tmp_path / "damaged.jsonl")]) == 2
     error = capsys.readouterr().err
     assert "damaged.jsonl: line 2" in error

@@ -108,7 +108,7 @@ def _tensor(
     """One tensor on one rank whose moves are not written down alike."""
     a, b = (tuple(target._replace(boxes=merged(target.boxes)) for target in side) for side in targets)
     by_a, by_b = ({(target.param, target.op): target for target in side} for side in (a, b))
-    shape = (found.a.tensors.get(tensor) or found.b.tensors.get(tensor))
+    shape = found.a.tensors.get(tensor) or found.b.tensors.get(tensor)
     left_a, left_b = dict(by_a), dict(by_b)
     for key in by_a.keys() & by_b.keys():
         same = _same(by_a[key], by_b[key], shape.shape if shape else (), own_a, own_b)

@@ -16,9 +16,10 @@ from tracer.diff.values.opened import rows_of
 from tracer.diff.values.relations import BETTER, reordered, turn
 from tracer.diff.values.rows import Joined, Kept, Late, Reader, Rows, Unreadable, Whole, flat_shape
 from tracer.diff.weights import Weight
+from tracer.values.pieces import unreadable
 
 _PIECE = 4 << 20
-_UNRELATED = 0.5
+UNRELATED = 0.5
 """Cosine below which two matrices are taken for different ones, and their rows looked for in another order."""
 _CLEAR = 4.0
 """How much nearer a multiple of A must be to B than A is."""
@@ -44,7 +45,7 @@ def compare_values(
             if file and file.equal:
                 pair.valued = Valued("equal", detail="by pointer")
             elif file:
-                pair.unchecked = f"{file.a} {'is another file' if file.equal is False else 'may be another file'} ({file.why})"
+                pair.unchecked = f"{file.a} {'may be' if file.equal is None else 'is'} another file ({file.why})"
             elif _digests_equal(pair, *digests):
                 pair.valued = Valued("equal", detail="by digest")
             else:
@@ -72,21 +73,24 @@ def _compare(pair: Pair, one: Reader, other: Reader) -> None:
 
 def _digests_equal(pair: Pair, one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     """Whether stored digests say that both sides keep the very same bytes for the same thing."""
-    if not _alike(pair):
+    if not _one_to_one(pair):
         return False
     members = [(info.name, pair.b[0].members[leaf].name) for leaf, info in pair.a[0].members.items()]
     return bool(members) and all(one.get(a) and one.get(a) == other.get(b) for a, b in members)
 
 
-def _alike(pair: Pair) -> bool:
+def _one_to_one(pair: Pair) -> bool:
+    return len(pair.a) == len(pair.b) == 1 and alike(pair.a[0], pair.b[0])
+
+
+def alike(a: Weight, b: Weight) -> bool:
     """Whether equal bytes would mean the same on both sides."""
-    if len(pair.a) != 1 or len(pair.b) != 1:
-        return False
-    a, b = pair.a[0], pair.b[0]
     if a.kind != b.kind or a.scheme != b.scheme or a.shape != b.shape or a.members.keys() != b.members.keys():
         return False
-    alike = ("dtype", "shape", "strides", "big_endian", "nbytes")
-    return all(getattr(a.members[leaf], key) == getattr(b.members[leaf], key) for leaf in a.members for key in alike)
+    if any(unreadable(weight.members[leaf]) for weight in (a, b) for leaf in weight.members):
+        return False  # its bytes are not side by side
+    keys = ("dtype", "shape", "strides", "big_endian", "nbytes")
+    return all(getattr(a.members[leaf], key) == getattr(b.members[leaf], key) for leaf in a.members for key in keys)
 
 
 def _bytes_equal(pair: Pair, one: Reader, other: Reader) -> bool:
@@ -94,10 +98,10 @@ def _bytes_equal(pair: Pair, one: Reader, other: Reader) -> bool:
     if not all(weight.members for weight in (*pair.a, *pair.b)):
         raise Unreadable("its file is not here")
     leaves = pair.a[0].members
-    return _alike(pair) and all(_same_bytes(pair.a[0], pair.b[0], leaf, one, other) for leaf in leaves)
+    return _one_to_one(pair) and all(same_bytes(pair.a[0], pair.b[0], leaf, one, other) for leaf in leaves)
 
 
-def _same_bytes(a: Weight, b: Weight, leaf: str, one: Reader, other: Reader) -> bool:
+def same_bytes(a: Weight, b: Weight, leaf: str, one: Reader, other: Reader) -> bool:
     first, second = a.members[leaf], b.members[leaf]
     for start in range(0, first.nbytes, _PIECE):
         count = min(_PIECE, first.nbytes - start)
@@ -168,7 +172,7 @@ def _numbers(pair: Pair, one: Reader, other: Reader) -> Valued:
 def _across(a: Rows, b: Rows) -> Valued:
     """Numbers that have no other order in common than the transposed one; whether it is theirs they tell."""
     distance, rounded = measure(a, b)
-    alike = not distance.differing or rounded or distance.cosine >= _UNRELATED
+    alike = not distance.differing or rounded or distance.cosine >= UNRELATED
     return Valued("transposed" if alike else "differs", distance, "", rounded if alike else "")
 
 
@@ -178,7 +182,7 @@ def _judged(a: Rows, b: Rows, distance: Distance, rounded: str) -> Valued:
         return Valued("equal", distance)
     if rounded:
         return Valued("cast", distance, b.dtype if rounded == "B" else a.dtype, rounded)
-    if distance.cosine < _UNRELATED and reordered(a, b):
+    if distance.cosine < UNRELATED and reordered(a, b):
         return Valued("reordered", distance)
     relation: Relation = "scaled" if _is_scaled(distance, a.dtype, b.dtype) else "differs"
     return Valued(relation, distance, f"{distance.scale:.6g}" if relation == "scaled" else "")
