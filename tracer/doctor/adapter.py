@@ -26,6 +26,8 @@ _PREFIX = "base_model.model."
 _SIDES = {"lora_A": "A", "lora_B": "B", "lora_embedding_A": "A", "lora_embedding_B": "B"}
 _OTHERS = {"lora_magnitude_vector", "lora_bias"}
 _ALL = "all-linear"
+_LONGEST_EXPRESSION = 4096
+"""Characters; to compile a long one may take minutes."""
 
 
 class Pair(NamedTuple):
@@ -77,7 +79,14 @@ def examine_adapter(files: Files) -> Adapter | None:
         tensors = read_header(files, format, file).tensors
     except InputError as error:
         return Adapter(_described(config), [told(error, file, "file.truncated"), note], [])
-    return Adapter(_described(config, tensors), [*examine_tensors(config, tensors, file), note], [])
+    return Adapter(_described(config, tensors), [*examine_tensors(config, tensors, file), note], _not_run(config))
+
+
+def _not_run(config: Mapping[str, Any]) -> list[Unchecked]:
+    targets = config.get("target_modules")
+    if not isinstance(targets, str) or targets == _ALL:
+        return []
+    return [Unchecked("target_modules", "an expression, which is not run: no module was compared with it")]
 
 
 def _described(config: Mapping[str, Any], tensors: Sequence[TensorInfo] = ()) -> str:
@@ -110,7 +119,8 @@ def _parsed(name: str) -> tuple[str, str, bool]:
 def examine_tensors(config: Mapping[str, Any], tensors: Sequence[TensorInfo], file: str) -> Iterator[Finding]:
     """Defects of the tensors, and of the config against them."""
     pairs = pairs_of(tensors)
-    if not pairs and str(config.get("peft_type", "LORA")).upper() == "LORA":
+    is_lora = str(config.get("peft_type", "LORA")).upper() == "LORA"
+    if not pairs and is_lora:
         yield Finding(
             "adapter.no-overlap", "error", file,
             f"{file} has {len(tensors)} tensors and none of them is a factor (lora_A, lora_B): nothing is adapted",
@@ -119,9 +129,39 @@ def examine_tensors(config: Mapping[str, Any], tensors: Sequence[TensorInfo], fi
         return
     yield from _halves(pairs, file)
     yield from _shapes(pairs)
-    yield from _ranks(config, pairs)
-    yield from _targets(config, pairs)
+    if is_lora:  # others adapt modules without pairs, or with ranks that training chose
+        pairs = _of_modules(config, pairs)
+        yield from _ranks(config, pairs)
+        yield from _targets(config, pairs)
     yield from _saved(config, tensors)
+
+
+def _of_modules(config: Mapping[str, Any], pairs: Mapping[str, Pair]) -> dict[str, Pair]:
+    """Without those of bare parameters (`target_parameters`): stacked experts have `r` for each, under other names."""
+    parameters = config.get("target_parameters")
+    if not isinstance(parameters, list):
+        return dict(pairs)
+    holders = _Targets([str(parameter).rpartition(".")[0] for parameter in parameters])
+    return {module: pair for module, pair in pairs.items() if not holders.of(_bare(module))}
+
+
+def _bare(module: str) -> str:
+    """A module that several parameters are adapted of is wrapped once for each."""
+    return ".".join(segment for segment in module.split(".") if segment != "base_layer")
+
+
+class _Targets:
+    """The modules that a list names by the ends of their names."""
+
+    def __init__(self, targets: Sequence[str]) -> None:
+        self._targets = set(targets) - {""}
+        self._lengths = sorted({target.count(".") + 1 for target in self._targets})
+
+    def of(self, module: str) -> list[str]:
+        """Those that mean a module."""
+        segments = module.split(".")
+        ends = (".".join(segments[-length:]) for length in self._lengths if length <= len(segments))
+        return [end for end in ends if end in self._targets]
 
 
 def _halves(pairs: Mapping[str, Pair], file: str) -> Iterator[Finding]:
@@ -174,8 +214,11 @@ def _targets(config: Mapping[str, Any], pairs: Mapping[str, Pair]) -> Iterator[F
         yield from _expression(targets, pairs)
     if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
         return
-    unmet = [target for target in targets if not any(_is_at(module, target) for module in pairs)]
-    stray = [module for module in pairs if not any(_is_at(module, target) for target in targets)]
+    known = _Targets(targets)
+    means = {module: known.of(module) for module in pairs}
+    met = {target for found in means.values() for target in found}
+    unmet = [target for target in targets if target not in met]
+    stray = [module for module, found in means.items() if not found]
     if unmet:
         yield Finding(
             "config.conflict", "warning", "target_modules",
@@ -190,12 +233,10 @@ def _targets(config: Mapping[str, Any], pairs: Mapping[str, Pair]) -> Iterator[F
         )  # fmt: skip
 
 
-def _is_at(module: str, target: str) -> bool:
-    return module == target or module.endswith(f".{target}")
-
-
 def _expression(expression: str, pairs: Mapping[str, Pair]) -> Iterator[Finding]:
     """A regular expression from a stranger's file is not run; that it is one at all is looked at."""
+    if len(expression) > _LONGEST_EXPRESSION:
+        return
     try:
         re.compile(expression)
     except (re.error, RecursionError, OverflowError):

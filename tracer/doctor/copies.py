@@ -109,6 +109,12 @@ def unfinished(files: Files) -> Finding | None:
     )  # fmt: skip
 
 
+def beside(files: Files, suffixes: tuple[str, ...]) -> list[str]:
+    """Files with these endings that are of no copy of the model."""
+    own = {file for copy in copies(files) for file in copy.files}
+    return [name for name in files.names() if name.endswith(suffixes) and name not in own]
+
+
 def other_programs(files: Files) -> list[str]:
     """Files of weights in formats that are not read here."""
     return [] if files.one_file else [name for name in files.names() if name.endswith(_OTHER_PROGRAMS)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from mappings.findings import Finding
+from tracer.checkpoint.consistency import some
 from tracer.checkpoint.files import Files
 from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.formats import GGUF, PYTORCH
@@ -146,9 +147,12 @@ def _pickles(patient: Patient, listings: list[Listing], chart: Chart) -> None:
     mine = [listing for listing in listings if listing.file in own]
     chart.told("pickles", summary(mine))
     chart.found(beside([listing for listing in listings if listing.file not in own]))
-    for listing in listings:
-        if not listing.complete:
-            chart.unchecked("pickles", f"{listing.file}: its list of globals is not complete")
+    if cut := [listing.file for listing in listings if not listing.complete]:
+        more = f" ({len(cut)} such files)" if len(cut) > 1 else ""
+        chart.unchecked("pickles", f"{cut[0]}: its list of globals is not complete{more}")
+    if patient.files.folder is None and (far := copies.beside(patient.files, SUFFIXES)):
+        what = f"{_plural(len(far), 'pickle')} beside the model ({some(far)})"
+        chart.unchecked("pickles", f"{what} would have to be fetched: globals are listed where the files are here")
 
 
 # --- what is no model, or not yet ---
@@ -198,9 +202,11 @@ def _without_rows(patient: Patient, chart: Chart) -> None:
         chart.found(quantisation.against_names(scheme, names))
         chart.found(quantisation.unscaled(checkpoint.tensors))
         chart.found(quantisation.against_shapes(scheme, checkpoint.tensors))
-        if scheme is not None:
+        if scheme is not None and not chart.codes() & {"quant.orphan", "quant.missing"}:
             shapes = "; bits and groups as far as shapes tell" if checkpoint.tensors else ""
             chart.told("quantisation", f"every side tensor beside its weight in {len(names):,} names{shapes}")
+    elif scheme is not None and checkpoint.format is not GGUF:
+        chart.unchecked("quantisation", "not all of the model can be read" if names else "no name of a tensor is here")
     if patient.prepared is None and patient.whole:
         if names:
             findings, told = examine_numbers(config, names, checkpoint.format is PYTORCH)

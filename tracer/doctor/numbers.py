@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from mappings.findings import Finding
@@ -19,10 +20,17 @@ _TEXT = ("text_config", "language_config", "llm_config", "thinker_config", "deco
 _STACKS = {"layers", "layer", "h", "blocks", "block", "blk", "resblocks"}
 _HEADS = {"lm_head", "output_layer", "embed_out"}
 _WRAPPED = "language_model"
+_TOWERS = ("vision", "visual", "image", "audio", "speech")
 _NO_PARTS = {"quantization_config", "generation_config", "compression_config"}
 _EXTRA = ("num_nextn_predict_layers", "mtp_num_hidden_layers")
 _UNEVEN = ("block_configs", "layers_block_type", "no_op_layers")
 """Fields of models whose layers need not all hold tensors."""
+_MOST_PARTS = 100
+"""Of a config are looked at."""
+_DEEPEST = 64
+"""Segments of a name; each is a prefix of its own, so that one long name could take all memory."""
+_SPANS = 20
+"""More are not told in a line."""
 
 
 @dataclass
@@ -33,9 +41,9 @@ class Stack:
     numbers: set[int] = field(default_factory=set)
     tensors: int = 0
 
-    @property
-    def gaps(self) -> list[int]:
-        return [n for n in range(min(self.numbers), max(self.numbers)) if n not in self.numbers]
+    def has(self, count: int) -> bool:
+        """Whether its numbers are those below `count`, and no others."""
+        return len(self.numbers) == count and max(self.numbers) == count - 1
 
 
 @dataclass
@@ -62,7 +70,7 @@ def count(names: Sequence[str]) -> Counted:
 
 
 def _number(found: Counted, segments: list[str]) -> None:
-    for at in range(1, len(segments)):
+    for at in range(1, min(len(segments), _DEEPEST)):
         if not (segments[at].isdecimal() and len(segments[at]) < 7):
             continue
         above = segments[at - 1]
@@ -89,9 +97,8 @@ def examine_numbers(config: Mapping[str, Any], names: Sequence[str], shares: boo
 def sections(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The config itself, under an empty name, and the configs of parts inside it."""
     yield "", config
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield name, value
+    parts = ((name, value) for name, value in config.items() if isinstance(value, dict))
+    yield from islice(parts, _MOST_PARTS)
 
 
 def text_of(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -112,20 +119,69 @@ def _number_of(config: Mapping[str, Any], fields: Sequence[str]) -> tuple[str, i
 
 
 def _layers(config: Mapping[str, Any], found: Counted, told: list[str]) -> Iterator[Finding]:
-    """The decoder's layers."""
+    """The decoder's layers; of an encoder and a decoder that differ, those of each."""
     where, text = text_of(config)
     said = _number_of(text, _LAYERS)
     if said is None or not found.stacks:
         return
+    stacks = list(found.stacks.values())
+    # A tower may have as many layers as the decoder should have.
+    decoders = [stack for stack in stacks if not any(word in stack.prefix for word in _TOWERS)] if where else []
+    if _is_fitting(said, where, decoders or stacks, told):
+        return
+    sides = _sides(where, text, stacks)
+    for name, wanted, own in sides:
+        if not _is_fitting((name, wanted), where, own, told):
+            yield from _differing(where, name, wanted, max(own, key=lambda stack: stack.tensors))
+    if not sides and not any(field in text for field in _UNEVEN):
+        yield from _without_towers(config, where, said, stacks)
+
+
+def _is_fitting(said: tuple[str, int], where: str, stacks: Sequence[Stack], told: list[str]) -> bool:
     name, wanted = said
-    fitting = next((s for s in found.stacks.values() if s.numbers == set(range(wanted))), None)
+    fitting = next((stack for stack in stacks if stack.has(wanted)), None)
     if fitting is not None:
         told.append(f"{where}{name} {wanted} is {fitting.prefix}.{{0..{wanted - 1}}}")
+    return fitting is not None
+
+
+def _sides(where: str, text: Mapping[str, Any], stacks: Sequence[Stack]) -> list[tuple[str, int, list[Stack]]]:
+    """Field, number and stacks of an encoder and a decoder that the config counts apart, as BART's and Whisper's do."""
+    found = []
+    # The config of a decoder that goes with an encoder of another kind counts an encoder that is not there.
+    for side in ("decoder",) if where == "decoder." else ("decoder", "encoder"):
+        said = _number_of(text, (f"{side}_layers",))
+        own = [stack for stack in stacks if side in stack.prefix.split(".")]
+        if said and own:
+            found.append((*said, own))
+    return found
+
+
+def _without_towers(
+    config: Mapping[str, Any], where: str, said: tuple[str, int], stacks: list[Stack]
+) -> Iterator[Finding]:
+    """The largest stack that is no tower's, against the number of layers."""
+    name, wanted = said
+    rest = sorted(stacks, key=lambda stack: stack.tensors)
+    for section, inner in sections(config):
+        count = _number_of(inner, _LAYERS) if section and f"{section}." != where else None
+        tower = next((stack for stack in rest if count and stack.has(count[1])), None)
+        if tower is not None:
+            rest.remove(tower)
+    if rest:
+        yield from _differing(where, name, wanted, rest[-1])
         return
-    stack = max(found.stacks.values(), key=lambda stack: stack.tensors)
-    if any(field in text for field in _UNEVEN):
-        return
-    missing = sorted(set(range(wanted)) - stack.numbers)
+    yield Finding(
+        "layers.missing", "warning", f"{where}{name}",
+        f"config.json: {where}{name} is {wanted}, but no tensor is of such a layer: only towers are stored"
+        f" ({some([stack.prefix for stack in stacks])})", {"field": name, "config": wanted},
+        "look for the decoder's files, or load it from where the model card says",
+    )  # fmt: skip
+
+
+def _differing(where: str, name: str, wanted: int, stack: Stack) -> Iterator[Finding]:
+    expected = set(range(wanted))
+    missing = sorted(expected - stack.numbers)
     if missing and len(stack.numbers) < wanted:
         yield Finding(
             "layers.missing", "error", stack.prefix,
@@ -133,7 +189,7 @@ def _layers(config: Mapping[str, Any], found: Counted, told: list[str]) -> Itera
             f" {_ranges(missing)}", {"field": name, "config": wanted, "missing": missing},
             f"look for the missing layers, or set {name} to {len(stack.numbers)} if they were pruned",
         )  # fmt: skip
-    elif more := sorted(stack.numbers - set(range(wanted))):
+    elif more := sorted(stack.numbers - expected):
         yield Finding(
             "layers.extra", "info", stack.prefix,
             f"config.json: {where}{name} is {wanted}, {stack.prefix} has {_ranges(more)} beside them",
@@ -142,14 +198,15 @@ def _layers(config: Mapping[str, Any], found: Counted, told: list[str]) -> Itera
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """`2..9, 14`."""
+    """`2..9, 14`; the first of very many."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:
             spans[-1][1] = number
         else:
             spans.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}..{b}" for a, b in spans)
+    more = f" and {len(spans) - _SPANS} more" if len(spans) > _SPANS else ""
+    return ", ".join(str(a) if a == b else f"{a}..{b}" for a, b in spans[:_SPANS]) + more
 
 
 def _sections(config: Mapping[str, Any], found: Counted) -> Iterator[Finding]:
@@ -175,14 +232,15 @@ def _experts(config: Mapping[str, Any], found: Counted, told: list[str]) -> Iter
     if said is None or not found.experts:
         return
     name, wanted = said
-    lacking = {module: own for module, own in found.experts.items() if own < set(range(wanted))}
+    expected = set(range(wanted))
+    lacking = {module: own for module, own in found.experts.items() if own < expected}
     more = [module for module, own in found.experts.items() if max(own) >= wanted]
     if lacking:
         module, own = next(iter(lacking.items()))
         yield Finding(
             "experts.missing", "error", module,
             f"config.json: {where}{name} is {wanted}, but {len(lacking)} of {len(found.experts)} layers with experts"
-            f" lack some: {module} has none of {_ranges(sorted(set(range(wanted)) - own))}",
+            f" lack some: {module} has none of {_ranges(sorted(expected - own))}",
             {"field": name, "config": wanted, "modules": list(lacking)},
             f"look for the missing experts, or set {name} if they were pruned",
         )  # fmt: skip

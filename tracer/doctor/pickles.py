@@ -12,7 +12,7 @@ import pickletools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from mappings.findings import Finding
 from tracer.checkpoint.consistency import some
@@ -41,6 +41,13 @@ _DANGEROUS_BUILTINS = {
     "breakpoint", "input", "map", "apply", "execfile",
 }  # fmt: skip
 _BUILTINS = ("builtins", "__builtin__")
+_INNER = {"os", "_os", "posix", "nt", "sys", "_sys", "subprocess", "builtins", "__builtins__", "importlib"}
+"""Modules that other modules have as attributes, where dotted names find them."""
+_KEEPING = ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT")
+_FETCHING = ("GET", "BINGET", "LONG_BINGET")
+_REGISTERED = ("EXT1", "EXT2", "EXT4")
+"""Opcodes for globals by a number of `copyreg`."""
+_FIRST = {opcode.code.encode("latin-1") for opcode in pickletools.opcodes}
 _UNTOLD = "a global whose name is computed"
 _SHOWN = 4
 
@@ -60,46 +67,77 @@ class Listing:
         return [name for name in self.counts if not _is_allowed(name)]
 
 
+class _Found(NamedTuple):
+    """The pickles in a file."""
+
+    streams: list[io.BytesIO]
+    whole: bool = True
+    """Whether these are all, to their ends."""
+    sure: bool = True
+    """Whether the file says that it is one; the oldest protocols have no mark."""
+
+
 def list_globals(files: Files, names: Sequence[str]) -> Iterator[Listing]:
-    """The globals of each file that is a pickle, until `MOST_OPCODES` have been seen."""
+    """The globals of each file that is a pickle, until `MOST_OPCODES` have been seen; of the others that they are."""
     left = MOST_OPCODES
     for name in names:
         try:
             with files.open(name) as file:
-                streams = list(_streams(file, files.size(name)))
+                found = _pickles(file, files.size(name))
         except InputError:
             continue
-        if streams and left > 0:
-            walk = _Walk(left)
-            done = all(walk.follow(stream) for stream in streams)
-            left -= walk.steps
-            yield Listing(name, walk.counts, done)
+        if left <= 0 or not found.streams:
+            if found.streams or not found.whole:
+                yield Listing(name, Counter(), False)
+            continue
+        walk = _Walk(left, found.whole)
+        done = [walk.follow(stream) for stream in found.streams]
+        left -= walk.steps
+        listing = Listing(name, walk.counts, all(done) and found.whole)
+        yield from [listing] if found.sure else _likely(listing)
 
 
-def _streams(file: BinaryIO, size: int) -> Iterator[io.BytesIO]:
-    """The pickles of a zip archive, or the beginning of a file that begins with one."""
+def _pickles(file: BinaryIO, size: int) -> _Found:
+    """Those of a zip archive, or the beginning of a file that begins with one."""
     head = file.read(4)
     if head == b"PK\x03\x04":
-        try:
-            records = read_archive(file, size).records
-        except Refusal:
-            return
-        for record in records:
-            if record.name.endswith(".pkl") and record.stop - record.start <= _MOST_BYTES:
-                file.seek(record.start)
-                yield io.BytesIO(file.read(record.stop - record.start))
-    elif head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
-        file.seek(0)
-        yield io.BytesIO(file.read(min(size, _LEGACY_BYTES)))
+        return _archived(file, size)
+    marked = head[:1] == b"\x80" and head[1:2] <= b"\x05"
+    if not marked and head[:1] not in _FIRST:
+        return _Found([])
+    file.seek(0)
+    return _Found([io.BytesIO(file.read(min(size, _LEGACY_BYTES)))], size <= _LEGACY_BYTES, marked)
+
+
+def _likely(listing: Listing) -> Iterator[Listing]:
+    """A listing of what may be no pickle at all, since any bytes begin with an opcode or two."""
+    if (listing.complete and listing.counts) or any(map(is_dangerous, listing.counts.keys() - {_UNTOLD})):
+        yield listing
+    elif listing.counts[_UNTOLD]:
+        yield Listing(listing.file, Counter(), False)
+
+
+def _archived(file: BinaryIO, size: int) -> _Found:
+    try:
+        records = [record for record in read_archive(file, size).records if record.name.endswith(".pkl")]
+    except Refusal:
+        return _Found([], whole=False)
+    streams = []
+    for record in records:
+        if record.stop - record.start <= _MOST_BYTES:
+            file.seek(record.start)
+            streams.append(io.BytesIO(file.read(record.stop - record.start)))
+    return _Found(streams, len(streams) == len(records))
 
 
 class _Walk:
     """Goes over opcodes and remembers what strings they push, since names of globals may come from the stack."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, whole: bool) -> None:
         self.counts: Counter[str] = Counter()
         self.steps = 0
         self._most = most
+        self._whole = whole
 
     def follow(self, stream: io.BytesIO) -> bool:
         """All pickles of a stream; whether they ended as they should."""
@@ -110,7 +148,7 @@ class _Walk:
                 self._one(stream)
             except (ValueError, KeyError, IndexError, OverflowError, UnicodeError, RecursionError):
                 # After the pickles of a legacy file come its numbers, which are none.
-                return number > 0
+                return number > 0 and self._whole
             if self.steps >= self._most:
                 return False
         return True
@@ -123,19 +161,28 @@ class _Walk:
             if self.steps >= self._most:
                 return
             name = opcode.name
-            if name in ("GLOBAL", "INST"):
-                self.counts[str(argument).replace(" ", ".", 1)] += 1
-            elif name == "STACK_GLOBAL":
-                module, attribute = ([None, None, *pushed])[-2:]
-                self.counts[f"{module}.{attribute}" if module and attribute else _UNTOLD] += 1
-            elif name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):
+            if name in _KEEPING:
                 memo[len(memo) if name == "MEMOIZE" else int(argument or 0)] = pushed[-1] if pushed else None
                 continue
-            if name in ("GET", "BINGET", "LONG_BINGET"):
+            if asked := _asked(name, argument, pushed):
+                self.counts[asked] += 1
+            if opcode.stack_before:  # what lies on top now is not known
+                pushed.clear()
+            if name in _FETCHING:
                 pushed.append(memo.get(int(argument or 0)))
             elif opcode.stack_after:
                 pushed.append(argument if isinstance(argument, str) and "UNICODE" in name else None)
             del pushed[:-2]
+
+
+def _asked(name: str, argument: object, pushed: Sequence[str | None]) -> str:
+    """The global that an opcode asks for; empty for other opcodes."""
+    if name in ("GLOBAL", "INST"):
+        return str(argument).replace(" ", ".", 1)
+    if name == "STACK_GLOBAL":
+        module, attribute = ([None, None, *pushed])[-2:]
+        return f"{module}.{attribute}" if module and attribute else _UNTOLD
+    return _UNTOLD if name in _REGISTERED else ""
 
 
 def _is_allowed(name: str) -> bool:
@@ -184,5 +231,7 @@ def beside(listings: Sequence[Listing]) -> Iterator[Finding]:
 
 def is_dangerous(name: str) -> bool:
     """Whether a global lets a pickle run whatever it likes."""
-    root, _, rest = name.partition(".")
-    return rest in _DANGEROUS_BUILTINS if root in _BUILTINS else root in _DANGEROUS or name == _UNTOLD
+    root, *inner, last = name.split(".") if "." in name else ("", name)
+    if name == _UNTOLD or _INNER.intersection(inner):
+        return True
+    return last in _DANGEROUS_BUILTINS if root in _BUILTINS else root in _DANGEROUS

@@ -1,6 +1,7 @@
 """Packed weights and the tensors beside them: none without the other, and both as the configs say.
 
-Sources: what AutoGPTQ, AutoAWQ, bitsandbytes, compressed-tensors and MLX write. Segments of names, never parts of them.
+Sources: what AutoGPTQ, AutoAWQ, AutoRound, AQLM, VPTQ, bitsandbytes, compressed-tensors and MLX write. Segments of
+names, never parts of them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,19 @@ from tracer.checkpoint.consistency import some
 from tracer.checkpoint.files import Files
 from tracer.checkpoint.json_object import read_object
 from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.doctor.numbers import sections
 from tracer.errors import InputError
 
 GPTQ_CONFIG = "quantize_config.json"
+_AWQ_CONFIG = "quant_config.json"
+_DECLARED_IN = ("quantization_config", "quantization", "compression_config")
+"""As Transformers, MLX and the first compressed-tensors call it; of models with towers often in the decoder's part."""
+_OWN = ("dynamic", "extra_config")
+"""Fields for layers with bits of their own, as GPTQModel and AutoRound have them."""
 _SIDES: dict[str, tuple[str, ...]] = {
-    "qzeros": ("qweight",), "g_idx": ("qweight",), "scales": ("qweight", "weight"), "biases": ("weight",),
-    "SCB": ("weight",), "weight_format": ("weight",), "weight_scale": ("weight", "weight_packed"),
+    "qzeros": ("qweight",), "g_idx": ("qweight",), "scales": ("qweight", "weight", "codes"), "biases": ("weight",),
+    "SCB": ("weight",), "weight_format": ("weight",),
+    "weight_scale": ("weight", "weight_packed", "compressed", "indices"),
     "weight_scale_inv": ("weight",), "weight_scale_2": ("weight", "weight_packed"),
     "weight_zero_point": ("weight", "weight_packed"), "weight_shape": ("weight_packed",),
     "weight_g_idx": ("weight_packed",), "weight_global_scale": ("weight_packed",),
@@ -71,16 +79,30 @@ def _lacking(names: Sequence[str]) -> Iterator[Finding]:
 
 def declared(config: Mapping[str, Any], files: Files) -> tuple[Mapping[str, Any] | None, list[Finding]]:
     """What config.json says of the quantisation, or quantize_config.json does, and where the two differ."""
-    own = config.get("quantization_config") or config.get("quantization")
-    own = own if isinstance(own, dict) else None
-    try:
-        other = read_object(files, GPTQ_CONFIG, "config.invalid") if files.has(GPTQ_CONFIG) else None
-    except InputError:
-        other = None
+    own, other = _in_config(config), _beside(files, GPTQ_CONFIG)
     if own is None or other is None:
-        return own or other, []
+        return own or other or _of_awq(_beside(files, _AWQ_CONFIG)), []
     differing = [key for key in _COMPARED if key in own and key in other and own[key] != other[key]]
     return own, [_differ(key, own[key], other[key]) for key in differing]
+
+
+def _in_config(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    found = (part.get(field) for _, part in sections(config) for field in _DECLARED_IN)
+    return next((own for own in found if isinstance(own, dict) and own), None)
+
+
+def _beside(files: Files, file: str) -> Mapping[str, Any] | None:
+    try:
+        return read_object(files, file, "config.invalid") if files.has(file) else None
+    except InputError:
+        return None
+
+
+def _of_awq(own: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What AutoAWQ wrote before config.json had a place for it, in the words that came later."""
+    if own is None:
+        return None
+    return {"quant_method": "awq", "bits": own.get("w_bit"), "group_size": own.get("q_group_size"), **own}
 
 
 def _differ(key: str, own: object, other: object) -> Finding:
@@ -98,7 +120,7 @@ def against_names(scheme: Mapping[str, Any] | None, names: Sequence[str]) -> Ite
         leaves[name.rpartition(".")[2]] += 1
     method = str(scheme.get("quant_method", "")).lower() if scheme else ""
     packed = leaves["qweight"]
-    marlin = scheme is not None and str(scheme.get("checkpoint_format", "")).lower() == "marlin"
+    marlin = scheme is not None and (scheme.get("is_marlin_format") is True or _spelled(scheme) == "marlin")
     if method in ("gptq", "awq") and not packed and not marlin:
         yield Finding(
             "quant.missing", "error", "quantization_config",
@@ -113,6 +135,10 @@ def against_names(scheme: Mapping[str, Any] | None, names: Sequence[str]) -> Ite
             f"{count} tensors are packed ({what}), and nothing says with how many bits and which groups",
             {"tensors": count}, "add quantization_config (bits, group_size, quant_method)",
         )  # fmt: skip
+
+
+def _spelled(scheme: Mapping[str, Any]) -> str:
+    return str(scheme.get("checkpoint_format", "")).lower()
 
 
 def against_shapes(scheme: Mapping[str, Any] | None, tensors: Sequence[TensorInfo]) -> Iterator[Finding]:
@@ -139,8 +165,8 @@ def against_shapes(scheme: Mapping[str, Any] | None, tensors: Sequence[TensorInf
 
 
 def _is_overridden(scheme: Mapping[str, Any], module: str) -> bool:
-    """Whether the declaration has an entry for this module alone (MLX), or patterns for some (GPTQModel)."""
-    return module in scheme or bool(scheme.get("dynamic"))
+    """Whether the declaration has an entry for this module alone (MLX), or a field for some."""
+    return module in scheme or any(scheme.get(field) for field in _OWN)
 
 
 class Packing(NamedTuple):
@@ -162,15 +188,15 @@ def _measured(
     if leaf != "qweight":
         return ()
     if g_idx is not None and g_idx.shape and g_idx.shape[0]:
-        return _of_inputs(g_idx.shape[0], _WORD * tensor.shape[0] // g_idx.shape[0], scales.shape[0])
+        return _of_inputs(g_idx.shape[0], _WORD * tensor.shape[0] // g_idx.shape[0], scales.shape[0], group)
     if tensor.shape[1] != scales.shape[1]:  # AWQ packs along the outputs
-        return _of_inputs(tensor.shape[0], _WORD * tensor.shape[1] // scales.shape[1], scales.shape[0])
+        return _of_inputs(tensor.shape[0], _WORD * tensor.shape[1] // scales.shape[1], scales.shape[0], group)
     return ()
 
 
-def _of_inputs(inputs: int, bits: int, groups: int) -> tuple[Packing, ...]:
-    """One group may be declared as such, or by its size."""
-    size = -(-inputs // groups)
+def _of_inputs(inputs: int, bits: int, groups: int, declared: int) -> tuple[Packing, ...]:
+    """One group may be declared as such, or by its size; of several the last may be short."""
+    size = declared if declared > 0 and -(-inputs // declared) == groups else -(-inputs // groups)
     return (Packing(bits, size), Packing(bits, -1)) if groups == 1 else (Packing(bits, size),)
 
 

@@ -105,4 +105,8 @@ def _does_without(patient: Patient, finding: Finding) -> bool:
         return files.one_file or checkpoint.format is GGUF or files.has("params.json")
     named = finding.code == "config.missing-field" and finding.subject == "architectures"
     config = checkpoint.config or {}
-    return named and "architectures" not in config and isinstance(config.get("model_type"), str)
+    return named and "architectures" not in config and any(isinstance(config.get(field), str) for field in _INSTEAD)
+
+
+_INSTEAD = ("model_type", "_class_name", "architecture")
+"""Fields by which Transformers' base classes, Diffusers and timm choose a class without `architectures`."""

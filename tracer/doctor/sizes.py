@@ -18,11 +18,12 @@ from tracer.weighing import told
 if TYPE_CHECKING:
     from tracer.doctor.expected import Expected
 
-_CLOSE = 0.01
-"""Share by which headers, buffers and what a few unknown vectors take may be off."""
+_CLOSE = 100
+"""One part in so many is what headers, buffers and a few unknown vectors may take."""
 _WIDTHS = (1, 2, 4, 8)
 _WITHOUT_SCHEME = '{"quantization_config": null}'
 _BITS = (2, 3, 4, 8)
+_MOST_BITS = 32
 _GROUPS = (-1, 16, 32, 64, 128, 256, 512, 1024)
 _SLACK = 0.001
 """Share of a packed file that its header and biases that nobody asked for may take."""
@@ -81,7 +82,7 @@ def _widths(patient: Patient, names: Sequence[str], total: int, chart: Chart) ->
 def fitting(found: Expected, total: int) -> list[int]:
     """Bytes an element at which the known elements are all of it; heads may share the embedding's storage."""
     counts = {found.elements, found.elements - found.head} - {0}
-    return [width for width in _WIDTHS if any(abs(total / (n * width) - 1) < _CLOSE for n in counts)]
+    return [width for width in _WIDTHS if any(_CLOSE * abs(total - n * width) < n * width for n in counts)]
 
 
 def _is_open(found: Expected) -> bool:
@@ -134,6 +135,9 @@ def _packed(patient: Patient, scheme: Mapping[str, Any], chart: Chart) -> None:
     bits, group = scheme.get("bits"), scheme.get("group_size")
     size = sum(checkpoint.pointer_sizes.values())
     if checkpoint.tensors or not size or method != "gptq" or type(bits) is not int or type(group) is not int:
+        return
+    if not 0 < bits <= _MOST_BITS:
+        chart.unchecked("sizes", f"bits of quantization_config is {told.number(bits)}, which no format packs")
         return
     try:
         plain = prepare(Request(checkpoint.files.title, plan_only=True, overrides=_WITHOUT_SCHEME))

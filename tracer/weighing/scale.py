@@ -11,6 +11,8 @@ from math import inf
 from tracer.weighing.bands import Band
 from tracer.weighing.books import Books
 
+_LARGEST = 1 << 63
+"""Bytes; a total of hundreds of digits, as some indexes have, is not to be added to a float."""
 _ANY = Band(-inf, inf)
 
 
@@ -126,7 +128,7 @@ class Scale:
 
     def _counted(self, expected: int) -> Band:
         books, (low, high) = self.books, self.books.headers
-        if books.total_size is None or not high:
+        if books.total_size is None or not high or books.total_size > _LARGEST:
             return Band(0, -1)
         return Band(books.total_size - expected - high, books.total_size - expected - low)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,35 @@ def test_factors_of_no_target_are_an_error_and_targets_without_factors_a_warning
 
 
 def test_an_expression_of_targets_is_looked_at_and_not_run(tmp_path: Path) -> None:
-    assert adapter(tmp_path, target_modules=r".*(q_proj|v_proj)$").status == 0
+    told = adapter(tmp_path, target_modules=r".*(q_proj|v_proj)$")
+    assert (told.status, told.check("adapter").unchecked[:14]) == (0, "target_modules")
     assert adapter(tmp_path, target_modules="(q_proj").codes("error") == {"config.invalid"}
+
+
+def test_what_is_no_pair_of_factors_is_not_held_to_targets(tmp_path: Path) -> None:
+    assert adapter(tmp_path, {f"{PATH}.q_proj.ia3_l": ("F32", (16, 1))}, peft_type="IA3").codes("warning") == set()
+    grown = {name: (dtype, (6 if shape[0] == 4 else shape[0], 6 if shape[1] == 4 else shape[1]))
+             for name, (dtype, shape) in SOUND.items()}  # fmt: skip
+    assert adapter(tmp_path, grown, peft_type="ADALORA", init_r=6).codes("error") == set()
+
+
+def test_parameters_of_stacked_experts_have_the_rank_of_all(tmp_path: Path) -> None:
+    """As PEFT writes `target_parameters`: one pair for all experts, the second parameter's in a wrapper of its own."""
+    experts: dict[str, tuple[str, tuple[int, ...]]] = {
+        f"base_model.model.model.layers.0.mlp.experts.{inside}lora_{side}.weight": ("F32", shape)
+        for inside in ("", "base_layer.") for side, shape in (("A", (32, 16)), ("B", (16, 32)))
+    }  # fmt: skip
+    assert adapter(tmp_path, SOUND | experts).status == 1
+    named = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    assert adapter(tmp_path, SOUND | experts, target_parameters=named).status == 0
+    assert adapter(tmp_path, SOUND | experts, target_parameters=named, r=8).codes("error") == {"config.conflict"}
+
+
+def test_many_targets_against_many_modules_take_no_longer_than_both(tmp_path: Path) -> None:
+    tensors = {f"base_model.model.m{n}.lora_{side}.weight": ("F32", (1, 1)) for n in range(4_000) for side in "AB"}
+    begin = time.monotonic()
+    assert adapter(tmp_path, tensors, r=1, target_modules=[f"t{n}" for n in range(40_000)]).status == 1
+    assert time.monotonic() - begin < 5
 
 
 def test_modules_to_save_must_be_saved(tmp_path: Path) -> None:

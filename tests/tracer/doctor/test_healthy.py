@@ -46,3 +46,13 @@ def test_it_is_sound_without_rows_too(name: str, tmp_path: Path) -> None:
     told = Told(tmp_path)
     assert told.codes("error", "warning") == set()
     assert "no rows" in told.check("names").unchecked
+
+
+@pytest.mark.parametrize("config", [
+    {"_class_name": "FluxTransformer2DModel", "num_layers": 2}, {"architecture": "resnet50", "num_classes": 10},
+])  # fmt: skip
+def test_classes_are_chosen_by_other_fields_too(config: Mapping[str, Any], tmp_path: Path) -> None:
+    """As Diffusers and timm do."""
+    write_json(tmp_path / "config.json", config)
+    write_safetensors(tmp_path / "model.safetensors", {f"blocks.{n}.weight": ("F32", (4, 4)) for n in range(2)})
+    assert Told(tmp_path).codes("error", "warning") == set()

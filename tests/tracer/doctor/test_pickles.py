@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import zipfile
 from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,72 @@ def test_a_name_that_is_computed_is_dangerous(tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x04NN\x93.")
     (name,) = listed(path).counts
     assert is_dangerous(name)
+
+
+@pytest.mark.parametrize("content", [
+    b"\x80\x04\x8c\x02os\x8c\x06system\x8c\x0bcollections\x8c\x0bOrderedDict00\x93.",  # two of four popped
+    b"\x80\x04\x8c\x02os\x8c\x06system(\x8c\x0bcollections\x8c\x0bOrderedDict1\x93.",  # popped to a mark
+    b"\x80\x04\x82\x01.",  # by a number
+    b"\x80\x04\x8c\x13torch.serialization\x8c\x09os.system\x93.", b"\x80\x04cbuiltins\nprint.__self__.eval\n.",
+])  # fmt: skip
+def test_no_detour_hides_what_is_called(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.pkl"
+    path.write_bytes(content)
+    assert any(map(is_dangerous, listed(path).foreign))
+
+
+@pytest.mark.parametrize("content", [
+    b"cos\nsystem\n(S'true'\ntR.", b"cos\nsystem\n(S'true'\ntR", b"(S'x'\nios\nsystem\n.",
+])  # fmt: skip
+def test_pickles_of_the_oldest_protocols_are_listed_too(content: bytes, tmp_path: Path) -> None:
+    sound(tmp_path)
+    (tmp_path / "training_args.bin").write_bytes(content)
+    told = Told(tmp_path)
+    assert told["pickle.unsafe-global"].severity == "error"
+    assert "os.system" in told["pickle.unsafe-global"].message
+
+
+@pytest.mark.parametrize("content", [b"", b"config\nlines of text\n", b"version 1", bytes(range(40, 140)), b"\x80"])
+def test_what_is_no_pickle_is_no_finding(content: bytes, tmp_path: Path) -> None:
+    sound(tmp_path)
+    (tmp_path / "vocabulary.bin").write_bytes(content)
+    assert "pickle.unsafe-global" not in Told(tmp_path).codes()
+
+
+def test_a_pickle_that_comes_after_too_many_opcodes_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracer.doctor.pickles.MOST_OPCODES", 50)
+    sound(tmp_path)
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(list(range(100))))
+    (tmp_path / "b.pkl").write_bytes(b"\x80\x02cos\nsystem\n.")
+    told = Told(tmp_path)
+    assert "a.pkl: its list of globals is not complete (2 such files)" in told.check("pickles").unchecked
+
+
+def test_a_legacy_file_that_is_cut_before_its_end_is_not_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracer.doctor.pickles._LEGACY_BYTES", 50)
+    path = tmp_path / "x.pt"
+    path.write_bytes(pickle.dumps(1) + pickle.dumps(["x" * 99, os.getcwd]))
+    assert not listed(path).complete
+
+
+def test_an_archive_whose_pickle_is_not_read_is_not_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04 and no more")
+    assert not listed(tmp_path / "cut.pt").complete
+    monkeypatch.setattr("tracer.doctor.pickles._MOST_BYTES", 10)
+    (tmp_path / "long.pt").write_bytes(zip_of(mapping({"w": tensor()})))
+    assert not listed(tmp_path / "long.pt").complete
+
+
+def test_a_broken_pickle_of_an_archive_does_not_hide_the_next(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+        archive.writestr("x/a.pkl", b"\x80\x02\xff")
+        archive.writestr("x/data.pkl", b"\x80\x02cos\nsystem\n.")
+    found = listed(tmp_path / "x.pt")
+    assert (found.complete, found.foreign) == (False, ["os.system"])
 
 
 def test_a_pickle_that_breaks_off_is_not_complete(tmp_path: Path) -> None:

@@ -59,6 +59,58 @@ def test_other_bits_or_groups_than_declared_are_an_error(
     assert says in model(tmp_path, tensors, config)["config.conflict"].message
 
 
+OTHER_SCHEMES: dict[str, Tensors] = {
+    "aqlm": {f"{AT}.codes": ("I16", (4, 4, 1)), f"{AT}.codebooks": ("F16", (1, 4)), f"{AT}.scales": ("F16", (4, 1))},
+    "vptq": {f"{AT}.indices": ("I32", (4, 4)), f"{AT}.weight_scale": ("F16", (4,))},
+    "compressed-tensors": {f"{AT}.compressed": ("F8_E4M3", (4, 4)), f"{AT}.weight_scale": ("F16", (4, 1))},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", OTHER_SCHEMES)
+def test_scales_belong_to_whatever_a_scheme_calls_its_weights(method: str, tmp_path: Path) -> None:
+    declared = {"quantization_config": {"quant_method": method}}
+    assert model(tmp_path, OTHER_SCHEMES[method], declared).codes("error") == set()
+    lone = dict(list(OTHER_SCHEMES[method].items())[-1:])
+    assert model(tmp_path, lone, declared).codes("error") == {"quant.orphan"}
+
+
+def test_the_last_group_may_be_short(tmp_path: Path) -> None:
+    """11,008 inputs in groups of 1,024, as some published models have them."""
+    packed = GPTQ["quantization_config"] | {"group_size": 1024}
+    tensors = gptq(4, 1024, 11 * 1024) | {f"{AT}.qweight": ("I32", (1376, 64)), f"{AT}.g_idx": ("I32", (11_008,))}
+    assert model(tmp_path, tensors, {"quantization_config": packed}).codes("error") == set()
+    assert model(tmp_path, tensors, GPTQ).codes("error") == {"config.conflict"}
+
+
+def test_the_declaration_may_be_in_the_part_of_the_decoder(tmp_path: Path) -> None:
+    assert model(tmp_path, gptq(4, 128), {"llm_config": GPTQ}).codes("error") == set()
+    assert model(tmp_path, gptq(4, 64), {"llm_config": GPTQ}).codes("error") == {"config.conflict"}
+    assert model(tmp_path, mlx(4, 64), {"text_config": MLX}).codes("error") == set()
+
+
+def test_the_declaration_may_be_in_the_file_that_autoawq_wrote_first(tmp_path: Path) -> None:
+    awq: Tensors = {
+        f"{AT}.qweight": ("I32", (256, 8)), f"{AT}.qzeros": ("I32", (2, 8)), f"{AT}.scales": ("F16", (2, 64)),
+    }  # fmt: skip
+    write_json(tmp_path / "quant_config.json", {"zero_point": True, "q_group_size": 128, "w_bit": 4})
+    assert model(tmp_path, awq, {}).codes("error") == set()
+    write_json(tmp_path / "quant_config.json", {"zero_point": True, "q_group_size": 64, "w_bit": 4})
+    assert model(tmp_path, awq, {}).codes("error") == {"config.conflict"}
+
+
+def test_marlin_keeps_its_weights_under_other_names(tmp_path: Path) -> None:
+    marlin: Tensors = {f"{AT}.B": ("I32", (4, 8)), f"{AT}.s": ("F16", (1, 8))}
+    for spelled in ({"is_marlin_format": True}, {"checkpoint_format": "marlin"}):
+        declared = {"quantization_config": GPTQ["quantization_config"] | spelled}
+        assert model(tmp_path, marlin, declared).codes("error") == set()
+
+
+@pytest.mark.parametrize("field", ["dynamic", "extra_config"])
+def test_a_scheme_that_has_other_bits_for_some_is_not_held_to_one(field: str, tmp_path: Path) -> None:
+    packed = GPTQ["quantization_config"] | {field: {AT: {"bits": 8}}}
+    assert model(tmp_path, gptq(8, 128), {"quantization_config": packed}).codes("error") == set()
+
+
 def test_layers_with_a_declaration_of_their_own_are_passed_over(tmp_path: Path) -> None:
     own = {"quantization": MLX["quantization"] | {AT: {"bits": 8, "group_size": 64}}}
     assert model(tmp_path, mlx(8, 64), own).codes("error") == set()
@@ -88,6 +140,14 @@ def test_packed_weights_that_nobody_declares_are_an_error(tmp_path: Path) -> Non
 
 def test_a_declaration_without_packed_weights_is_an_error(tmp_path: Path) -> None:
     assert model(tmp_path, {f"{AT}.weight": ("F16", (8, 8))}, GPTQ).codes("error") == {"quant.missing"}
+
+
+def test_what_is_damaged_is_not_called_complete(tmp_path: Path) -> None:
+    model(tmp_path, gptq(4, 128), GPTQ)
+    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(b"")
+    told = Told(tmp_path)
+    assert "not all of the model" in told.check("quantisation").unchecked
+    assert told.check("quantisation").told == ""
 
 
 def test_two_declarations_must_agree(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.geometries import geometry
 from mappings.registry import choose
 from mappings.synth import synthesise
 from tests import corpus
@@ -82,3 +83,20 @@ def test_elements_are_counted_as_the_rows_count_them(name: str) -> None:
         for extent in tensor.shape:
             sizes[at] *= extent
     assert (found.elements, found.unknown) == (sum(sizes), [])
+
+
+@pytest.mark.parametrize("bits", [0, -4, 10**400], ids=["none", "negative", "huge"])
+def test_bits_that_no_format_packs_are_not_checked(bits: int, tmp_path: Path) -> None:
+    told = redeclared(GPTQ[0], tmp_path, bits=bits)
+    assert "which no format packs" in told.check("sizes").unchecked
+
+
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "StrangeForCausalLM"])
+@pytest.mark.parametrize("total", [10**72, 10**4000], ids=["72 digits", "4000 digits"])
+def test_a_total_of_any_length_is_compared(architecture: str, total: int, tmp_path: Path) -> None:
+    config = geometry("llama-3-8b")
+    names = [tensor.name for tensor in synthesise(choose(config, None, 1, "BF16").binding)]
+    write_json(tmp_path / "config.json", config | {"architectures": [architecture]})
+    index = {"metadata": {"total_size": total}, "weight_map": dict.fromkeys(names, "model-00001-of-00001.safetensors")}
+    write_json(tmp_path / "model.safetensors.index.json", index)
+    assert "sizes" in {check.name for check in Told(tmp_path).checks}

@@ -309,3 +309,23 @@ def test_next_to_no_fields_still_give_an_answer() -> None:
     found = estimated({"vocab_size": 1000}, [])
     assert found.ranks == () and found.experts == ()
     assert list(found.lines())
+
+
+@pytest.mark.parametrize("field", [
+    "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size", "vocab_size",
+    "num_experts", "kv_lora_rank", "sliding_window",
+])  # fmt: skip
+@pytest.mark.parametrize("value", [10**8, 10**18, 10**4000])
+def test_numbers_that_no_model_has_cost_nothing(field: str, value: int) -> None:
+    """Layers are listed one by one, so that a config could ask for all memory; and a line has an end."""
+    fields = {
+        "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 16, "sliding_window": 4,
+        "use_sliding_window": True,
+    }  # fmt: skip
+    found = estimated(fields | {field: value}, [((64, 16), 2048), ((16,), 32)], 1000)
+    assert all(len(line) < 300 for line in found.lines())
+
+
+def test_a_window_cannot_begin_before_the_first_layer() -> None:
+    fields = {"sliding_window": 4, "use_sliding_window": True, "max_window_layers": -3}
+    assert sorted(windows(fields, 2)[1]) == [0, 1]

@@ -268,3 +268,16 @@ def test_ninety_thousand_tensors_take_less_than_a_second() -> None:
     assert time.perf_counter() - start < 1
     assert guess.set_aside == ("45032 scales of FP8 weights",)
     assert guess.tensors == len(shapes) - 45_032
+
+
+@pytest.mark.parametrize("kinds", [240, 20_000])
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3"])
+def test_shapes_of_very_many_kinds_take_no_more_time(kinds: int, dtype: str) -> None:
+    random = Random(1)
+    shapes: Shapes = [((random.randint(2, 999), random.randint(2, 999)), dtype) for _ in range(kinds)]
+    shapes += [((random.randint(2, 9_999),), "F32") for _ in range(kinds)]
+    begin = time.monotonic()
+    guess = nearest(shapes)
+    assert time.monotonic() - begin < 10
+    assert guess.best is None
+    assert guess.tensors <= 2 * kinds

@@ -63,7 +63,7 @@ def windows(config: Mapping[str, Any], layers: int) -> tuple[int, frozenset[int]
     (`sliding_window_pattern`) and of Transformers since 4.52 (`layer_types`).
     """
     window = config.get("sliding_window")
-    if type(window) is not int or window <= 0 or config.get("use_sliding_window") is False:
+    if type(window) is not int or not 0 < window < Cache.UNBOUNDED or config.get("use_sliding_window") is False:
         return 0, frozenset()
     types = config.get("layer_types")
     if isinstance(types, list):
@@ -72,4 +72,4 @@ def windows(config: Mapping[str, Any], layers: int) -> tuple[int, frozenset[int]
     if type(pattern) is int and pattern > 1:
         return window, frozenset(at for at in range(layers) if (at + 1) % pattern)
     first = config.get("max_window_layers") if config.get("use_sliding_window") else 0
-    return window, frozenset(range(first if type(first) is int else 0, layers))
+    return window, frozenset(range(max(0, first) if type(first) is int else 0, layers))

@@ -23,9 +23,15 @@ _SHARED = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "kv_n_heads", "mu
 _PADDED = ("vocab_size", "padded_vocab_size")
 
 
+_MOST_LAYERS = 100_000
+"""More are no number of layers."""
+_LARGEST = 1 << 40
+"""Nor is more the size of anything else."""
+
+
 def number(fields: Mapping[str, Any], names: Iterable[str]) -> int | None:
-    """The first of these fields that is a positive integer."""
-    return next((v for name in names if type(v := fields.get(name)) is int and v > 0), None)
+    """The first of these fields that is a positive integer, and one that a model may have."""
+    return next((v for name in names if type(v := fields.get(name)) is int and 0 < v < _LARGEST), None)
 
 
 def cuts(fields: Mapping[str, Any]) -> list[tuple[str, Cut, int]]:
@@ -33,7 +39,7 @@ def cuts(fields: Mapping[str, Any]) -> list[tuple[str, Cut, int]]:
     kinds: tuple[tuple[tuple[str, ...], CutKind], ...] = ((_SPLIT, "split"), (_SHARED, "share"), (_PADDED, "pad"))
     return [
         (name, Cut(kind, name), value) for names, kind in kinds for name in names
-        if type(value := fields.get(name)) is int and value > 0 and not _latent_heads(fields, kind)
+        if (value := number(fields, (name,))) and not _latent_heads(fields, kind)
     ]  # fmt: skip
 
 
@@ -84,7 +90,9 @@ def head_dim(fields: Mapping[str, Any]) -> int | None:
 
 
 def layers(fields: Mapping[str, Any]) -> int | None:
-    return number(fields, ("num_hidden_layers", "n_layer", "num_layers", "n_layers"))
+    """None where there are more than any model has, too: each is listed."""
+    count = number(fields, ("num_hidden_layers", "n_layer", "num_layers", "n_layers"))
+    return count if count is None or count < _MOST_LAYERS else None
 
 
 def cache(fields: Mapping[str, Any], tp: int) -> Cache | None:

@@ -22,6 +22,10 @@ __all__ = ["Assignment", "Candidate", "Guess", "Match", "nearest"]
 _NEAR = 0.5
 """Below this score a family is no candidate."""
 _SHOWN = 6
+_MOST_KINDS = 500
+"""Shapes of more kinds than any family has; those of real models are dozens."""
+_USUAL_KINDS = 100
+"""Of more, each step of the search takes longer, and there are fewer steps."""
 _PASSES = ((150, 0, 1.0), (1_000, 0, 0.85), (400, 2, 0.0))
 """Steps and patience of the search, and the score that ends it: else kinds of tensors may be missing, then more."""
 
@@ -34,9 +38,13 @@ def nearest(shapes: Iterable[tuple[Shape, str]]) -> Guess:
     for shape, count in weights.counts.most_common():
         keys[key(shape)] += count
         forms.setdefault(key(shape), shape)
+    if len(keys) > _MOST_KINDS:
+        what = f"shapes of {len(keys):,} kinds, more than are compared with families"
+        return Guess((), sum(weights.counts.values()), (*weights.notes, what))
     fits: list[Fit] = []
     for steps, patience, enough in _PASSES if keys else ():
-        searches = [Search(family, keys, forms, steps, patience) for family in FAMILIES]
+        most = steps * _USUAL_KINDS // max(_USUAL_KINDS, len(keys))
+        searches = [Search(family, keys, forms, most, patience) for family in FAMILIES]
         fits += [fit for search in searches if (fit := search.run())]
         if any(fit.score >= enough for fit in fits):
             break

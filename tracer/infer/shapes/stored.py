@@ -69,10 +69,15 @@ def _take_scales(left: Counter[tuple[Shape, str]], shape: Shape, count: int) -> 
     for scale in (*blocked, (*shape[:-2], out, 1), (*shape[:-2], out), (*shape[:-2], 1), (1,)):
         for dtype in _FLOATS:
             if left.get((scale, dtype), 0) >= count:
-                left[scale, dtype] -= count
-                left += Counter()
+                _take(left, (scale, dtype), count)
                 return count
     return 0
+
+
+def _take(left: Counter[tuple[Shape, str]], entry: tuple[Shape, str], count: int) -> None:
+    left[entry] -= count
+    if not left[entry]:
+        del left[entry]
 
 
 def _mxfp4(left: Counter[tuple[Shape, str]]) -> str:
@@ -81,10 +86,9 @@ def _mxfp4(left: Counter[tuple[Shape, str]]) -> str:
         scales = (shape[:-1], dtype)
         if dtype == "U8" and len(shape) >= 3 and shape[-1] == _MXFP4_BYTES and left.get(scales, 0) >= count:
             del left[shape, dtype]
-            left[scales] -= count
+            _take(left, scales, count)
             left[(*shape[:-2], shape[-2] * 2 * _MXFP4_BYTES), dtype] += count
             total += count
-    left += Counter()
     return f"{total} weights in MXFP4" if total else ""
 
 

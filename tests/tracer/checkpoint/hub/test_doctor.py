@@ -44,3 +44,11 @@ def test_every_damaged_file_is_told_and_the_others_are_examined(
     errors = {each["code"] for each in records if each["kind"] == "finding" and each["severity"] == "error"}
     assert errors == {"file.html", "file.truncated"}
     assert any(each["kind"] == "check" and each["name"] == "names" and each["reason"] for each in records)
+
+
+def test_pickles_beside_the_model_are_not_passed_over(hub: HubServer, model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model, tmp_path / "copy")
+    (folder / "training_args.bin").write_bytes(b"\x80\x02cos\nsystem\n.")
+    hub.add("org/trained", folder)
+    (pickles,) = [check for check in examine("org/trained").checks if check.name == "pickles"]
+    assert pickles.unchecked.startswith("1 pickle beside the model (training_args.bin)")
