@@ -14,6 +14,7 @@ from tracer.checkpoint.folder import Checkpoint
 from tracer.checks import Check, failed, findings, records
 from tracer.collection import uncollected
 from tracer.commands.output import Printer, output_options, refuse_empty
+from tracer.errors import InputError
 from tracer.infer import Inferred, infer, writing
 from tracer.infer.fields import ORDER
 from tracer.outputs import check_output
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     printer = Printer(args)
     checkpoint = open_model(Request(args.model, plan_only=True, revision=args.revision))
     assert checkpoint is not None, "MODEL is required"
+    _refuse_adapter(checkpoint, args.model)
     found = infer(checkpoint)
     checks = _checks(checkpoint, found)
     more = [*_shapes(checkpoint, args), *_parallel(checkpoint, found, args)]
@@ -60,6 +62,16 @@ def run(args: argparse.Namespace) -> int:
     if args.write_config:
         printer.lines([writing.write(found, Path(args.write_config))])
     return 1 if failed(checks) else 0
+
+
+def _refuse_adapter(checkpoint: Checkpoint, model: str) -> None:
+    """Raise InputError for LoRA matrices under a model's name: of the model that they change they say too little."""
+    if checkpoint.names and all(".lora_" in name for name in checkpoint.names):
+        raise InputError(
+            f"{model}: expected a model, found {len(checkpoint.names)} LoRA matrices and nothing else: an adapter; "
+            "load the model that it belongs to, or merge the two",
+            code="adapter.not-a-model",
+        )  # fmt: skip
 
 
 def _checks(checkpoint: Checkpoint, found: Inferred) -> list[Check]:

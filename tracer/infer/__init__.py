@@ -14,12 +14,13 @@ from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.formats import GGUF
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.infer import logical
-from tracer.infer.conflicts import against, of_sizes
+from tracer.infer.conflicts import against
 from tracer.infer.derive import Known, fields, layers_of
 from tracer.infer.equations import equations, solve
 from tracer.infer.families import family_of, published_as
 from tracer.infer.fields import Field
 from tracer.infer.loads import Scale
+from tracer.infer.misfits import of_sizes
 from tracer.infer.names import Structure, grouped, structure
 from tracer.infer.published import alike, architecture_of
 from tracer.infer.scales import scales_of

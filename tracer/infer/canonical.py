@@ -41,14 +41,30 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Canonical name -> how configs spell it."""
 
+_OF_THE_WHOLE = ("tie", "vocab")
+
 NESTED = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
 """Where configs of several towers keep the decoder of text."""
 
 
 def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the text decoder: what is nested outranks what lies around it."""
+    """The fields of the text decoder: what is nested outranks what lies around it.
+
+    Sizes that lie around a whole decoder are of something else (a head_dim of the tower beside it), and where the two
+    do not agree whether the head is tied, engines do not either: then nothing is said.
+    """
     inner: dict[str, Any] = next((config[key] for key in NESTED if isinstance(config.get(key), dict)), {})
-    return {**config, **inner}
+    if not inner:
+        return dict(config)
+    outer = dict(config)
+    if any(name in inner for name in ALIASES["hidden"]):
+        sizes = {key for name, keys in ALIASES.items() if name not in _OF_THE_WHOLE for key in keys}
+        outer = {key: value for key, value in config.items() if key not in sizes}
+    found = {**outer, **inner}
+    for key in ALIASES["tie"]:
+        if key in inner and inner[key] != config.get(key, True):
+            found.pop(key)
+    return found
 
 
 def spelled_in(config: Mapping[str, Any], canonical: str) -> str | None:

@@ -52,6 +52,8 @@ class Known:
     @property
     def sure(self) -> Confidence:
         """How sure a field is that names alone tell: of an unknown class, fields may be called and meant otherwise."""
+        if not self.family.name and not self.names.has("embed"):
+            return "guess"
         return "likely" if self.names.doubt or not self.family.name else "certain"
 
     def sure_of(self, *atoms: str) -> Confidence:
@@ -90,7 +92,8 @@ def _identity(known: Known) -> Iterator[Field]:
         marks = ", ".join(way.split("|")[0] for way in family.has)
         told = f"has {marks}" + (f", lacks {', '.join(family.lacks)}" if family.lacks else "")
         against = _doubts(known)
-        told, sure = (f"{told}; but {against}", "guess") if against else (told, "likely")
+        sure: Confidence = "guess" if against else "likely"
+        told = f"{told}; but {against}" if against else told
         yield Field("architectures", [family.name], told, sure)
         yield Field("model_type", family.model_type, told, sure)
     for name, value in family.constants.items():
@@ -134,6 +137,8 @@ def _depth(known: Known) -> Iterator[Field]:
     count = len(here) if not missing and here[0] <= 1 else here[-1] + 1
     gap = f", {runs(missing)} missing" if missing else "" if here[0] <= 1 else ", none before them"
     sure: Confidence = "guess" if here[0] > 1 else "likely" if missing or not known.whole else known.sure
+    if known.names.others and known.family.spelling.get("decoder_layers"):
+        yield from _two_depths(known, count, told)
     yield from known.spelled("layers", count, f"{told}{gap}", sure)
     drafting = {i for group in known.names.of("next_token") for i in group.layers}
     more = {i[0] for group in known.names.drafts for i in group.indices if i} | drafting
@@ -141,12 +146,25 @@ def _depth(known: Known) -> Iterator[Field]:
         yield from known.spelled("drafts", len(more), f"layers that draft tokens: {runs(more)}", known.sure)
 
 
+def _two_depths(known: Known, count: int, told: str) -> Iterator[Field]:
+    """An encoder and a decoder, one of which has the larger stack: the plain field counts the encoder's layers."""
+    (name, groups), *_ = known.names.others.items()
+    other = sorted({layer for group in groups for layer in group.layers})
+    depths = {known.names.stack: (count, told), name: (len(other), f"{name}.{{{runs(other)}}}")}
+    for field_name, part in (("layers", "encoder"), ("decoder_layers", "decoder")):
+        for stack, (layers, why) in depths.items():
+            if part in stack.split("."):
+                yield from known.spelled(field_name, layers, why, known.sure)
+
+
 def _widths(known: Known) -> Iterator[Field]:
     names = known.names
     for atom in ("hidden", "vocab", "axis_positions", "types"):
         value = known.atom(atom)
         if value is not None:
-            yield from known.spelled(atom, value, known.told(atom), known.sure_of(atom))
+            # Classes that see or hear give their embedding rows which no config counts.
+            sure = weaker("likely", known.limit) if atom == "vocab" and names.towers else known.sure_of(atom)
+            yield from known.spelled(atom, value, known.told(atom), sure)
     ffn = known.atom("ffn")
     if ffn is not None and known.family.spelled("ffn"):
         fused = known.family.model_type in ("qwen", "molmo")
@@ -154,7 +172,10 @@ def _widths(known: Known) -> Iterator[Field]:
         yield from known.spelled("ffn", 2 * ffn if fused else ffn, told, known.sure_of("ffn"))
     positions = known.atom("positions")
     if positions is not None and names.has("positions"):
-        yield from known.spelled("positions", positions, known.told("positions"), known.limit)
+        # Bart's and RoBERTa's tables have two rows more than a position each: what they count is the class's affair.
+        told_apart = known.family.name and not known.source
+        sure = weaker("likely" if _doubts(known) else known.sure_of("positions")) if told_apart else "guess"
+        yield from known.spelled("positions", positions, known.told("positions"), sure)
 
 
 def _attention(known: Known) -> Iterator[Field]:
@@ -286,8 +307,9 @@ def _tying(known: Known, heads: list[Group]) -> Iterator[Field]:
         told = f"{heads[0].told} is stored beside the embedding; a copy of it would be stored so too"
         yield from known.spelled("tie", False, told, "likely")
     elif heads or not known.names.has("classes"):
-        told = "the class ties" if heads else "no head of its own is stored, unless this is a model without one"
-        yield from known.spelled("tie", True, told, "likely")
+        told = "the class ties" if heads else "no head of its own is stored; a model without one has none either"
+        bare = not known.family.tied and ("." not in known.names.stack or known.names.towers or known.names.doubt)
+        yield from known.spelled("tie", True, told, "guess" if bare else "likely")
 
 
 def _there(biased: list[Group], plain: list[Group]) -> str:

@@ -35,7 +35,8 @@ EQUATIONS: Mapping[str, str] = {
     "lin_qkv": "2 lin_k + lin_v, hidden", "lin_qkvz": "2 lin_k + 2 lin_v, hidden", "lin_z": "lin_v, hidden",
     "lin_ba": "2 lin_heads, hidden", "lin_a": "lin_heads, hidden", "lin_conv": "2 lin_k + lin_v, 1, conv",
     "lin_heads": "lin_heads", "lin_norm": "lin_dim", "lin_out": "hidden, lin_v", "out_gate": "lin_v, hidden",
-    "out_norm": "lin_v", "cross_q": "q, hidden", "cross_kv": "2 q, hidden", "cross_out": "hidden, q",
+    "out_norm": "lin_v", "cross_q": "q, hidden",
+    "cross_k": "q, hidden", "cross_v": "q, hidden", "cross_kv": "2 q, hidden", "cross_out": "hidden, q",
     "square": "hidden, hidden", "square_norm": "hidden", "head_bias": "vocab", "classes": "classes, hidden",
     "class_token": "1, 1, hidden", "next_token": "hidden, 2 hidden", "draft_head": "vocab, hidden",
 }  # fmt: skip

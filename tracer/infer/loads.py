@@ -15,7 +15,7 @@ from typing import NamedTuple
 from mappings.names import blank
 from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.formats import SAFETENSORS, Format
-from tracer.infer.equations import dims_of, parse
+from tracer.infer.equations import Form, dims_of, parse
 from tracer.infer.logical import modules
 from tracer.infer.names import Group, Structure
 from tracer.infer.packing import scheme_of
@@ -158,7 +158,7 @@ def _weight(
     return None if own is None else bytes_of(group, _whole(group, own, table), leaves, width, packing)
 
 
-def _whole(group: Group, own: tuple[tuple[tuple[str, int], ...], ...], table: Mapping[str, str]):  # type: ignore[no-untyped-def]
+def _whole(group: Group, own: tuple[Form, ...], table: Mapping[str, str]) -> tuple[Form, ...]:
     """`bytes_of` takes the weight's dimensions, and cuts the bias out of them itself."""
     return parse(table[group.role]) if group.leaf == "bias" and len(parse(table[group.role])) > 1 else own
 

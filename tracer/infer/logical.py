@@ -9,7 +9,7 @@ from typing import Any
 from tracer.infer.names import Group, Shape, Structure
 from tracer.infer.packing import scheme_of, unpacked
 
-PLAIN = ("weight", "bias", "")
+PLAIN = ("weight", "bias", "", "gamma", "beta")
 
 
 def modules(groups: Iterable[Group]) -> dict[tuple[str, str], dict[str, Group]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from mappings.names import HOLE, Indices, blank
@@ -66,6 +66,8 @@ class Structure:
     """What the table of roles does not have."""
     others: dict[str, list[Group]] = field(default_factory=dict)
     """Other stacks of text layers, as an encoder's."""
+    home: bool = False
+    """Whether an embedding of words stands right beside the stack."""
 
     def of(self, role: str, leaf: str | None = None) -> list[Group]:
         """The groups of a role, those of one leaf only if that is asked for."""
@@ -108,6 +110,7 @@ def structure(groups: Mapping[str, Group]) -> Structure:
     stacks: dict[str, list[Group]] = defaultdict(list)
     outside: list[Group] = []
     drafts: list[Group] = []
+    wrappers = WRAPPERS | {group.template.split(".")[0] for group in groups.values() if f".{HOLE}." in group.template}
     for group in groups.values():
         segments = group.template.split(".")
         first = segments.index(HOLE) if HOLE in segments else len(segments)
@@ -115,14 +118,16 @@ def structure(groups: Mapping[str, Group]) -> Structure:
         if tower is not None:
             towers[tower].append(group)
         elif any(s in NEXT_TOKEN for s in segments[:first]):
-            _place(group, segments, first)
+            _place(group, segments, first, wrappers)
             drafts.append(group)
         else:
-            _place(group, segments, first)
+            _place(group, segments, first, wrappers)
             (stacks[group.stack] if group.stack else outside).append(group)
     homes = {_home(group.template, group.module) for group in outside if group.role == "embed"}
     stack = max(stacks, key=lambda name: (name.rpartition(".")[0] in homes, _weight(stacks[name])), default="")
-    return _assembled(stack, stacks, outside, dict(towers), drafts)
+    found = _assembled(stack, stacks, outside, dict(towers), drafts)
+    found.home = stack.rpartition(".")[0] in homes
+    return found
 
 
 def _is_tower(segment: str) -> bool:
@@ -134,7 +139,7 @@ def _home(template: str, module: str) -> str:
     return template[: template.rindex(module)].rstrip(".")
 
 
-def _place(group: Group, segments: list[str], first: int) -> None:
+def _place(group: Group, segments: list[str], first: int, wrappers: Set[str]) -> None:
     """Say what a group is for, by what follows the number of its layer, or its wrappers."""
     if first < len(segments) - 1:
         group.stack = ".".join(segments[:first])
@@ -145,7 +150,7 @@ def _place(group: Group, segments: list[str], first: int) -> None:
     path = module.split(".")
     for start in range(len(path)):
         candidate = ".".join(path[start:])
-        if candidate in _OUTSIDE and all(part in WRAPPERS for part in path[:start]):
+        if candidate in _OUTSIDE and all(part in wrappers for part in path[:start]):
             group.module, group.role = candidate, _OUTSIDE[candidate]
             return
     group.module = module
@@ -161,6 +166,9 @@ def _assembled(
     drafts: list[Group],
 ) -> Structure:  # fmt: skip
     mine = list(stacks.get(stack, ()))
+    for group in mine:
+        if group.module == "linear" and len(group.layers) > 1:
+            group.role = ""  # MixFormer numbers its one head; in several layers (Zamba) it is none
     rivals = {name: groups for name, groups in stacks.items() if name != stack and _is_text(groups)}
     head = stack.split(".", maxsplit=1)[0]
     theirs = {name.split(".")[0] for name in rivals} - {head}

@@ -16,6 +16,10 @@ from tracer.infer.names import Group, Shape
 _WORD = 32
 """Bits of the integers that GPTQ, AWQ and MLX pack into."""
 Leaves = Mapping[str, Group]
+_LEAST_DIMS: Mapping[str, int] = {
+    "qweight": 2, "qzeros": 2, "g_idx": 1, "weight_packed": 2, "scales": 1, "weight.absmax": 1,
+}  # fmt: skip
+"""Dimensions without which a leaf is none of its scheme."""
 
 
 class Unpacked(NamedTuple):
@@ -53,9 +57,11 @@ def unpacked(leaves: Leaves, hidden: int | None = None) -> Unpacked:
     """One module's weight. `hidden` settles what MLX leaves open: width and bits are only known as a product."""
     shapes = {leaf: group.shape for leaf, group in leaves.items() if group.shape is not None}
     scheme = scheme_of(leaves)
+    if any(len(shape) < _LEAST_DIMS.get(leaf, 0) or 0 in shape for leaf, shape in shapes.items()):
+        return Unpacked(None, scheme.split("|", maxsplit=1)[0])
     if scheme.startswith("gptq") and "qweight" in shapes:
         return _words(shapes)
-    if scheme == "mlx" and {"weight", "scales"} <= set(shapes):
+    if scheme == "mlx" and {"weight", "scales"} <= set(shapes) and shapes["weight"]:
         return _mlx(shapes["weight"], shapes["scales"], hidden)
     if scheme == "bitsandbytes":
         return _bitsandbytes(leaves, shapes)
@@ -71,10 +77,10 @@ def unpacked(leaves: Leaves, hidden: int | None = None) -> Unpacked:
 
 def _words(shapes: Mapping[str, Shape]) -> Unpacked:
     """GPTQ packs along the input, AWQ along the output; which it is, the scales tell: (groups, out)."""
-    rows, columns = shapes["qweight"]
     scales = shapes.get("scales")
-    if scales is None or len(scales) != 2:
+    if scales is None or len(scales) != 2 or len(shapes["qweight"]) != 2:
         return Unpacked(None, "gptq")
+    rows, columns = shapes["qweight"]
     groups, out = scales
     if columns != out:
         bits = _WORD * columns // out

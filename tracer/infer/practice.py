@@ -180,6 +180,22 @@ def _keys(names: Structure, q: int) -> Iterator[tuple[int, int]]:
                     yield dim, kv
 
 
+def swapped(loads: Sequence[Load], fit: Fit) -> Iterator[Fit]:
+    """The same with other heads: a file that holds whole layers has q + kv in it, and not the two apart."""
+    q, kv = fit.atoms.get("q", 0), fit.atoms.get("kv", 0)
+    exact = [load for load in loads if load.low > -inf]
+    tried = {kv}
+    for dim, group in combinations(PRACTICE[:5] if q and kv and "qb" not in fit.atoms else (), _GROUPS):
+        heads, rest = divmod(q + kv, dim * (group + 1))
+        own = {"q": heads * group * dim, "kv": heads * dim}
+        if rest or own["kv"] in tried or ("dim" in fit.atoms and fit.atoms["dim"] != dim):
+            continue
+        tried.add(own["kv"])
+        other = resolve(exact, {**fit.atoms, **own}, {})
+        if other is not None and not other.open and len(other.misfits) <= len(fit.misfits):
+            yield other._replace(spare=fit.spare)
+
+
 def _latents(names: Structure, hidden: int) -> Iterator[dict[str, int]]:
     """DeepSeek's ranks, and those of the few others."""
     two, one = ((1536, 512), (768, 256), (1024, 256), (2048, 512), (1024, 512)), ((0, 512), (0, 256))

@@ -39,7 +39,7 @@ _TABLE: dict[str, str] = {
     "wte.embedding tok_embedding embeddings.word_embeddings embeddings shared",
     "embed_more": "wte.new_embedding",
     "embed_norm": "word_embeddings_layernorm token_embd_norm embeddings.LayerNorm embedding_norm LayerNorm",
-    "head": "lm_head embed_out cls.predictions.decoder output_layer ff_out.head lm_head.decoder",
+    "head": "lm_head embed_out linear cls.predictions.decoder output_layer ff_out.head lm_head.decoder",
     "positions": "wpe embed_positions position_embeddings position_embedding position_embd",
     "axis_positions": "h_position_embeddings w_position_embeddings x_position_embeddings y_position_embeddings",
     "types": "token_type_embeddings token_types",
@@ -50,18 +50,21 @@ _TABLE: dict[str, str] = {
     "attention.output.LayerNorm output.LayerNorm post_attention_norm post_ffw_norm embedding_layernorm sa_layer_norm "
     "output_layer_norm pre_feedforward_layernorm post_layernorm encoder.final_layernorm final_layernorm "
     "attn_out_norm attn_output_norm layer_output_norm pre_mlp_layernorm pre_mlp_norm self_attn.layer_norm layer_norm "
-    "layer.{}.layer_norm hidden_layernorm token_layernorm enorm hnorm shared_head.norm ln1 ln2",
+    "layer.{}.layer_norm hidden_layernorm token_layernorm enorm hnorm shared_head.norm ln1 ln2 attention_layernorm "
+    "feedforward_layernorm "
+    "post_norm1 post_norm2 attention.ln self_attn.attn_sub_norm encoder_attn_layer_norm mlp_norm",
     "q": "self_attn.q_proj attention.self.query attention.attention.query attn.q_proj attention.wq attn_q "
-    "attention.q_lin layer.{}.SelfAttention.q",
+    "attention.q_lin layer.{}.SelfAttention.q attn.attention.q_proj mixer.q_proj",
     "k": "self_attn.k_proj attention.self.key attention.attention.key attn.k_proj attention.wk attn_k "
-    "attention.k_lin layer.{}.SelfAttention.k",
+    "attention.k_lin layer.{}.SelfAttention.k attn.attention.k_proj mixer.k_proj",
     "v": "self_attn.v_proj attention.self.value attention.attention.value attn.v_proj attention.wv attn_v "
-    "attention.v_lin layer.{}.SelfAttention.v",
+    "attention.v_lin layer.{}.SelfAttention.v attn.attention.v_proj mixer.v_proj",
     "qkv": "self_attn.qkv_proj attn.c_attn attn.Wqkv mixer.Wqkv attention.wqkv attention.query_key_value "
-    "self_attention.query_key_value att_proj attn.qkv_proj attn.qkv attn_qkv self_attn.W_pack",
+    "self_attention.query_key_value att_proj attn.qkv_proj attn.qkv attn_qkv self_attn.W_pack "
+    "self_attn.query_key_value",
     "out": "self_attn.o_proj self_attn.out_proj self_attn.dense attn.c_proj attn.out_proj attention.wo "
     "attention.dense self_attention.dense attn_out attention.output.dense attn_output attn.proj attn.o_proj "
-    "attention.out_lin layer.{}.SelfAttention.o",
+    "attention.out_lin layer.{}.SelfAttention.o attn.attention.out_proj attn.Wo mixer.o_proj",
     "q_norm": "self_attn.q_norm self_attn.q_layernorm attn_q_norm self_attn.query_layernorm attn.q_norm",
     "k_norm": "self_attn.k_norm self_attn.k_layernorm attn_k_norm self_attn.key_layernorm attn.k_norm",
     "sinks": "self_attn.sinks attn_sinks",
@@ -77,9 +80,10 @@ _TABLE: dict[str, str] = {
     "down": "mlp.down_proj feed_forward.down_proj feed_forward.w2 ffn_down mlp.c_proj mlp.dense_4h_to_h mlp.fc2 "
     "mlp.fc_out ffn.down_proj fc2 output.dense ffn.lin2 layer.{}.DenseReluDense.wo ff_out mlp.linear_fc2",
     "router": "mlp.gate block_sparse_moe.gate block_sparse_moe.router.layer mlp.router feed_forward.router "
-    "ffn_gate_inp feed_forward.gate block_sparse_moe.router",
+    "ffn_gate_inp feed_forward.gate block_sparse_moe.router mlp.router.gate",
     "router_bias": "mlp.gate.e_score_correction_bias block_sparse_moe.e_score_correction_bias exp_probs_b "
-    "mlp.gate.expert_bias mlp.e_score_correction_bias",
+    "mlp.gate.expert_bias mlp.e_score_correction_bias mlp.moe_statics.e_score_correction_bias mlp.expert_bias "
+    "mlp.experts.e_score_correction_bias block_sparse_moe.gate.e_score_correction_bias",
     "expert_gate": "mlp.experts.{}.gate_proj block_sparse_moe.experts.{}.w1 feed_forward.experts.{}.gate_proj "
     "ffn_gate.{} feed_forward.experts.{}.w1",
     "expert_up": "mlp.experts.{}.up_proj block_sparse_moe.experts.{}.w3 feed_forward.experts.{}.up_proj ffn_up.{} "
@@ -92,12 +96,12 @@ _TABLE: dict[str, str] = {
     "experts_down": "ffn_down_exps mlp.switch_mlp.down_proj mlp.experts.down_proj block_sparse_moe.output_linear "
     "feed_forward.experts.down_proj block_sparse_moe.switch_mlp.down_proj",
     "shared_gate": "mlp.shared_experts.gate_proj mlp.shared_expert.gate_proj ffn_gate_shexp "
-    "feed_forward.shared_expert.gate_proj",
+    "feed_forward.shared_expert.gate_proj mlp.shared_mlp.gate_proj block_sparse_moe.shared_experts.gate_proj",
     "shared_up": "mlp.shared_experts.up_proj mlp.shared_expert.up_proj ffn_up_shexp "
-    "feed_forward.shared_expert.up_proj",
+    "feed_forward.shared_expert.up_proj mlp.shared_mlp.up_proj block_sparse_moe.shared_experts.up_proj",
     "shared_down": "mlp.shared_experts.down_proj mlp.shared_expert.down_proj ffn_down_shexp "
-    "feed_forward.shared_expert.down_proj",
-    "shared_gate_up": "shared_mlp.input_linear",
+    "feed_forward.shared_expert.down_proj mlp.shared_mlp.down_proj block_sparse_moe.shared_experts.down_proj",
+    "shared_gate_up": "shared_mlp.input_linear mlp.shared_experts.gate_up_proj",
     "shared_out": "shared_mlp.output_linear",
     "shared_router": "mlp.shared_expert_gate ffn_gate_inp_shexp",
     "q_a": "self_attn.q_a_proj attn_q_a",
@@ -133,6 +137,7 @@ _TABLE: dict[str, str] = {
     "next_token": "eh_proj input_proj",
     "draft_head": "shared_head.head",
     "cross_q": "crossattention.q_attn encoder_attn.q_proj layer.{}.EncDecAttention.q",
+    "cross_k": "encoder_attn.k_proj", "cross_v": "encoder_attn.v_proj",
     "cross_kv": "crossattention.qkv_proj",
     "cross_out": "crossattention.out_proj encoder_attn.out_proj layer.{}.EncDecAttention.o",
     "relative": "layer.{}.SelfAttention.relative_attention_bias",
@@ -157,6 +162,7 @@ LEAVES = frozenset({
     "weight", "bias", "qweight", "qzeros", "scales", "g_idx", "biases", "SCB", "weight_format", "weight_scale",
     "weight_scale_inv", "weight_scale_2", "input_scale", "weight_packed", "weight_shape", "weight_zero_point",
     "weight_g_idx", "k_scale", "v_scale", "scale", "lora_A", "lora_B", "activation_scale", "output_scale",
+    "gamma", "beta",
 })  # fmt: skip
 """What a module consists of; the quantisation schemes put theirs beside the usual two."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mappings.findings import Unchecked
@@ -18,12 +19,13 @@ from tracer.infer import logical
 from tracer.infer.derive import Known, fields
 from tracer.infer.equations import Solved, equations
 from tracer.infer.families import family_of
-from tracer.infer.fields import Confidence
+from tracer.infer.fields import Confidence, weaker
 from tracer.infer.loads import Load, Reading, Scale, room_of
 from tracer.infer.names import Structure, grouped, structure
 from tracer.infer.polynomials import Packing
 from tracer.infer.published import Published, published
 from tracer.infer.resolve import resolve
+from tracer.infer.unknown import completed
 
 if TYPE_CHECKING:
     from tracer.infer import Inferred
@@ -44,7 +46,7 @@ def of_files(checkpoint: Checkpoint) -> Inferred:
     """The published geometry whose quantised form has just this size."""
     from tracer.infer import Inferred
 
-    alone = len(checkpoint.pointer_sizes) == 1
+    alone = len(checkpoint.pointer_sizes) == 1 and _is_quantised(checkpoint)
     found = list(_answers(checkpoint, 0)) if alone else []
     exact = bool(found)
     found = found or (list(_answers(checkpoint, _NEAR)) if alone else [])
@@ -60,7 +62,15 @@ def of_files(checkpoint: Checkpoint) -> Inferred:
         names, family_of(names), Solved(dict(each.atoms)), {**each.fields, "dim": each.atoms.get("dim", 0)}, each.name,
         False, sure, told, "F16", logical.gptq(packing.bits, packing.group or -1), told,
     )  # fmt: skip
-    return Inferred(fields(known), names, known, told=f"the size of {file}{'' if biased else ', without biases'}")
+    # The names were made up for the geometry, so that nothing is surer than it is.
+    told_fields = [replace(field, confidence=weaker(field.confidence, sure)) for field in fields(known)]
+    told_fields = completed(told_fields, known)
+    return Inferred(told_fields, names, known, told=f"the size of {file}{'' if biased else ', without biases'}")
+
+
+def _is_quantised(checkpoint: Checkpoint) -> bool:
+    """Whether anything but the size says so: some published geometry, packed somehow, has nearly every size."""
+    return checkpoint.files.has(_GPTQ) or any("gptq" in file.lower() for file in checkpoint.pointer_sizes)
 
 
 def _answers(checkpoint: Checkpoint, near: float) -> Iterator[tuple[Published, Structure, Packing, bool]]:

@@ -33,5 +33,7 @@ def write(found: Inferred, folder: Path) -> str:
     write_lines(folder / _NAME, iter([json.dumps(config, indent=2)]))
     unknown = [field.name for field in found.fields if field.confidence == "unknown"]
     left = f"; left out, as no tensor tells: {', '.join(unknown)}" if unknown else ""
-    return f"wrote {folder / _NAME}: {len(config)} fields{left}"
+    guessed = [field.name for field in found.fields if field.confidence == "guess" and field.value is not None]
+    doubted = f"; guessed: {', '.join(guessed)}" if guessed else ""
+    return f"wrote {folder / _NAME}: {len(config)} fields{doubted}{left}"
 

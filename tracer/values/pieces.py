@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,6 @@ from tracer.values.decoding import unit
 
 PIECE = 1 << 20
 """Bytes; what is read once is looked at several times, and should still be in the processor's cache by then."""
-_AHEAD = 8 << 20
-"""Bytes that the system is asked to read before they are wanted: two threads in one file look like no order to it."""
 
 
 def pieces(files: Files, tensor: TensorInfo, limit: int = PIECE) -> Iterator[memoryview]:
@@ -40,12 +37,9 @@ def pieces_of(file: MappedFile, tensor: TensorInfo, buffer: memoryview) -> Itera
     step = len(buffer) // whole * whole
     if not step:
         raise ValueError(f"a buffer of {len(buffer)} bytes holds no element of {tensor.dtype}")
-    asked, end = tensor.offset, tensor.offset + tensor.nbytes
+    end = tensor.offset + tensor.nbytes
     for begin in range(tensor.offset, end, step):
-        if asked <= min(begin + _AHEAD // 2, end - 1):
-            # Not at every piece: asking for what is there already takes as long as looking at it.
-            asked = min(max(begin, asked) + _AHEAD, end)
-            _ask_for(file, begin, asked)
+        # The system reads ahead by itself; asking it to makes two threads in one file a third slower.
         piece = buffer[: min(step, end - begin)]
         file.read_into(begin, piece)
         yield piece
@@ -73,10 +67,3 @@ def opened(path: Path, stamp: Stamp | None) -> Iterator[MappedFile]:
     """A file of that stamp, where one is given; raises InputError if it has become another since."""
     with map_file(path) if stamp is None else mapping_of({str(path): stamp})(path) as file:
         yield file
-
-
-def _ask_for(file: MappedFile, begin: int, end: int) -> None:
-    """Have the system fetch `[begin, end)` in the background, where it can and the file still goes on that far."""
-    if hasattr(mmap, "MADV_WILLNEED") and end <= len(file):
-        begin -= begin % mmap.PAGESIZE
-        file.madvise(mmap.MADV_WILLNEED, begin, end - begin)

@@ -60,6 +60,68 @@ def test_a_nested_text_config_is_read_and_outranks_what_lies_around_it() -> None
     assert finding.subject == "intermediate_size"
 
 
+def test_sizes_around_a_nested_decoder_are_not_the_decoders() -> None:
+    """Music Flamingo: the head_dim outside is the audio tower's."""
+    config = geometry("llama-3-8b")
+    nested = {"head_dim": 1280, "num_key_value_heads": 3, "text_config": config}
+    assert not inferred(tensors_of(config), nested).findings
+
+
+@pytest.mark.parametrize("outer", [{}, {"tie_word_embeddings": True}])
+def test_a_nested_config_that_does_not_tie_is_no_error_where_what_is_around_it_may(outer: dict[str, Any]) -> None:
+    """Mistral 3, InternVL: the class of the whole ties, whatever its decoder's config says."""
+    config = geometry("llama-3-8b") | {"tie_word_embeddings": False}
+    stored = [tensor for tensor in tensors_of(config) if tensor.name != "lm_head.weight"]
+    assert not inferred(stored, {**outer, "text_config": config}).findings
+
+
+def test_a_model_without_a_head_is_whole_where_its_names_or_its_class_say_so() -> None:
+    """Qwen3-Embedding does not tie, and has no head to tie."""
+    config = geometry("llama-3-8b") | {"tie_word_embeddings": False}
+    stored = [tensor for tensor in tensors_of(config) if tensor.name != "lm_head.weight"]
+    bare = [replace(tensor, name=tensor.name.removeprefix("model.")) for tensor in stored]
+    assert not inferred(bare, config).findings
+    assert not inferred(stored, config | {"architectures": ["LlamaModel"]}).findings
+
+
+@pytest.mark.parametrize(("name", "field", "seen"), [
+    ("mistral-7b-v0.1", "num_key_value_heads", 8), ("falcon-40b", "num_kv_heads", 8), ("qwen3-0.6b", "head_dim", 128),
+    ("gpt-oss-20b", "head_dim", 64),
+])  # fmt: skip
+@pytest.mark.parametrize("absent", [True, False])
+def test_a_field_that_is_absent_is_named_and_not_said_to_have_a_value(
+    name: str, field: str, seen: int, absent: bool
+) -> None:
+    config = geometry(name)
+    said = {key: value for key, value in config.items() if key != field} if absent else config | {field: None}
+    (finding,) = inferred(tensors_of(config), said).findings
+    assert (finding.code, finding.severity, finding.subject) == ("config.missing-field", "warning", field)
+    assert finding.fix == f"set {field} to {seen}"
+
+
+ODD: list[Any] = [
+    None, "32", "x", "", -1, 0, 1.5, float("inf"), float("nan"), [], [1], {}, {"a": 1}, True, False, 2**70,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["llama-3-8b", "gpt2", "falcon-40b", "mixtral-8x7b", "mamba-2.8b"])
+def test_no_value_of_any_field_ends_in_a_traceback(name: str) -> None:
+    config = geometry(name)
+    found = inferred(tensors_of(config))
+    more = ("text_config", "architectures", "model_type", "quantization_config", "torch_dtype", "attention_bias",
+            "vision_config", "num_nextn_predict_layers", "expansion_ratio")  # fmt: skip
+    for field in (*config, *more):
+        for value in ODD:
+            compare(found, config | {field: value})
+            compare(found, {"text_config": config | {field: value}})
+
+
+def test_a_number_in_quotes_is_shown_in_quotes() -> None:
+    config = geometry("llama-3-8b")
+    (finding,) = inferred(tensors_of(config), config | {"num_hidden_layers": "32"}).findings
+    assert "says num_hidden_layers = '32', the tensors 32" in finding.message
+
+
 def test_what_shapes_cannot_tell_is_never_a_conflict() -> None:
     config = geometry("llama-3-8b")
     odd = config | {"rope_theta": 1.0, "rms_norm_eps": 1.0, "hidden_act": "relu", "max_position_embeddings": 1}

@@ -121,9 +121,12 @@ def test_a_vocabulary_with_added_tokens_is_counted(checkpoints: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(("bits", "group"), [(3, 128), (4, 128), (4, 32), (8, -1)])
-def test_of_one_quantised_file_the_size_tells_bits_and_group(
+def test_of_one_quantised_file_the_size_and_its_bits_tell_the_geometry(
     checkpoints: dict[str, Any], bits: int, group: int
 ) -> None:  # fmt: skip
     spelled = f"{bits}bit-{group}g" if group > 0 else f"{bits}bit--1g"
     config = checkpoints[f"wizard-vicuna-30b-gptq-{spelled}"][2].config()
     assert {"bits": bits, "group_size": group}.items() <= config["quantization_config"].items()
+    assert config["hidden_size"] == 6656
+    fields = checkpoints[f"wizard-vicuna-30b-gptq-{spelled}"][2].fields
+    assert {field.confidence for field in fields} == {"likely", "unknown"}, "its names were made up"

@@ -97,7 +97,7 @@ def test_a_next_token_layer_is_no_layer_of_the_model_though_it_has_its_own_embed
     more = [replace(t, name=t.name.replace(last, "model.layers.61.")) for t in held if t.name.startswith(last)]
     own = {"embed_tokens": (config["vocab_size"], hidden), "shared_head.head": (config["vocab_size"], hidden)}
     own |= {"eh_proj": (hidden, 2 * hidden)}
-    plain = {f"{module}.weight": shape for module, shape in own.items()}
+    plain: dict[str, tuple[int, ...]] = {f"{module}.weight": shape for module, shape in own.items()}
     plain |= {f"{norm}.weight": (hidden,) for norm in ("enorm", "hnorm", "shared_head.norm")}
     more += [TensorInfo(f"model.layers.61.{name}", "BF16", shape, "f", 0, 0) for name, shape in plain.items()]
     found = inferred([*held, *more], config)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from fixtures import small_checkpoint
 from mappings.rows import Architecture
@@ -85,6 +87,23 @@ def test_what_is_no_checkpoint_is_one_line_and_exit_status_2(
 ) -> None:  # fmt: skip
     assert main(["infer", str(tmp_path / "nothing")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_lora_matrices_under_the_name_of_a_model_are_said_to_be_an_adapter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_{}.weight"
+    save_file({name.format(side): np.zeros((8, 8), np.float32) for side in "AB"}, tmp_path / "model.safetensors")
+    assert main(["infer", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "found 2 LoRA matrices and nothing else: an adapter" in told
+
+
+def test_a_written_config_says_which_of_its_fields_are_guesses(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    assert main(["infer", str(model), "--write-config", str(tmp_path / "inferred")]) == 0
+    assert "; guessed: architectures, model_type" in capsys.readouterr().out
 
 
 def damage(folder: Path, **fields: object) -> None:

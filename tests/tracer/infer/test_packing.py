@@ -64,6 +64,19 @@ def test_fp8_tells_the_block_of_its_scales(out: int, inner: int) -> None:
     assert (found.shape, found.scheme, found.block) == ((out, inner), "fp8", (128, 128))
 
 
+SHAPES = st.lists(st.sampled_from([0, 1, 2, 64, 4096, 2**40]), max_size=4).map(tuple)
+LEAVES = [
+    "qweight", "qzeros", "scales", "g_idx", "weight", "weight_scale", "weight_scale_inv", "biases", "blocks", "SCB",
+    "weight_packed", "weight.absmax", "weight.quant_state.bitsandbytes__nf4",
+]  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(LEAVES), SHAPES, min_size=1), st.sampled_from([None, 64, 4096]))
+def test_leaves_of_any_shape_are_read_or_left_alone(shapes: dict[str, Shape], hidden: int | None) -> None:
+    """Experts stacked in three dimensions have been published, and headers can say anything."""
+    unpacked(leaves({leaf: (shape, "I32") for leaf, shape in shapes.items()}), hidden)
+
+
 def test_four_bits_of_bitsandbytes_are_flat_so_that_only_their_number_is_known() -> None:
     packed = {
         "weight": ((4096 * 4096 // 2, 1), "U8"), "weight.absmax": ((4096 * 4096 // 64,), "F32"),
