@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mappings.findings import Finding
 from tracer.checks import Check
 from tracer.diff import naming
 from tracer.diff.compared import Comparison, Pair
+from tracer.diff.fields import listed
 from tracer.diff.sides import Side
 from tracer.diff.weights import Weight
 from tracer.report.words import plural
 
 _FEW = 4
+_MOST_FIELDS = 20
+"""Of config.json on a line; records have all."""
 
 
 def checks(comparison: Comparison) -> list[Check]:
@@ -93,23 +96,37 @@ def _in_a_twin(comparison: Comparison, pair: Pair) -> bool:
 def _placement(comparison: Comparison) -> Check:
     """Which file holds what; a difference that no reader of weights sees."""
     files = [len(set(side.homes.values())) for side in (comparison.a, comparison.b)]
-    moved = sum(_home(comparison.a, pair.a) != _home(comparison.b, pair.b) for pair in comparison.pairs)
+    homes = comparison.a.homes, comparison.b.homes
+    moved = sum(_home(homes[0], pair.a) != _home(homes[1], pair.b) for pair in comparison.pairs)
     many = plural(files[0], "file")
     told = f"{many} in A, {files[1]} in B; {moved} of {len(comparison.pairs)} in a file of another name"
     return Check("placement in files", told if moved else f"{many}, each tensor in one of the same name")
 
 
-def _home(side: Side, weights: Sequence[Weight]) -> list[str]:
-    names = (info.name for weight in weights for info in weight.members.values())
-    return sorted({side.homes.get(name, "") for name in (*names, *(w.name for w in weights if not w.members))})
+def _home(homes: Mapping[str, str], weights: Sequence[Weight]) -> set[str]:
+    """The files in which some weights lie."""
+    found = {homes.get(info.name, "") for weight in weights for info in weight.members.values()}
+    return found | {homes.get(weight.name, "") for weight in weights if not weight.members}
 
 
 def _config(comparison: Comparison) -> Check:
     lacking = [side.letter for side in (comparison.a, comparison.b) if side.checkpoint.config is None]
     if lacking:
         return Check("config.json", "", (), f"{' and '.join(lacking)} {'have' if len(lacking) > 1 else 'has'} none")
-    different = ", ".join(comparison.config)
-    return Check("config.json", f"{len(comparison.config)} fields differ: {different}" if different else "the same")
+    mixed = comparison.a.has_metadata != comparison.b.has_metadata
+    whole = "no field of GGUF's metadata differs" if mixed else "the same"
+    return Check("config.json", _fields(comparison) or whole)
+
+
+def _fields(comparison: Comparison) -> str:
+    """Each field that differs with both values; those that change nothing that is loaded apart."""
+    differing, idle = comparison.weighty_fields, comparison.idle_fields
+    verb = "differs" if len(differing) == 1 else "differ"
+    told = [f"{plural(len(differing), 'field')} {verb}: {listed(differing, _MOST_FIELDS)}"] if differing else []
+    if idle:
+        told.append(f"{'also' if told else 'differs only in'} what changes nothing that is loaded: "
+                    f"{listed(idle, _MOST_FIELDS)}")  # fmt: skip
+    return "; ".join(told)
 
 
 def _values(comparison: Comparison) -> Check:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tracer.collection import uncollected
 from tracer.diff.compared import Comparison, pairs_of
+from tracer.diff.fields import differences
 from tracer.diff.pairing import pair
 from tracer.diff.pointers import compare_files, lend_names
 from tracer.diff.sides import Side
 from tracer.errors import InputError
-
-_OF_NO_MEANING = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
-"""Fields that say where a file came from, or what the tensors say themselves."""
-_OF_A_SCHEME = "quantization_config"
-"""What the tensors say themselves where one side alone is quantised."""
 
 
 @uncollected()
@@ -33,17 +28,21 @@ def compare(
     lend_names(a, b, files)
     a.apart = b.apart = a.has_mere_names or b.has_mere_names
     pairing = pair(a.weights, b.weights, config_a, config_b)
-    fields = _fields(config_a or {}, config_b or {})
+    fields = list(differences(config_a, config_b)) if config_a and config_b else []
+    if a.has_metadata != b.has_metadata:
+        fields = [field for field in fields if not field.lost_in_metadata]
     comparison = Comparison(a, b, pairing, pairs_of(pairing), values, fields, files=files)
     if values:
         from tracer.diff.values.compare import compare_values
         from tracer.diff.values.moved import look_for_moves
         from tracer.diff.values.ranks import look_for_ranks
+        from tracer.diff.values.tied import look_for_ties
 
         digests = _digests(a, reports[0]), _digests(b, reports[1])
         compare_values(comparison, told, digests)
         look_for_moves(comparison)
         look_for_ranks(comparison, everything)
+        look_for_ties(comparison)
     return comparison
 
 
@@ -58,12 +57,3 @@ def _digests(side: Side, report: Path | None) -> dict[str, str]:
     if reason:
         raise InputError(f"{report}: no report of {side.given}: {reason}; scan it again", subject=str(report))
     return {each.name: each.digest for each in found.statistics if each.digest}
-
-
-def _fields(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Fields that differ, in A's order; one that is absent is None."""
-    if not a or not b:
-        return {}
-    names = [name for name in dict.fromkeys([*a, *b]) if name not in _OF_NO_MEANING]
-    names = [name for name in names if name != _OF_A_SCHEME or (name in a and name in b)]
-    return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}

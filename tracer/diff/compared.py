@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
+from tracer.diff.fields import Field
 from tracer.diff.pairing import Pairing
 from tracer.diff.pointers import FilePair
 from tracer.diff.sides import Side
@@ -40,6 +42,13 @@ class Distance:
     infinite_a: int = 0
     """Infinite in A where B has a finite number."""
     infinite_b: int = 0
+
+    @property
+    def zero_in(self) -> str:
+        """`A` or `B`, whose numbers are all zero where the other's are not; empty elsewhere."""
+        if any(self.lonely) or not self.differing or not math.isnan(self.cosine):
+            return ""
+        return "A" if math.isnan(self.scale) else "B"
 
     @property
     def lonely(self) -> tuple[int, int, int, int]:
@@ -110,10 +119,36 @@ class Pair:
         return (self.valued.rank.rank or 0) if self.valued and self.valued.rank else 0
 
     @property
+    def zero_in(self) -> str:
+        """The side whose numbers are all zero where the other's are not; empty elsewhere."""
+        return self.valued.distance.zero_in if self.valued and self.valued.distance else ""
+
+    @property
     def quantised(self) -> bool:
         """Whether one side is quantised in another way than the other."""
         unlike = self.retyped or self.a[0].scheme != self.b[0].scheme
         return unlike and any(weight.scheme for weight in (*self.a, *self.b))
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A head that one side alone stores, against the embedding of its own side."""
+
+    side: str
+    head: str
+    embedding: str
+    differing: int | None
+    """Elements; None where they could not be compared."""
+    detail: str = ""
+    """Elements in all, or why they could not be compared."""
+
+    def __str__(self) -> str:
+        if self.differing is None:
+            return f"{self.head} of {self.side} could not be compared with {self.embedding}: {self.detail}"
+        if not self.differing:
+            return f"{self.head} of {self.side} equals its {self.embedding}, as if they were tied"
+        many = f"{self.differing:,} of {self.detail}"
+        return f"{self.head} of {self.side} is not its {self.embedding}: {many} elements differ"
 
 
 @dataclass
@@ -125,12 +160,36 @@ class Comparison:
     pairing: Pairing
     pairs: list[Pair]
     with_values: bool
-    config: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    """Fields of config.json that differ."""
+    fields: Sequence[Field] = ()
+    """All that differ in config.json."""
     ranks_left: int = 0
     """Matrices that differ and whose rank was not looked at."""
+    ties: list[Tie] = field(default_factory=list)
+    """Of heads that one side lacks, where values were read."""
     files: list[FilePair] = field(default_factory=list)
     """Of which one at least is a Git-LFS pointer."""
+
+    @cached_property
+    def config(self) -> dict[str, tuple[Any, Any]]:
+        """Both values of each outermost field of config.json in which what can change a load differs."""
+        both = (self.a.checkpoint.config or {}, self.b.checkpoint.config or {})
+        names = dict.fromkeys(each.path.partition(".")[0] for each in self.weighty_fields)
+        return {name: (both[0].get(name), both[1].get(name)) for name in names}
+
+    @property
+    def weighty_fields(self) -> list[Field]:
+        """Fields of config.json that differ and may change what is loaded."""
+        return [each for each in self.fields if not each.idle]
+
+    @property
+    def config_lost(self) -> str:
+        """`A` or `B`, a folder that has no config.json where another has one; empty elsewhere."""
+        lacking = [side.letter for side in (self.a, self.b) if side.checkpoint.config is None]
+        return lacking[0] if len(lacking) == 1 and self.a.is_folder and self.b.is_folder else ""
+
+    @property
+    def idle_fields(self) -> list[Field]:
+        return [each for each in self.fields if each.idle]
 
     def valued(self, *relations: Relation) -> list[Pair]:
         return [pair for pair in self.pairs if pair.valued and pair.valued.relation in relations]
@@ -147,7 +206,7 @@ class Comparison:
     @property
     def same(self) -> bool:
         """Whether nothing that was looked at differs; in which files tensors lie is no difference."""
-        return self.same_but_for_config and not self.config
+        return self.same_but_for_config and not self.weighty_fields and not self.config_lost
 
     @property
     def same_but_for_config(self) -> bool:

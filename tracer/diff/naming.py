@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mappings.names import runs
-from tracer.diff.compared import Comparison
+from tracer.diff.compared import Comparison, Pair
 from tracer.diff.fusing import Fusion
 from tracer.diff.pairing import Renamed
 from tracer.diff.phrases import layer, listed
@@ -109,11 +109,9 @@ def _head(name: str) -> str:
     return ".".join(segments[: max(1, min(end, 3))])
 
 
-def dtypes(comparison: Comparison) -> str:
-    """`F32 -> BF16 in 290 of 291`; empty where none differs."""
-    changed = Counter(
-        (_kind(pair.a), _kind(pair.b)) for pair in comparison.pairs if pair.retyped
-    )  # fmt: skip
+def dtypes(comparison: Comparison, pairs: Sequence[Pair]) -> str:
+    """`F32 -> BF16 in 290 of 291`, of some of all pairs; empty where none differs."""
+    changed = Counter((_kind(pair.a), _kind(pair.b)) for pair in pairs if pair.retyped)
     total = len(comparison.pairs)
     return listed(f"{one} -> {other} in {count} of {total}" for (one, other), count in changed.most_common())
 

@@ -38,12 +38,15 @@ def records(comparison: Comparison, sentence: str) -> Iterator[str]:
         for weight in weights:
             held = {side.lower(): _kept(weight)}
             yield record("difference", what=f"only-{side.lower()}", subject=weight.name, **held)
+    for tie in comparison.ties:
+        yield record("tie", **asdict(tie))
     for file in comparison.files:
         if file.equal is not True:
             yield record("difference", what="file", subject=file.a, a=file.a, b=file.b,
                          unchecked=file.why if file.equal is None else None, detail=file.why)  # fmt: skip
-    for field, (a, b) in comparison.config.items():
-        yield record("difference", what="config", subject=field, a=a, b=b)
+    for field in comparison.fields:
+        what = "config-idle" if field.idle else "config"
+        yield record("difference", what=what, subject=field.path, a=field.a, b=field.b, absent=field.absent or None)
 
 
 def _differs(pair: Pair) -> bool:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tracer.checkpoint.folder import Checkpoint, open_checkpoint
+from tracer.checkpoint.formats import GGUF
 from tracer.checkpoint.hub.address import advice, is_hub_id
 from tracer.checkpoint.regular_file import open_regular
 from tracer.diff.packed.recognise import weights
@@ -62,6 +63,16 @@ class Side:
     def has_mere_names(self) -> bool:
         """Whether of some of its tensors only the names are known."""
         return bool(self.lent) or len(self.checkpoint.names) > len(self.checkpoint.tensors)
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether its config is what GGUF's metadata say, which know fewer fields."""
+        return self.checkpoint.format is GGUF
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a place where a config.json could be: a folder or a repository, no single file."""
+        return not os.path.isfile(self.given)
 
     @property
     def headless(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -109,7 +111,11 @@ def _figures(pairs: Sequence[Pair]) -> Iterator[str]:
     errors = [distance.relative for distance in found]
     yield f"relative {percent(middle(errors))}" + (f" (max {percent(max(errors))})" if len(found) > 1 else "")
     yield f"max |a - b| {number(max(distance.largest for distance in found))}"
-    yield f"cosine {min(distance.cosine for distance in found):.4f}"
+    cosines = [distance.cosine for distance in found if not math.isnan(distance.cosine)]
+    if cosines:
+        yield f"cosine {min(cosines):.4f}"
+    for side, count in Counter(distance.zero_in for distance in found if distance.zero_in).items():
+        yield f"zero in {side}" + (f": {count}" if count < len(found) else "")
     for side, count in (("A", sum(d.nan_a for d in found)), ("B", sum(d.nan_b for d in found))):
         if count:
             yield f"NaN only in {side}: {count:,}"

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from mappings.names import Indices, blank, runs
-from tracer.diff import naming
+from tracer.diff import fields, naming
 from tracer.diff.compared import Comparison, Distance, Pair, Relation
-from tracer.diff.phrases import listed, middle, number, percent, where
+from tracer.diff.phrases import listed, middle, module, number, percent, where
 from tracer.report.words import plural
 
 _FEW = 0.02
@@ -23,7 +23,7 @@ def sentence(comparison: Comparison) -> str:
     """The verdict."""
     if not comparison.pairs:
         return "; ".join([_nothing_in_common(comparison), *_files(comparison)])
-    said = [*naming.clauses(comparison), *_kept(comparison), *_values(comparison)]
+    said = [*naming.clauses(comparison), *map(str, comparison.ties), *_kept(comparison), *_values(comparison)]
     if not said:
         said = [_same(comparison)]
     return "; ".join([*said, *_not_read(comparison), *_files(comparison), *_config(comparison)])
@@ -42,13 +42,15 @@ def _nothing_in_common(comparison: Comparison) -> str:
 def _same(comparison: Comparison) -> str:
     a, b = comparison.a, comparison.b
     tensors = plural(max(len(side.checkpoint.names) for side in (a, b)), "tensor")
-    known = "" if a.has_mere_names or b.has_mere_names else ", shapes and dtypes"
+    unknown = any(weight.shape is None for pair in comparison.pairs for weight in (*pair.a, *pair.b))
+    known = "" if unknown else ", shapes and dtypes"
     if not comparison.with_values:
         return f"the same names{known}: {tensors}"
     if len(comparison.compared) < len(comparison.pairs):
         equal = len(comparison.valued("equal"))
         return f"the same names{known}; {equal} of {len(comparison.pairs)} tensors are equal"
-    return f"the same {'tensors' if comparison.config else 'checkpoint'}: {tensors} {_how_equal(comparison)}"
+    whole = not comparison.fields and (a.checkpoint.config is None) == (b.checkpoint.config is None)
+    return f"the same {'checkpoint' if whole else 'tensors'}: {tensors} {_how_equal(comparison)}"
 
 
 def _how_equal(comparison: Comparison) -> str:
@@ -91,20 +93,27 @@ def _of_files(names: Sequence[str], total: int) -> str:
 
 
 def _config(comparison: Comparison) -> Iterator[str]:
-    if comparison.config and comparison.same_but_for_config:
-        yield f"but config.json differs in {listed(comparison.config)}"
+    if not comparison.same_but_for_config:
+        return
+    if comparison.weighty_fields:
+        yield f"but config.json differs in {fields.listed(comparison.weighty_fields)}"
+    elif comparison.idle_fields:
+        paths = listed(each.path for each in comparison.idle_fields)
+        yield f"config.json differs only in what changes nothing that is loaded ({paths})"
+    if comparison.config_lost:
+        yield f"but {comparison.config_lost} has no config.json"
 
 
 def _kept(comparison: Comparison) -> Iterator[str]:
-    """Shapes and dtypes; where values are read, those say what became of the dtypes."""
+    """Shapes and dtypes; where values were compared, those say what became of the dtypes."""
     if shapes := naming.shapes(comparison):
         yield f"shapes differ: {shapes}"
-    if not comparison.with_values:
-        quantised = [pair for pair in comparison.pairs if pair.quantised]
-        if quantised:
-            yield _quantised_by_name(comparison, quantised)
-        elif dtypes := naming.dtypes(comparison):
-            yield f"dtypes differ: {dtypes}"
+    unread = [pair for pair in comparison.pairs if pair.valued is None]
+    quantised = [pair for pair in unread if pair.quantised]
+    if quantised:
+        yield _quantised_by_name(comparison, quantised)
+    elif dtypes := naming.dtypes(comparison, unread):
+        yield f"dtypes differ: {dtypes}"
 
 
 def _quantised_by_name(comparison: Comparison, quantised: Sequence[Pair]) -> str:
@@ -132,11 +141,11 @@ def _values(comparison: Comparison) -> Iterator[str]:
         return
     told = [clause for clause in (say(comparison) for say in _CLAUSES) if clause]
     plain = comparison.valued("equal")
-    if told or any(naming.clauses(comparison)) or naming.shapes(comparison):
+    if told or any(naming.clauses(comparison)) or any(_kept(comparison)):
         yield from told
         if plain and len(plain) == len(comparison.pairs):
             yield f"{'all ' if len(plain) > 1 else ''}{plural(len(plain), 'tensor')} {_how_equal(comparison)}"
-        elif told and (plain := [pair for pair in plain if not pair.retyped]):
+        elif (told or any(_kept(comparison))) and (plain := [pair for pair in plain if not pair.retyped]):
             yield f"{len(plain)} of {len(comparison.pairs)} tensors equal"
 
 
@@ -210,21 +219,51 @@ def _reshaped(comparison: Comparison) -> str:
 def _moved(comparison: Comparison) -> str:
     """`layers 4..9 of B are layers 6..11 of A`, `experts in another order`; by the index that changed."""
     kinds: dict[str, list[tuple[Indices, Indices, int]]] = {}
+    names: dict[str, list[str]] = {}
     for pair in comparison.valued("moved"):
         assert pair.valued is not None
         (template, b), (_, a) = blank(pair.subject), blank(pair.valued.detail)
         place = next(place for place, (one, other) in enumerate(zip(a, b, strict=True)) if one != other)
         called = template.split("{}")[place].rstrip(".").rpartition(".")[2]
         kinds.setdefault(called, []).append((a, b, place))
-    return "; ".join(_places(called, moved) for called, moved in kinds.items())
+        names.setdefault(called, []).append(pair.subject)
+    return "; ".join(
+        _places(_parts(comparison, called, names[called]), called, moved) for called, moved in kinds.items()
+    )
 
 
-def _places(called: str, moved: Sequence[tuple[Indices, Indices, int]]) -> str:
-    a, b = {a[place] for a, _, place in moved}, {b[place] for _, b, place in moved}
+def _parts(comparison: Comparison, called: str, names: Sequence[str]) -> str:
+    """`up_proj of ` where other matrices of the same layers or experts stayed; empty where all went together."""
+    moved, templates = set(names), {blank(name)[0] for name in names}
+    homes = {_home(name, called) for name in names}
+    stayed = any(
+        pair.subject not in moved and _is_matrix(pair) and _home(pair.subject, called) in homes
+        for pair in comparison.compared
+    )  # fmt: skip
+    return f"{listed(sorted(map(module, templates)))} of " if stayed else ""
+
+
+def _is_matrix(pair: Pair) -> bool:
+    """Vectors are often alike in all layers, and tell of no move; a shape that is not known is a packed matrix's."""
+    shape = pair.a[0].shape
+    return shape is None or len(shape) > 1
+
+
+def _home(name: str, called: str) -> str:
+    """`model.layers.3`, which a tensor is in; empty where it is in none."""
+    start, found, rest = f".{name}".partition(f".{called}.")
+    return f"{start}{found}{rest.partition('.')[0]}" if found else ""
+
+
+def _places(parts: str, called: str, moved: Sequence[tuple[Indices, Indices, int]]) -> str:
+    ways = {(a[place], b[place]) for a, b, place in moved}
+    a, b = {a for a, _ in ways}, {b for _, b in ways}
     many = f"byte for byte ({plural(len(moved), 'tensor')})"
+    if a == b and len(ways) == 2:
+        return f"{parts}{called} {' and '.join(map(str, sorted(a)))} changed places, {many}"
     if a == b:
-        return f"{called} in another order, {many}"
-    return f"{called} {runs(b)} of B are {called} {runs(a)} of A {many}"
+        return f"{parts}{called} in another order, {many}"
+    return f"{parts}{called} {runs(b)} of B are {parts}{called} {runs(a)} of A {many}"
 
 
 def _group(comparison: Comparison, relation: Relation, detail: str, pairs: Sequence[Pair]) -> str:
@@ -255,10 +294,22 @@ def _low_rank(comparison: Comparison) -> str:
     return f"B is A with a low-rank change of {told} in {at} ({plural(len(pairs), 'tensor')}){merged}"
 
 
+def _zero(comparison: Comparison) -> str:
+    """What is nothing but zeros on one side: never written, or wiped out."""
+    told = []
+    for side in ("A", "B"):
+        pairs = [pair for pair in comparison.valued("differs") if pair.zero_in == side and not pair.quantised]
+        if pairs:
+            at = where([pair.subject for pair in pairs], (pair.subject for pair in comparison.pairs))
+            told.append(f"{len(pairs)} of {plural(len(comparison.pairs), 'tensor')} all zero in {side}"
+                        f" and not in {naming.OTHER[side]}: {at}")  # fmt: skip
+    return "; ".join(told)
+
+
 def _differing(comparison: Comparison) -> str:
     pairs = [
         pair for pair in comparison.valued("differs")
-        if not pair.quantised and not pair.low_rank
+        if not pair.quantised and not pair.low_rank and not pair.zero_in
     ]  # fmt: skip
     if not pairs:
         return ""
@@ -276,8 +327,6 @@ def _differing(comparison: Comparison) -> str:
     story = f", cosine {cosine:.2f}: far from one another"
     if cosine >= _ALIKE and _median(pairs) < _UNRELATED:
         story = ": a fine-tune"
-    elif math.isnan(cosine):
-        story = ": one side is all zeros"
     return f"{same}{len(pairs)} of {total} tensors differ, {far}, {_spread(at, pairs, total)}{story}"
 
 
@@ -324,5 +373,5 @@ def _median(pairs: Sequence[Pair]) -> float:
 
 
 _CLAUSES: tuple[Callable[[Comparison], str], ...] = (
-    _quantised, _dequantised, _cast, _widened, _moved, _reshaped, _low_rank, _differing,
+    _quantised, _dequantised, _cast, _widened, _moved, _reshaped, _low_rank, _zero, _differing,
 )  # fmt: skip

@@ -52,7 +52,8 @@ def test_another_config_is_not_the_same_checkpoint(
 ) -> None:
     found = diff(A, A, b={"rope_theta": 5e5})
     assert not found.same
-    assert sentence(found) == "the same tensors: 39 tensors equal byte for byte; but config.json differs in rope_theta"
+    told = "but config.json differs in rope_theta: 10000.0 -> 500000.0"
+    assert sentence(found) == f"the same tensors: 39 tensors equal byte for byte; {told}"
     assert main(["diff", str(tmp_path / "a"), str(tmp_path / "b"), "--exit-code"]) == 1
     capsys.readouterr()
 

@@ -17,6 +17,7 @@ from fixtures import gguf_models
 from fixtures.gguf import Stored, document
 from tests import diffing
 from tests.diffing import Arrays
+from tracer.diff.asked import checks
 from tracer.diff.checkpoints import compare
 from tracer.diff.compared import Comparison
 from tracer.diff.sides import open_side
@@ -41,6 +42,8 @@ SCHEMES: dict[str, tuple[Quantiser, str, dict[str, Any]]] = {
     "nf4-nested": (lambda s, w: diffing.nf4(s, w, True), "bitsandbytes NF4, blocks, nested", {}),
     "mlx": (diffing.mlx, "MLX 4 bit, group 32", {"quantization": {"bits": 4, "group_size": 32}}),
     "mlx-3bit": (lambda s, w: diffing.mlx(s, w, 3), "MLX 3 bit, group 32", {"quantization": {"group_size": 32}}),
+    "mlx-undeclared": (diffing.mlx, "MLX 4 bit, group 32", {}),
+    "mlx-3bit-undeclared": (lambda s, w: diffing.mlx(s, w, 3), "MLX 3 bit, group 32", {}),
     "packed-int4": (diffing.packed_int4, "compressed-tensors 4 bit, group 32", {}),
     "nvfp4": (diffing.nvfp4, "NVFP4, group 16", {}),
 }  # fmt: skip
@@ -141,7 +144,10 @@ def test_a_gguf_file_is_the_model_under_its_names_and_in_its_order(kind: str, or
         stored.append(Stored(name, own, array.shape, data.tobytes()))
     path = tmp_path / f"{kind}.gguf"
     path.write_bytes(document(gguf_models.values_of(diffing.CONFIG), stored))
-    told = sentence(against(original, str(path)))
+    found = against(original, str(path))
+    told = sentence(found)
+    assert not found.fields, "what metadata cannot say, and single precision, are no differences"
+    assert {check.name: check.told for check in checks(found)}["config.json"] == "no field of GGUF's metadata differs"
     assert told.startswith("the same tensors under other names: 39 of 39 of B by the rows of LlamaForCausalLM; ")
     if kind == "F32":
         assert "equal after the rotary permutation of 4 heads: q_proj of all 4 layers (4 tensors)" in told

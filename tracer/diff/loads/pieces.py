@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from math import prod
 from typing import Any
 
@@ -11,6 +12,9 @@ from mappings.views import Box, Range, Ranges, Shape
 MOST_ELEMENTS = 1 << 24
 """Elements that are looked at one by one where blocks are cut so differently that their edges do not tell."""
 _MOST_PIECES = 512
+_PIECE = 1 << 18
+"""Elements whose positions are computed together."""
+_LARGEST_KEY = (1 << 63) - 1
 
 
 def merged(boxes: Sequence[Box]) -> tuple[Box, ...]:
@@ -81,29 +85,64 @@ def elements(boxes: Sequence[Box]) -> int:
 def same_elements(
     one: Sequence[Box], other: Sequence[Box], src_shape: Shape, dst_shape: Shape, shape_of_other: Shape
 ) -> bool | None:  # fmt: skip
-    """Whether both move the same elements to the same places; None where there are too many to look."""
+    """Whether both move the same elements to the same places; None where there are too many to look.
+
+    At most `MOST_ELEMENTS` of 8 bytes are in memory at once, and a few pieces.
+    """
     if dst_shape != shape_of_other:
         return False
-    if max(elements(one), elements(other)) > MOST_ELEMENTS:
+    if any(elements([box]) != prod(extent(found) for found in box.dst) for box in (*one, *other)):
+        return False  # no trace of a load has such a move
+    many = max(elements(one), elements(other)) > MOST_ELEMENTS
+    if many or prod(src_shape) * prod(dst_shape) > _LARGEST_KEY:
         return None
+    return _digest(one, src_shape, dst_shape) == _digest(other, src_shape, dst_shape)
+
+
+def _digest(boxes: Sequence[Box], src_shape: Shape, dst_shape: Shape) -> bytes:
+    """Of the set of all pairs of flat positions: what is moved twice counts once."""
     import numpy as np
 
-    def moves(boxes: Sequence[Box]) -> Any:
-        found = np.concatenate([np.stack(pair, axis=1) for pair in _flat(boxes, src_shape, dst_shape)])
-        return np.unique(found, axis=0)
+    keys = np.empty(elements(boxes), np.int64)
+    filled = 0
+    for piece in _keys(boxes, src_shape, dst_shape):
+        keys[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    keys.sort()
+    digest = blake2b()
+    for start in range(0, len(keys), _PIECE):
+        piece = keys[start : start + _PIECE]
+        before = keys[start - 1] if start else -1
+        digest.update(piece[np.diff(piece, prepend=before) != 0].tobytes())
+    return digest.digest()
 
-    return bool(np.array_equal(moves(one), moves(other)))
 
-
-def _flat(boxes: Sequence[Box], src_shape: Shape, dst_shape: Shape) -> Iterator[tuple[Any, Any]]:
-    """Flat positions of each block's elements, in the source and in the destination."""
+def _keys(boxes: Sequence[Box], src_shape: Shape, dst_shape: Shape) -> Iterator[Any]:
+    """A number for each element that tells where it is from and where it goes, in pieces."""
     import numpy as np
 
+    size = prod(src_shape)
     for box in boxes:
-        source = np.ix_(*(np.arange(*r) for r in box.src)) if box.src else ()
-        target = np.ix_(*(np.arange(*r) for r in box.dst)) if box.dst else ()
-        places = np.ravel_multi_index(np.broadcast_arrays(*source), src_shape) if box.src else np.zeros((), int)
-        if box.perm:
-            places = places.transpose(box.perm)
-        ends = np.ravel_multi_index(np.broadcast_arrays(*target), dst_shape) if box.dst else np.zeros((), int)
-        yield places.ravel(), ends.ravel()
+        order = box.perm or range(len(box.src))
+        steps = _strides(src_shape)
+        source = [(box.src[dim], steps[dim]) for dim in order]
+        target = list(zip(box.dst, _strides(dst_shape), strict=True))
+        count = elements([box])
+        for start in range(0, count, _PIECE):
+            places = np.arange(start, min(start + _PIECE, count))
+            yield _flat(places, target) * size + _flat(places, source)
+
+
+def _strides(shape: Shape) -> list[int]:
+    return [prod(shape[dim + 1 :]) for dim in range(len(shape))]
+
+
+def _flat(places: Any, dims: Sequence[tuple[Range, int]]) -> Any:
+    """Flat positions in a tensor of what is at these places of a block, given as ranges and their strides."""
+    import numpy as np
+
+    if not dims:
+        return np.zeros_like(places)
+    indices = np.unravel_index(places, [extent(found) for found, _ in dims])
+    parts = ((found[0] + index * found[2]) * stride for index, (found, stride) in zip(indices, dims, strict=True))
+    return sum(parts, np.zeros_like(places))

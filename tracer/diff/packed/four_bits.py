@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from tracer.diff.values.rows import Reader, Unreadable, flat_shape
 from tracer.diff.weights import Weight
+from tracer.values.decoding import table
 
 Numbers = NDArray[Any]
-_E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6], dtype=np.float32)
-"""OCP Microscaling Formats 1.0, table 5: the sixteen numbers of FP4."""
 _STATE_LIMIT = 1 << 16
 
 
@@ -130,4 +129,8 @@ class MxFp4:
 def _halves(reader: Reader, info: Any, shape: tuple[int, int], start: int, stop: int) -> Numbers:
     row = shape[1] // 2
     raw = reader.raw(info, start * row, (stop - start) * row)
-    return _E2M1[np.stack((raw & 15, raw >> 4), axis=-1)].reshape(stop - start, shape[1])
+    numbers = table("F4")
+    if numbers is None:
+        raise Unreadable("numbers of F4 need ml_dtypes 0.5")
+    codes = np.stack((raw & 15, raw >> 4), axis=-1)
+    return numbers.astype(np.float32)[codes].reshape(stop - start, shape[1])

@@ -7,7 +7,9 @@ Leaves: GPTQ and AWQ as AutoGPTQ and AutoAWQ write them; FP8 as DeepSeek-V3 (`we
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from mappings.ggml import BLOCKS
@@ -26,6 +28,7 @@ _LEAVES = (
     "weight_shape", "weight_scale_2", "weight_global_scale", "input_scale", "input_global_scale", "SCB",
     "weight_format",
 )  # fmt: skip
+_RANKS = {leaf: rank for rank, leaf in enumerate(_LEAVES)}
 _BESIDE = ("input_scale", "input_global_scale")
 """Of activations: a module may have them or not, and the weight is the same."""
 
@@ -38,10 +41,13 @@ MATCHERS: Sequence[Callable[[Members, Mapping[str, Any]], Matched | None]] = (
 def weights(tensors: Sequence[TensorInfo], config: Mapping[str, Any] | None) -> dict[str, Weight]:
     """Every weight of a checkpoint by the name that it would have unquantised, in file order."""
     by_name = {info.name: info for info in tensors}
+    marked = _marked(by_name)
     declared = _declared(config or {})
+    if "group_size" not in declared:
+        declared = declared | _mlx_group(marked, tensors, config or {})
     packed: dict[str, Weight] = {}
     known: dict[tuple[object, ...], tuple[str, str, Matched] | None] = {}
-    for stem, members in _marked(by_name).items():
+    for stem, members in marked.items():
         # Thousands of modules have the same leaves in the same shapes.
         key = tuple((leaf, info.dtype, info.shape) for leaf, info in members.items())
         if key not in known:
@@ -59,12 +65,45 @@ def weights(tensors: Sequence[TensorInfo], config: Mapping[str, Any] | None) -> 
     return weights
 
 
-def _declared(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _declared(config: Mapping[str, Any]) -> dict[str, Any]:
     """What config.json says of its quantisation, wherever it says it."""
     for field in ("quantization_config", "quantization", "compression_config"):
         if isinstance(config.get(field), dict):
             return dict(config[field])
     return {}
+
+
+def _mlx_group(
+    marked: Mapping[str, Members], tensors: Sequence[TensorInfo], config: Mapping[str, Any]
+) -> dict[str, int]:  # fmt: skip
+    """How many inputs share a scale in MLX' modules, by those as wide as the model; empty where none tells.
+
+    Of a module alone only the product of bits and width is known; all modules of a checkpoint have groups of one size.
+    """
+    modules = [members for members in marked.values() if {"weight", "scales", "biases"} <= members.keys()]
+    hidden = _hidden(tensors, config) if modules else None
+    if hidden is None:
+        return {}
+    from tracer.infer.names import Group
+    from tracer.infer.packing import unpacked
+
+    found: Counter[int] = Counter()
+    for shapes in {tuple((leaf, info.shape, info.dtype) for leaf, info in members.items()) for members in modules}:
+        leaves = {leaf: Group(leaf, shapes=Counter([(shape, dtype)])) for leaf, shape, dtype in shapes}
+        weight = unpacked(leaves, hidden)
+        if weight.group and weight.shape and weight.shape[-1] == hidden:
+            found[weight.group] += 1
+    return {"group_size": found.most_common(1)[0][0]} if found else {}
+
+
+def _hidden(tensors: Sequence[TensorInfo], config: Mapping[str, Any]) -> int | None:
+    """The width of the model: by config.json, else by its norms, which nobody quantises."""
+    text = config.get("text_config")
+    for fields in (config, text if isinstance(text, dict) else {}):
+        if type(fields.get("hidden_size")) is int:
+            return int(fields["hidden_size"])
+    widths = Counter(info.shape[0] for info in tensors if len(info.shape) == 1 and "norm" in info.name)
+    return widths.most_common(1)[0][0] if widths else None
 
 
 def _alone(info: TensorInfo) -> Weight:
@@ -86,8 +125,11 @@ def _product(shape: Sequence[int]) -> int:
 def _marked(by_name: Mapping[str, TensorInfo]) -> dict[str, Members]:
     """The tensors of each module that has a leaf which only quantised modules have."""
     stems: dict[str, Members] = {}
-    for name in by_name:
+    modules: dict[str, Members] = {}
+    for name, info in by_name.items():
         stem, _, leaf = name.rpartition(".")
+        if leaf in _RANKS:
+            modules.setdefault(stem, {})[leaf] = info
         if leaf in _MARKERS:
             stems.setdefault(stem, {})
         elif ".weight." in name:
@@ -98,9 +140,15 @@ def _marked(by_name: Mapping[str, TensorInfo]) -> dict[str, Members]:
             stems[name[:-7]] = {"blocks": by_name[name], "scales": by_name[f"{name[:-7]}_scales"]}
     for stem, members in stems.items():
         if "blocks" not in members:
-            names = ((leaf, f"{stem}.{leaf}") for leaf in _LEAVES)
-            stems[stem] = {leaf: by_name[name] for leaf, name in names if name in by_name} | members
+            own = modules.get(stem, {})
+            stems[stem] = {leaf: own[leaf] for leaf in _ordered(tuple(own))} | members
     return stems
+
+
+@lru_cache(maxsize=1024)
+def _ordered(leaves: tuple[str, ...]) -> list[str]:
+    """As in `_LEAVES`: remembered, as thousands of modules have the same ones."""
+    return sorted(leaves, key=_RANKS.__getitem__)
 
 
 def _match(members: Members, declared: Mapping[str, Any]) -> tuple[str, str, Matched] | None:

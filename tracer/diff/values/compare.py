@@ -208,5 +208,5 @@ def matrices(comparison: Comparison) -> Iterator[Pair]:
         distance = pair.valued.distance
         single = len(pair.a) == len(pair.b) == 1 and not pair.a[0].scheme and not pair.b[0].scheme
         flat = single and len(pair.a[0].shape or ()) == 2 and not pair.resized
-        if flat and distance and not any(distance.lonely) and np.isfinite(distance.largest):
+        if flat and distance and not distance.zero_in and not any(distance.lonely) and np.isfinite(distance.largest):
             yield pair
