@@ -24,6 +24,10 @@ class Check:
     findings: tuple[Finding, ...] = ()
     unchecked: str = ""
     """Why it could not run, or not to its end; it may have findings all the same."""
+    limit: str = ""
+    """What a verdict may not go without saying: `no rows for Gemma2ForCausalLM: names and shapes were not ...`."""
+    absent: str = ""
+    """What the verdict begins with: that there is nothing of which it could be one."""
 
     @property
     def state(self) -> State:

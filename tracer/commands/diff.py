@@ -28,7 +28,8 @@ every byte of both once, and says how far apart the numbers are and what was don
 EPILOG = """Exit status: 0 they were compared, whatever came out; 1 at least one error (a side is damaged, or has NaN
 where the other has numbers); 2 bad usage or unreadable input. To differ is no error. With --exit-code, as in git diff:
 1 also when they differ in a name, a shape, a dtype, a value or a field of config.json, or when one that was asked for
-could not be compared. In which files tensors lie is told, and is no difference."""
+could not be compared. In which files tensors lie, and fields of config.json that change nothing that is loaded
+(_name_or_path, transformers_version, ...), are told, and are no difference."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from mappings.findings import Finding, Unchecked
 from tracer.checkpoint import adapters
 from tracer.checkpoint.consistency import some
 from tracer.checkpoint.files import Files
+from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.formats import of_file
 from tracer.checkpoint.headers import read_header
 from tracer.checkpoint.json_object import read_object
@@ -21,7 +22,7 @@ from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.doctor.damage import told
 from tracer.errors import InputError
 
-_FILES = ("adapter_model.safetensors", "adapter_model.bin")
+FILES = ("adapter_model.safetensors", "adapter_model.bin")
 _PREFIX = "base_model.model."
 _SIDES = {"lora_A": "A", "lora_B": "B", "lora_embedding_A": "A", "lora_embedding_B": "B"}
 _OTHERS = {"lora_magnitude_vector", "lora_bias"}
@@ -61,7 +62,7 @@ def examine_adapter(files: Files) -> Adapter | None:
         config = read_object(files, adapters.CONFIG, "config.invalid")
     except InputError:
         return None
-    file = next((name for name in _FILES if files.has(name)), None)
+    file = next((name for name in FILES if files.has(name)), None)
     base, kind = config.get("base_model_name_or_path"), str(config.get("peft_type", "PEFT"))[:40]
     note = Finding(
         "adapter.not-a-model", "info", adapters.CONFIG,
@@ -69,7 +70,7 @@ def examine_adapter(files: Files) -> Adapter | None:
         {"base": base, "peft_type": kind},
     )  # fmt: skip
     if file is None:
-        missing = Unchecked("adapter", f"none of {', '.join(_FILES)} is here")
+        missing = Unchecked("adapter", f"none of {', '.join(FILES)} is here")
         return Adapter(_described(config), [note], [missing])
     try:
         if (size := files.pointer_size(file)) is not None:
@@ -80,6 +81,23 @@ def examine_adapter(files: Files) -> Adapter | None:
     except InputError as error:
         return Adapter(_described(config), [told(error, file, "file.truncated"), note], [])
     return Adapter(_described(config, tensors), [*examine_tensors(config, tensors, file), note], _not_run(config))
+
+
+def adapter_of(files: Files) -> Checkpoint | None:
+    """Its tensors as those of a checkpoint, to read their values; None where no header of it can be read."""
+    file = None if files.one_file else next((name for name in FILES if files.has(name)), None)
+    format = of_file(file) if file else None
+    if file is None or format is None:
+        return None
+    try:
+        if files.pointer_size(file) is not None:
+            return None
+        header = read_header(files, format, file)
+    except InputError:
+        return None
+    stamps = {file: header.stamp} if header.stamp else {}
+    names = [tensor.name for tensor in header.tensors]
+    return Checkpoint(files, None, format, tensors=list(header.tensors), names=names, stamps=stamps)
 
 
 def _not_run(config: Mapping[str, Any]) -> list[Unchecked]:

@@ -99,6 +99,7 @@ def told(error: InputError, file: str, code: str) -> Finding:
 
 
 _FIXES = {
+    "index.missing-file": "download the file again; a link has to lead to it",
     "file.truncated": "download the file again",
     "file.empty": "download the file again",
     "file.trailing-bytes": "download the file again, or write it anew",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -16,13 +16,17 @@ from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.checks import Check
 from tracer.collection import uncollected
 from tracer.doctor import copies, quantisation, trainers, zeros
-from tracer.doctor.adapter import examine_adapter
+from tracer.doctor.absent import missing_weights
+from tracer.doctor.adapter import adapter_of, examine_adapter
 from tracer.doctor.admission import Patient, admit
 from tracer.doctor.chart import Chart
+from tracer.doctor.inferred import examine_inferred
 from tracer.doctor.numbers import examine_numbers
+from tracer.doctor.peers import examine_peers
 from tracer.doctor.pickles import SUFFIXES, Listing, beside, list_globals, summary
 from tracer.doctor.rows import examine_rows
 from tracer.doctor.sizes import examine_sizes
+from tracer.doctor.texts import broken_texts, weights_below
 
 Values = Callable[[Checkpoint], list[Check]]
 """Reads the values of a checkpoint."""
@@ -57,10 +61,27 @@ def examine(model: str, revision: str | None = None, values: Values | None = Non
     if patient.lack is not None and not chart.codes():
         raise patient.lack
     if values is not None:
-        chart.add(values(patient.checkpoint))
+        read = _read_values(patient, values)
+        for check in read:
+            if check.name == "values.tied":  # names alone left it open
+                chart.settled("tie.conflict", "" if check.findings else check.told)
+        chart.add(read)
     else:
         chart.unchecked("values", "not asked for: --values reads every byte")
+    if what := missing_weights(patient):
+        chart.absent("files", what)
+        chart.absent("adapter", what if patient.empty else "")
     return Examination(patient.files.title, chart.checks(), listings)
+
+
+def _read_values(patient: Patient, values: Values) -> list[Check]:
+    """Of the model, or of the adapter where there is no model; why there is nothing to be read, if so."""
+    checkpoint = patient.checkpoint
+    if patient.empty:
+        checkpoint = adapter_of(patient.files) or checkpoint
+    if checkpoint.tensors or checkpoint.files.folder is None:
+        return values(checkpoint)
+    return [Check("values", unchecked=missing_weights(patient) or "no file of weights that is here can be read")]
 
 
 def _list_pickles(files: Files) -> list[Listing]:
@@ -91,6 +112,9 @@ def _files(patient: Patient, chart: Chart) -> None:
         chart.found(_present(index.finding))
         if index.reason:
             chart.unchecked("index", index.reason)
+    chart.found(broken_texts(patient.files, {*read, *damaged}, bool(checkpoint.pointer_sizes)))
+    if (below := weights_below(patient.files)) and not (checkpoint.index and "/" in "".join(checkpoint.index.files())):
+        chart.unchecked("files", below)
     if others := copies.other_programs(patient.files):
         chart.unchecked("files", f"{others[0]}: a format that is not read here ({len(others)} such files)")
     real = len(read) - len(checkpoint.pointer_sizes)
@@ -201,6 +225,7 @@ def _without_rows(patient: Patient, chart: Chart) -> None:
         chart.found(quantisation.pairs_of_sides(names, scheme is not None))
         chart.found(quantisation.against_names(scheme, names))
         chart.found(quantisation.unscaled(checkpoint.tensors))
+        chart.found(quantisation.unscaled_eights(checkpoint.tensors, names))
         chart.found(quantisation.against_shapes(scheme, checkpoint.tensors))
         if scheme is not None and not chart.codes() & {"quant.orphan", "quant.missing"}:
             shapes = "; bits and groups as far as shapes tell" if checkpoint.tensors else ""
@@ -209,10 +234,39 @@ def _without_rows(patient: Patient, chart: Chart) -> None:
         chart.unchecked("quantisation", "not all of the model can be read" if names else "no name of a tensor is here")
     if patient.prepared is None and patient.whole:
         if names:
-            findings, told = examine_numbers(config, names, checkpoint.format is PYTORCH)
-            chart.found(findings)
-            chart.told("config", told)
+            _numbers(patient, names, scheme is not None, chart)
         examine_sizes(patient, scheme, names, chart)
+    elif patient.prepared is not None and chart.codes() & _CAUSED:
+        chart.found(_not_told(examine_inferred(checkpoint), chart))
+
+
+def _numbers(patient: Patient, names: list[str], packed: bool, chart: Chart) -> None:
+    """config.json against names and shapes, then layers against each other."""
+    checkpoint = patient.checkpoint
+    config = checkpoint.config or {}
+    findings, told = examine_numbers(config, names, checkpoint.format is PYTORCH)
+    inferred = examine_inferred(checkpoint)
+    fields = {each.subject for each in inferred}
+    # What both say is told with the value that would be right, but that layers are missing may be the files' fault.
+    chart.found(each for each in findings if each.severity == "error" or each.evidence.get("field") not in fields)
+    chart.found(_not_told(inferred, chart))
+    chart.told("config", told)
+    if chart.codes() & _INCOMPLETE or checkpoint.format is GGUF:
+        return
+    if "experts.missing" in chart.codes():
+        names = [name for name in names if ".experts." not in name]
+    found, compared = examine_peers(config, names, checkpoint.tensors, packed)
+    chart.found(found, "layers")
+    chart.told("layers", compared)
+
+
+def _not_told(found: Sequence[Finding], chart: Chart) -> list[Finding]:
+    """Without those of fields that something else was said of already."""
+    return [each for each in found if each.evidence.get("field", each.subject) not in chart.fields()]
+
+
+_CAUSED = {"shape.mismatch", "param.unfilled", "tensor.unmapped", "layers.missing", "layers.extra", "experts.missing"}
+"""What a wrong field of config.json looks like to the rows."""
 
 
 # --- bytes ---
@@ -229,6 +283,7 @@ def _zeros(patient: Patient, chart: Chart) -> None:
             tensors_of[tensor.file].append(tensor)
     looked = list(zeros.look(folder, tensors_of))
     chart.found(zeros.judged(looked), "zeros")
+    chart.absent("zeros", zeros.nothing_written(looked))
     pages = sum(each.pages for each in looked)
     if blind := [each.file for each in looked if not each.pages]:
         chart.unchecked("zeros", f"{blind[0]}: its data cannot be read ({len(blind)} such files)")

@@ -17,7 +17,7 @@ from tracer.checkpoint.consistency import some
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "num_blocks")
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 _TEXT = ("text_config", "language_config", "llm_config", "thinker_config", "decoder", "text_model")
-_STACKS = {"layers", "layer", "h", "blocks", "block", "blk", "resblocks"}
+STACKS = {"layers", "layer", "h", "blocks", "block", "blk", "resblocks"}
 _HEADS = {"lm_head", "output_layer", "embed_out"}
 _WRAPPED = "language_model"
 _TOWERS = ("vision", "visual", "image", "audio", "speech")
@@ -74,7 +74,7 @@ def _number(found: Counted, segments: list[str]) -> None:
         if not (segments[at].isdecimal() and len(segments[at]) < 7):
             continue
         above = segments[at - 1]
-        if above in _STACKS:
+        if above in STACKS:
             prefix = ".".join(segments[:at])
             stack = found.stacks.setdefault(prefix, Stack(prefix))
             stack.numbers.add(int(segments[at]))
@@ -192,7 +192,9 @@ def _differing(where: str, name: str, wanted: int, stack: Stack) -> Iterator[Fin
     elif more := sorted(stack.numbers - expected):
         yield Finding(
             "layers.extra", "info", stack.prefix,
-            f"config.json: {where}{name} is {wanted}, {stack.prefix} has {_ranges(more)} beside them",
+            f"layer {_ranges(more)} of {stack.prefix} is in the files, config.json says"
+            f" {wanted} layers (0 to {wanted - 1}): {where}{name} is {wanted}, {stack.prefix} has {_ranges(more)}"
+            " beside them",
             {"field": name, "config": wanted, "extra": more},
         )  # fmt: skip
 

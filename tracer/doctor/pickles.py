@@ -123,10 +123,12 @@ def _archived(file: BinaryIO, size: int) -> _Found:
     except Refusal:
         return _Found([], whole=False)
     streams = []
+    left = _MOST_BYTES  # of all records together: they are all held at once
     for record in records:
-        if record.stop - record.start <= _MOST_BYTES:
+        if record.stop - record.start <= left:
             file.seek(record.start)
             streams.append(io.BytesIO(file.read(record.stop - record.start)))
+            left -= record.stop - record.start
     return _Found(streams, len(streams) == len(records))
 
 

@@ -208,6 +208,23 @@ def _by_words(words: int, groups: int) -> Iterator[Packing]:
             yield Packing(bits, inputs // groups)
 
 
+_FP8 = ("F8_E4M3", "F8_E5M2")
+_FP8_SCALES = ("weight_scale", "weight_scale_inv", "scale_weight", "scale")
+
+
+def unscaled_eights(tensors: Sequence[TensorInfo], names: Sequence[str]) -> Iterator[Finding]:
+    """FP8 weights without a scale, where most have one: plain casts have none at all."""
+    known = set(names)
+    weights = [t.name for t in tensors if t.dtype in _FP8 and t.name.endswith(".weight") and len(t.shape) > 1]
+    lone = [name for name in weights if not any(name[:-6] + scale in known for scale in _FP8_SCALES)]
+    if lone and 2 * len(lone) < len(weights):
+        yield Finding(
+            "quant.missing", "error", lone[0],
+            f"{len(lone)} of {len(weights)} weights in FP8 have no scale beside them: {some(lone)}",
+            {"tensors": lone}, "look for it in the other files, or quantise the model again",
+        )  # fmt: skip
+
+
 def unscaled(tensors: Sequence[TensorInfo]) -> Iterator[Finding]:
     """MLX packs weights in U32, which are no numbers without their scales."""
     by_name = {tensor.name for tensor in tensors}

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from mappings.findings import Finding
 from mappings.proof import Proof, prove
+from tracer.checkpoint.consistency import some
+from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.formats import GGUF
 from tracer.doctor.admission import Patient
 from tracer.doctor.chart import Chart
@@ -27,7 +29,10 @@ def examine_rows(patient: Patient, chart: Chart) -> None:
         _refuse(patient, patient.refused, chart)
     else:
         several = "one file of several was named, and what the others hold is not known"
-        reason = several if patient.part else "files are damaged, and what is in them is not known"
+        damaged = "files are damaged, and what is in them is not known"
+        if patient.lost and not any(damage.weights for damage in patient.damaged):
+            damaged = f"{some(patient.lost)} cannot be read, and without it nothing says what there should be"
+        reason = several if patient.part else damaged
         for area in ("names", "shapes", "sizes"):
             chart.unchecked(area, reason)
 
@@ -43,10 +48,22 @@ def _prove(prepared: Prepared, chart: Chart) -> None:
         # What no other part of the preparation has said, the scales have.
         chart.found([reworded(finding)], None if finding in known else "sizes")
     for proof in proofs:
-        chart.found(map(reworded, proof.findings))
+        chart.found(_of_storage(checkpoint, reworded(finding)) for finding in proof.findings)
     for item in prepared.unchecked:
         chart.unchecked(_area_of(item.name), f"{item.name}: {item.reason}")
     _tell(prepared, proofs, chart)
+
+
+def _of_storage(checkpoint: Checkpoint, finding: Finding) -> Finding:
+    """Two names of one storage, as pickles keep them, cannot differ."""
+    if finding.code != "tie.conflict":
+        return finding
+    names = (finding.subject, finding.evidence.get("to"))
+    held = {(t.file, t.offset, t.shape, t.strides) for t in checkpoint.tensors if t.name in names and t.file}
+    if len(held) > 1 or sum(t.name in names for t in checkpoint.tensors) < 2:
+        return finding
+    message = f"{names[0]} and {names[1]} are two names of one storage, as {finding.evidence.get('flag')} says"
+    return replace(finding, severity="info", message=message, fix=None)
 
 
 def _area_of(name: str) -> str:
@@ -81,7 +98,18 @@ def _refuse(patient: Patient, refused: Refused, chart: Chart) -> None:
     reason = next((_REASONS[code] for code in codes if code in _REASONS), f"nothing can be planned with {finding.code}")
     for area in ("names", "shapes"):
         chart.unchecked(area, reason)
+    if (limit := _limit(patient, codes)) and patient.checkpoint.tensors:
+        chart.limited("names", limit)
     chart.left(patient.checkpoint.unchecked, "files")
+
+
+def _limit(patient: Patient, codes: list[str]) -> str:
+    """What a verdict without an error would otherwise hide."""
+    classes = (patient.checkpoint.config or {}).get("architectures")
+    name = str(classes[0])[:80] if isinstance(classes, list) and classes else "this architecture"
+    if "arch.unknown" in codes:
+        return f"no rows for {name}: no full list of names and shapes"
+    return "no rows for this quantisation: no full list of names and shapes" if "quant.unsupported" in codes else ""
 
 
 _REASONS = {
@@ -93,6 +121,8 @@ _REASONS = {
 
 def _judged(patient: Patient, finding: Finding) -> Finding:
     """A refusal of this program is no error of the files."""
+    if finding.code == "config.missing":
+        finding = replace(finding, fix="`tracer infer MODEL --write-config DIR` makes one of what the tensors say")
     if finding.code in _NO_DEFECT or _does_without(patient, finding):
         return replace(finding, severity="info", fix=None)
     return finding

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from mappings.findings import Finding
+from mappings.findings import Finding, Severity
 from tracer.checkpoint.consistency import some
 from tracer.checkpoint.regular_file import open_regular
 from tracer.checkpoint.tensor_info import TensorInfo
@@ -31,6 +31,12 @@ _LARGE = 1 << 20
 """Bytes of zeros that nobody makes up for a test."""
 _LEAST = 1 << 16
 """Bytes; shorter runs of zeros are everywhere."""
+_SMALL = 4 << 20
+"""Bytes of a file whose end costs nothing to read whole, where zeros may begin anywhere."""
+_INSIDE = 8
+"""More pages of what looks like a hole are looked at."""
+_NO_STUB = 16 << 20
+"""Bytes; nobody keeps so many zeros for a plan or a test."""
 
 
 class Run(NamedTuple):
@@ -54,6 +60,8 @@ class Looked:
     """Bytes that the file takes on the disk: few for a stub, all for space that was reserved."""
     tail: Run | None = None
     """Zeros up to the end of the file."""
+    runs: list[Run] = field(default_factory=list)
+    """Long zeros in the middle, as far as samples can tell."""
     tensors: Sequence[TensorInfo] = field(default_factory=list)
 
     @property
@@ -83,16 +91,57 @@ def _look(path: Path, file: str, tensors: Sequence[TensorInfo], pages: int) -> L
         found.allocated = os.fstat(descriptor).st_blocks * _SECTOR
         found.holes = sum(run.stop - run.start for run in _holes(descriptor, begin, end))
         step = max(PAGE, (end - begin) // pages)
-        for at in [*range(begin, max(begin + 1, end - PAGE), step)][:pages]:
-            found.pages += 1
-            found.filled += not _is_zero(descriptor, at, min(PAGE, end - at))
+        places = [*range(begin, max(begin + 1, end - PAGE), step)][:pages]
+        empty = [_is_zero(descriptor, at, min(PAGE, end - at)) for at in places]
+        found.pages, found.filled = len(places), empty.count(False)
         last = max(begin, end - PAGE)
         found.pages += 1
         if not _is_zero(descriptor, last, end - last):
             found.filled += 1
         elif found.filled:
-            found.tail = Run(_first_zero(descriptor, begin, end), end)
+            is_small = end - begin < _SMALL
+            found.tail = Run((_first_byte if is_small else _first_zero)(descriptor, begin, end), end)
+        stop = found.tail.start if found.tail else end
+        found.runs = [run for run in _between(descriptor, places, empty, stop) if run.stop - run.start >= _LARGE]
     return found
+
+
+def _between(descriptor: int, places: Sequence[int], empty: Sequence[bool], end: int) -> Iterator[Run]:
+    """Zeros around samples that were, with values before and behind: bounds by halves, and more samples between."""
+    at = 0
+    while at < len(places):
+        if not empty[at]:
+            at += 1
+            continue
+        last = at
+        while last + 1 < len(places) and empty[last + 1]:
+            last += 1
+        if at and last + 1 < len(places) and places[last + 1] <= end:
+            start = _border(descriptor, places[at - 1], places[at], zero_behind=True)
+            run = Run(start, _border(descriptor, places[last], places[last + 1], zero_behind=False))
+            inside = range(start, max(start + 1, run.stop - PAGE), max(PAGE, (run.stop - start) // _INSIDE))
+            if all(_is_zero(descriptor, place, min(PAGE, run.stop - place)) for place in inside):
+                yield run
+        at = last + 1
+
+
+def _border(descriptor: int, low: int, high: int, zero_behind: bool) -> int:
+    """The byte where zeros begin or end, between a page that is zero and one that is not."""
+    while high - low > PAGE:
+        middle = (low + high) // 2
+        if _is_zero(descriptor, middle, PAGE) == zero_behind:
+            high = middle
+        else:
+            low = middle
+    rest = os.pread(descriptor, high + PAGE - low, low)
+    if zero_behind:
+        return low + len(rest[: high - low].rstrip(b"\0"))
+    return low + len(rest) - len(rest.lstrip(b"\0"))
+
+
+def _first_byte(descriptor: int, begin: int, end: int) -> int:
+    """Where the zeros at the end begin, of a file that costs nothing to read."""
+    return begin + len(os.pread(descriptor, end - begin, begin).rstrip(b"\0"))
 
 
 def _is_zero(descriptor: int, at: int, count: int) -> bool:
@@ -143,6 +192,7 @@ def judged(looked: Sequence[Looked]) -> Iterator[Finding]:
     for each in looked:
         if each.tail is not None and not each.blank and (told := _unfilled(each, each.tail)):
             yield told
+        yield from (told for run in each.runs if (told := _hollow(each, run)))
     alone = len(blank) == len(looked)
     for each in blank:
         matrices = sum(tensor.nbytes for tensor in each.tensors if len(tensor.shape) > 1)
@@ -152,30 +202,69 @@ def judged(looked: Sequence[Looked]) -> Iterator[Finding]:
         yield _stub(stubs)
 
 
+def nothing_written(looked: Sequence[Looked]) -> str:
+    """What a verdict begins with where all files are large stubs: published headers look so, and so do lost writes."""
+    holes = sum(each.holes for each in looked)
+    if holes < _NO_STUB or not all(each.blank and not _is_reserved(each) for each in looked):
+        return ""
+    return f"no weights are here ({holes:,} bytes of the files were never written): all that was seen of them is zero"
+
+
 def _is_reserved(looked: Looked) -> bool:
     size = sum(tensor.nbytes for tensor in looked.tensors)
     return size >= _LARGE and 2 * looked.allocated >= size
 
 
 def _unfilled(looked: Looked, tail: Run) -> Finding | None:
-    if tail.stop - tail.start < _LEAST:
+    lost, cut = _hit(looked, tail)
+    size = tail.stop - tail.start
+    if size < _LEAST:
+        small = sum(tensor.nbytes for tensor in looked.tensors) < _SMALL
+        if not (small and size >= PAGE and (cut or len(lost) > 1)):
+            return None
+    elif not lost and not (cut and size >= _LARGE):
         return None
-    offsets = [tensor.offset or 0 for tensor in looked.tensors]
-    first = looked.tensors[bisect_right(offsets, tail.start) - 1]
-    inside = tail.start - (first.offset or 0)
-    lost = [t.name for t in looked.tensors if (t.offset or 0) >= tail.start and len(t.shape) > 1]
-    row = _row(first)
-    # The last numbers of a row may be zeros themselves, so that a little at its end proves no cut.
-    cut = 0 < inside < first.nbytes and row - inside % row > row // 8 and inside % row != 0
-    if not lost and not (cut and tail.stop - tail.start >= _LARGE):
+    where = f"from byte {tail.start} to its end at {tail.stop} there are only zeros"
+    sure = cut or (len(lost) > 1 and size >= _NO_STUB)
+    return _of_run(looked, tail, where, lost, "error" if sure else "warning")
+
+
+def _hollow(looked: Looked, run: Run) -> Finding | None:
+    """Rows of zeros belong to a model, and so may a matrix; what ends inside of a row does not."""
+    lost, cut = _hit(looked, run)
+    if not cut:
         return None
-    what = f"{len(lost)} matrices are nothing but zeros: {some(lost)}" if lost else f"zeros begin inside {first.name}"
+    where = f"as far as was looked, from byte {run.start} to {run.stop} there are only zeros"
+    return _of_run(looked, run, where, lost, "error")
+
+
+def _of_run(looked: Looked, run: Run, where: str, lost: list[str], severity: Severity) -> Finding:
+    inside = f"zeros begin inside {_at(looked, run.start).name}"
+    what = f"{len(lost)} matrices are nothing but zeros: {some(lost)}" if lost else inside
     return Finding(
-        "file.truncated", "error" if cut else "warning", looked.file,
-        f"{looked.file}: from byte {tail.start} to its end at {tail.stop} there are only zeros; {what}: space that was"
-        " reserved for a download and not filled", {"start": tail.start, "stop": tail.stop, "tensors": lost},
-        "download the file again",
+        "file.truncated", severity, looked.file,
+        f"{looked.file}: {where}; {what}: space that was reserved for a download and not filled",
+        {"start": run.start, "stop": run.stop, "tensors": lost}, "download the file again",
     )  # fmt: skip
+
+
+def _at(looked: Looked, byte: int) -> TensorInfo:
+    return looked.tensors[max(0, bisect_right([tensor.offset or 0 for tensor in looked.tensors], byte) - 1)]
+
+
+def _hit(looked: Looked, run: Run) -> tuple[list[str], bool]:
+    """Matrices that are zeros as a whole, and whether the run begins or ends inside of a row."""
+    lost = [
+        t.name for t in looked.tensors
+        if (t.offset or 0) >= run.start and (t.offset or 0) + t.nbytes <= run.stop and len(t.shape) > 1
+    ]  # fmt: skip
+    first, last = _at(looked, run.start), _at(looked, run.stop - 1)
+    inside, row = run.start - (first.offset or 0), _row(first)
+    # The last numbers of a row may be zeros themselves, so that a little at its end proves no cut.
+    begins = 0 < inside < first.nbytes and row - inside % row > row // 8 and inside % row != 0
+    inside, row = run.stop - (last.offset or 0), _row(last)
+    ends = 0 < inside < last.nbytes and inside % row > row // 8
+    return lost, begins or ends
 
 
 def _row(tensor: TensorInfo) -> int:

@@ -44,7 +44,16 @@ def summary(checks: Sequence[Check]) -> str:
     counts = {each: sum(finding.severity == each for finding in found) for each in ("error", "warning", "info")}
     ok = sum(check.state == "ok" for check in checks)
     undone = sum(bool(check.unchecked) for check in checks)
-    told = [plural(counts[each], each) for each in ("error", "warning") if counts[each]] or ["nothing wrong found"]
+    told = [plural(counts[each], each) for each in ("error", "warning") if counts[each]] or [_nothing(checks)]
     told += [plural(counts["info"], "remark")] if counts["info"] else []
     rest = [f"{plural(ok, 'check')} ok"] + ([f"{undone} not checked"] if undone else [])
-    return f"{', '.join(told)}; {', '.join(rest)}"
+    absent = "" if counts["error"] else next((f"{check.absent}; " for check in checks if check.absent), "")
+    return f"{absent}{', '.join(told)}; {', '.join(rest)}"
+
+
+def _nothing(checks: Sequence[Check]) -> str:
+    """What was not looked at cannot be wrong, and whoever reads one line should know."""
+    limits = list(dict.fromkeys(check.limit for check in checks if check.limit))
+    if not limits:
+        return "nothing wrong found"
+    return f"nothing wrong found in what could be checked ({'; '.join(limits)})"

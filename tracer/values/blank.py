@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from mappings.findings import Finding
 from mappings.names import blank
 from tracer.report.words import plural
-from tracer.values.roles import grouped, is_norm, is_scale, is_weight, spelled, writes_back
+from tracer.values.roles import grouped, is_norm, is_scale, is_weight, spelled, words, writes_back
 from tracer.values.statistics import Statistics
 
 _FIX = "download the file again, or save the model anew: nothing was written into these"
+
+_FACTORS = frozenset({"lora_B", "lora_embedding_B"})
 
 
 def everything_zero(scanned: Sequence[Statistics]) -> Finding | None:
@@ -36,6 +38,16 @@ def zeros(scanned: Sequence[Statistics], explained: set[str]) -> Iterator[Findin
         evidence = {"tensors": len(held), "names": [each.name for each in held[:20]], "file": held[0].file}
         yield Finding("value.all-zero", "error", held[0].name, message, evidence, _FIX)
     yield from _norms(found, scanned)
+    yield from _factors(found, scanned)
+
+
+def _factors(found: Sequence[Statistics], scanned: Sequence[Statistics]) -> Iterator[Finding]:
+    """The second factors of a LoRA are zeros until they are trained, so that it begins by changing nothing."""
+    held = [each for each in found if not _FACTORS.isdisjoint(each.name.split("."))]
+    alone = all("lora" in words(each.name) for each in scanned)  # beside a model's own weights they are buffers
+    if held and alone:
+        message = f"{spelled(held)}: all zero: {plural(len(held), 'pair')} of the adapter change nothing, as untrained"
+        yield Finding("value.all-zero", "info", held[0].name, message, {"names": [each.name for each in held]})
 
 
 def _are_zero(held: Sequence[Statistics]) -> str:

@@ -15,6 +15,7 @@ from tracer.values.holes import holes
 from tracer.values.nonfinite import nonfinite
 from tracer.values.padding import padding
 from tracer.values.statistics import Statistics
+from tracer.values.tied import tied
 from tracer.values.twins import duplicates
 
 
@@ -36,6 +37,7 @@ def judge(
               (*blank, *zeros(scanned, explained), *padding(scanned, config)), unread),
         Check("values.constant", looked, tuple(constants(scanned)), numbers),
         Check("values.duplicate", read, tuple(duplicates(scanned, config)), unread),
+        *tied(scanned, config),
     ]  # fmt: skip
     if target is None:
         return [*checks, Check("values.overflow", unchecked="no dtype was given that they are to be cast to")]

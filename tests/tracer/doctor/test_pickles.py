@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import tracemalloc
 import zipfile
 from collections import Counter, OrderedDict
 from pathlib import Path
@@ -160,6 +161,19 @@ def test_an_archive_whose_pickle_is_not_read_is_not_complete(tmp_path: Path, mon
     monkeypatch.setattr("tracer.doctor.pickles._MOST_BYTES", 10)
     (tmp_path / "long.pt").write_bytes(zip_of(mapping({"w": tensor()})))
     assert not listed(tmp_path / "long.pt").complete
+
+
+def test_the_pickles_of_one_archive_are_bounded_together(tmp_path: Path) -> None:
+    """Each is allowed by itself; all are held at once."""
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+        for number in range(8):
+            archive.writestr(f"x/{number}.pkl", b"\x80\x02]q\x00." + bytes(20 << 20))
+    tracemalloc.start()
+    found = listed(tmp_path / "x.pt")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not found.complete
+    assert peak < 3 * (1 << 26)
 
 
 def test_a_broken_pickle_of_an_archive_does_not_hide_the_next(tmp_path: Path) -> None:

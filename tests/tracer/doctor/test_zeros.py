@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.tracer.doctor.told import Told, write_json, write_safetensors
+from tracer.report.checks import summary
 
 ROWS, COLUMNS = 512, 1024
 ROW = 2 * COLUMNS
@@ -97,3 +98,52 @@ def test_a_file_of_zeros_beside_others_with_values_is_an_error(folder: Path) -> 
     write_safetensors(folder / "model-00002-of-00002.safetensors", {"b.weight": ("BF16", (ROWS, COLUMNS))}, zeros)
     found = Told(folder)["value.all-zero"]
     assert (found.severity, found.subject) == ("error", "model-00002-of-00002.safetensors")
+
+
+# --- larger and smaller files ---
+
+LARGE = {f"layers.{n}.weight": ("BF16", (2048, 2048)) for n in range(4)}  # 8 MiB each
+
+
+def large(tmp_path: Path, start: int, stop: int | None = None, values: bool = True) -> Told:
+    write_json(tmp_path / "config.json", {"architectures": ["StrangeModel"]})
+    path = write_safetensors(tmp_path / "model.safetensors", LARGE)
+    data = path.stat().st_size - (1 << 25)
+    with path.open("r+b") as file:
+        if not values:
+            file.truncate(data)
+            file.truncate(data + (1 << 25))
+        else:
+            file.seek(data + start)
+            file.write(bytes((stop or 1 << 25) - start))
+    return Told(tmp_path)
+
+
+def test_a_stretch_of_zeros_in_the_middle_that_ends_inside_of_a_row_is_an_error(tmp_path: Path) -> None:
+    found = large(tmp_path, 10_000_300, 20_000_300)["file.truncated"]
+    assert (found.severity, found.evidence["stop"] - found.evidence["start"]) == ("error", 10_000_000)
+    assert found.evidence["tensors"] == []
+
+
+def test_rows_of_zeros_in_the_middle_are_no_hole(tmp_path: Path) -> None:
+    assert large(tmp_path, 9 << 20, 14 << 20).codes("error", "warning") == set()
+
+
+def test_many_matrices_of_zeros_up_to_the_end_are_an_error_wherever_they_begin(tmp_path: Path) -> None:
+    found = large(tmp_path, 8 << 20)["file.truncated"]
+    assert (found.severity, len(found.evidence["tensors"])) == ("error", 3)
+
+
+def test_a_verdict_on_large_files_that_were_never_written_begins_with_that(tmp_path: Path) -> None:
+    told = large(tmp_path, 0, values=False)
+    assert summary(told.checks).startswith("no weights are here (33,5")
+    assert told["value.all-zero"].severity == "info"  # headers are published without their data, and are no fault
+
+
+def test_the_end_of_a_small_file_is_read_to_the_byte(tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", {"architectures": ["StrangeModel"]})
+    path = write_safetensors(tmp_path / "model.safetensors", {f"{n}.weight": ("BF16", (64, 64)) for n in range(10)})
+    content = path.read_bytes()
+    path.write_bytes(content[:-50_000] + bytes(50_000))
+    found = Told(tmp_path)["file.truncated"]
+    assert (found.severity, found.evidence["start"]) == ("error", len(content) - 50_000)
