@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mappings.sizes import ConfigError
@@ -13,7 +16,7 @@ from tracer.checkpoint.dtypes import BITS
 from tracer.checkpoint.folder import Checkpoint
 from tracer.checks import Check, failed, findings, records
 from tracer.collection import uncollected
-from tracer.commands.output import Printer, output_options, refuse_empty
+from tracer.commands.output import Printer, output_options, printable, refuse_empty
 from tracer.errors import InputError
 from tracer.infer import Inferred, infer, writing
 from tracer.infer.fields import ORDER
@@ -25,8 +28,13 @@ from tracer.report import jsonl, verdict
 DESCRIPTION = """Say what architecture the tensors describe, and each field of config.json with what tells it.
 
 config.json is not believed: fields come from names, shapes and, where only pointers or an index are here, from sizes;
-what they do not tell is said to be unknown. Where there is a config.json, every disagreement is a finding."""
+what they do not tell is said to be unknown. Where there is a config.json, every disagreement is a finding, and it
+decides only between values that fit the tensors equally well."""
 EPILOG = "Exit status: 0 nothing wrong, 1 at least one error, 2 bad usage or unreadable input."
+
+_NARROWEST = 20
+"""Columns; into fewer nothing is fitted."""
+_INDENT = " " * 6
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -57,8 +65,10 @@ def run(args: argparse.Namespace) -> int:
     more = [*_shapes(checkpoint, args), *_parallel(checkpoint, found, args)]
     if args.json:
         jsonl.write(_records(found, checks, more), args.json)
-    printer.lines(_lines(found, checks))
-    printer.lines(line for _, lines in more for line in lines)
+    printer.lines(_fitted([_verdict(found)]))
+    printer.lines(verdict.findings(findings(checks)))
+    printer.lines(_fitted(_lines(found, checks)))
+    printer.lines(_fitted(line for _, lines in more for line in lines))
     if args.write_config:
         printer.lines([writing.write(found, Path(args.write_config))])
     return 1 if failed(checks) else 0
@@ -85,9 +95,7 @@ def _checks(checkpoint: Checkpoint, found: Inferred) -> list[Check]:
 
 
 def _lines(found: Inferred, checks: list[Check]) -> Iterator[str]:
-    """The verdict, findings, fields from the surest to the unknown, what was not checked."""
-    yield _verdict(found)
-    yield from verdict.findings(findings(checks))
+    """Fields from the surest to the unknown, what was not checked."""
     width = max((len(field.name) for field in found.fields), default=0)
     for confidence in ORDER:
         for field in found.fields:
@@ -102,10 +110,24 @@ def _lines(found: Inferred, checks: list[Check]) -> Iterator[str]:
             yield f"not checked: {check.name} ({check.unchecked})"
 
 
+def _fitted(lines: Iterable[str]) -> Iterator[str]:
+    """Lines no longer than the terminal is wide; as they are where stdout is none."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in lines:
+        whole = printable(line)
+        if columns <= _NARROWEST or len(whole) <= columns:
+            yield whole
+        else:
+            yield from textwrap.wrap(whole, columns, subsequent_indent=_INDENT, break_on_hyphens=False)
+
+
 def _verdict(found: Inferred) -> str:
     counts = [(sum(f.confidence == each for f in found.fields), each) for each in ORDER]
     told = ", ".join(f"{count} {each}" for count, each in counts if count)
-    name = next((f.value[0] for f in found.fields if f.name == "architectures" and f.value), "no architecture")
+    named = next((f for f in found.fields if f.name == "architectures" and f.value), None)
+    name = named.value[0] if named else "no architecture"
+    if named and named.confidence == "guess":
+        told = f"the class is a guess; {told}"
     return f"{name}: {told or 'nothing is known'} ({found.told})" if found.told else f"{name}: nothing is known"
 
 
@@ -145,6 +167,16 @@ def _parallel(
     except ConfigError:
         tensors = [(tensor.shape, tensor.nbytes) for tensor in checkpoint.tensors if tensor.dtype in BITS]
         result = estimated(config, tensors)
+    result = replace(result, guesses=_guesses(found))
     record: dict[str, object] = {"kind": "parallel", "tp": list(result.tp), "layers": result.layers}
+    record |= {"guesses": list(result.guesses)}
     record |= {"obstacles": [asdict(obstacle) for obstacle in result.obstacles]}
     yield record, list(result.lines())
+
+
+def _guesses(found: Inferred) -> tuple[str, ...]:
+    """The numbers among the fields that are guesses."""
+    return tuple(
+        f"{field.name} = {field.value}" for field in found.fields
+        if field.confidence == "guess" and type(field.value) is int
+    )  # fmt: skip

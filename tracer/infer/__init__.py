@@ -1,4 +1,4 @@
-"""Architecture and config fields from names and shapes.
+"""Architecture and config fields from names and shapes; config.json decides where these leave only a guess.
 
 What shapes alone say is in `shapes`, how a model can be divided in `parallel`.
 """
@@ -14,6 +14,7 @@ from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.formats import GGUF
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.infer import logical
+from tracer.infer.agreement import decided
 from tracer.infer.conflicts import against
 from tracer.infer.derive import Known, fields, layers_of
 from tracer.infer.equations import equations, solve
@@ -50,7 +51,8 @@ class Inferred:
 
 
 def infer(checkpoint: Checkpoint) -> Inferred:
-    """Everything that names, shapes and sizes say; an existing config.json is only compared with it."""
+    """Everything that names, shapes and sizes say; an existing config.json is compared with it, and decides what they
+    leave to a guess where it fits them."""
     if checkpoint.format is GGUF:
         from tracer.infer.keys import of_gguf
 
@@ -68,8 +70,15 @@ def infer(checkpoint: Checkpoint) -> Inferred:
     found = _inferred(known, len(checkpoint.names), len(checkpoint.tensors))
     found.scales = scales
     if checkpoint.config is not None:
-        compare(found, checkpoint.config)
+        _beside(found, checkpoint.config)
     return found
+
+
+def _beside(found: Inferred, config: Mapping[str, Any]) -> None:
+    """Compare, and let the config decide between what fits the tensors equally well."""
+    compare(found, config)
+    if found.known is not None and not found.unchecked:
+        found.fields = decided(found.fields, found.known, config, found.findings)
 
 
 def compare(found: Inferred, config: Mapping[str, Any]) -> None:
@@ -85,7 +94,7 @@ def of_names(names: Sequence[str], tensors: Sequence[TensorInfo], config: dict[s
     known = known_of(structure(grouped(names, tensors)))
     found = _inferred(known, len(names), len(tensors))
     if config is not None:
-        compare(found, config)
+        _beside(found, config)
     return found
 
 

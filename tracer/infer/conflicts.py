@@ -13,6 +13,7 @@ from typing import Any
 from mappings.findings import Finding, Severity, Unchecked
 from mappings.names import HOLE
 from tracer.infer.canonical import NESTED, atoms_of, canonical, family_named, spelled_in, text_config
+from tracer.infer.classes import mismatched
 from tracer.infer.derive import Known, experts_of, layers_of
 from tracer.infer.families import BY_MODEL_TYPE
 
@@ -33,7 +34,7 @@ def against(known: Known, config: Mapping[str, Any], scale_found: tuple[list[Fin
 ]:  # fmt: skip
     """Findings of names and shapes, then what `of_sizes` found."""
     said = canonical(config)
-    found = [*_towers(known, config), *_drafts(known, config), *_quantised(known, config)]
+    found = [*mismatched(known, config), *_towers(known, config), *_drafts(known, config), *_quantised(known, config)]
     more, unchecked = scale_found
     if doubt := _doubt(known, config):
         if known.names.home and not known.names.others:

@@ -91,7 +91,7 @@ def _identity(known: Known) -> Iterator[Field]:
     if family.name:
         marks = ", ".join(way.split("|")[0] for way in family.has)
         told = f"has {marks}" + (f", lacks {', '.join(family.lacks)}" if family.lacks else "")
-        against = _doubts(known)
+        against = doubts(known)
         sure: Confidence = "guess" if against else "likely"
         told = f"{told}; but {against}" if against else told
         yield Field("architectures", [family.name], told, sure)
@@ -105,7 +105,7 @@ def _identity(known: Known) -> Iterator[Field]:
         yield Field("quantization_config", dict(known.quantisation), known.quantised_by, known.limit)
 
 
-def _doubts(known: Known) -> str:
+def doubts(known: Known) -> str:
     """Why the class may be another one with the same modules; empty where nothing says so."""
     if known.names.doubt:
         return known.names.doubt
@@ -174,7 +174,7 @@ def _widths(known: Known) -> Iterator[Field]:
     if positions is not None and names.has("positions"):
         # Bart's and RoBERTa's tables have two rows more than a position each: what they count is the class's affair.
         told_apart = known.family.name and not known.source
-        sure = weaker("likely" if _doubts(known) else known.sure_of("positions")) if told_apart else "guess"
+        sure = weaker("likely" if doubts(known) else known.sure_of("positions")) if told_apart else "guess"
         yield from known.spelled("positions", positions, known.told("positions"), sure)
 
 

@@ -66,11 +66,11 @@ def heads_of(names: Structure, atoms: Mapping[str, int], published: Mapping[str,
     if exact is not None:
         return exact
     if published and published.get("dim") and _divides(published["dim"], q, kv):
-        told = f"{_products(q, kv)}; the published geometry of these widths has heads of {published['dim']}"
+        told = f"{products(q, kv)}; the published geometry of these widths has heads of {published['dim']}"
         return _split(q, kv, published["dim"], told, "likely")
     half = atoms.get("half")
     if half and names.has("inv_freq") and _divides(dim := turned_part(names) * half, q, kv):
-        told = f"inv_freq ({half},) turns {2 * half} of the {dim} dimensions of each head; {_products(q, kv)}"
+        told = f"inv_freq ({half},) turns {2 * half} of the {dim} dimensions of each head; {products(q, kv)}"
         return _split(q, kv, dim, told, "likely")
     return _by_practice(q, kv, atoms.get("hidden", q))
 
@@ -80,7 +80,7 @@ def turned_part(names: Structure) -> int:
     return 4 if "rotary_pos_emb.inv_freq" in names.modules else 2
 
 
-def _products(q: int, kv: int) -> str:
+def products(q: int, kv: int) -> str:
     return f"heads x head_dim = {q}" + (f", KV heads x head_dim = {kv}" if kv != q else "")
 
 
@@ -88,9 +88,9 @@ def _exact(names: Structure, atoms: Mapping[str, int], q: int, kv: int) -> Heads
     dim, heads = atoms.get("dim"), atoms.get("heads")
     if dim and names.has("q_norm") and _divides(dim, q, kv):
         norm = next((group.told for group in names.of("q_norm")), "q_norm")
-        return _split(q, kv, dim, f"{norm} is as wide as a head; {_products(q, kv)}", "certain")
+        return _split(q, kv, dim, f"{norm} is as wide as a head; {products(q, kv)}", "certain")
     if heads and names.has("sinks") and q % heads == 0 and _divides(q // heads, q, kv):
-        told = f"one scalar a head: {heads}; {_products(q, kv)}"
+        told = f"one scalar a head: {heads}; {products(q, kv)}"
         return _split(q, kv, q // heads, told, "certain")
     return None
 
@@ -103,7 +103,7 @@ def _by_practice(q: int, kv: int, hidden: int) -> Heads | None:
         return None
     others = [f"{q // dim} of {dim}" for dim in fitting[1:4]]
     also = f"; {', '.join(others)} would fit as well" if others else ""
-    told = f"{_products(q, kv)}; heads of {fitting[0]} are the field's practice{also}"
+    told = f"{products(q, kv)}; heads of {fitting[0]} are the field's practice{also}"
     return _split(q, kv, fitting[0], told, "guess")
 
 

@@ -6,6 +6,7 @@ Keys: the GGUF specification in ggml's `docs/gguf.md`, and `constants.py` of ggu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mappings.findings import Finding
@@ -27,6 +28,8 @@ _KEYS: Mapping[str, str] = {
 }  # fmt: skip
 """Keys below the architecture's name that `tracer.checkpoint.gguf.config` does not need."""
 _LATENT_ONLY = frozenset({"rope"})
+_COUNTED = frozenset(LLAMA_SPELLING[name] for name in ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn"))
+_EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 
 
 def of_gguf(checkpoint: Checkpoint) -> Inferred:
@@ -49,13 +52,36 @@ def of_gguf(checkpoint: Checkpoint) -> Inferred:
 def _fields_of_keys(checkpoint: Checkpoint) -> list[Field]:
     told = {key: value for file in checkpoint.metadata.values() for key, value in file.items()}
     name = told.get("general.architecture")
-    config = checkpoint.config or {}
-    found = [
-        Field(field, value, f"keys of {name}", "certain" if field not in ("architectures", "torch_dtype") else "likely")
-        for field, value in config.items()
-    ]
+    by_tensors = _told_by_tensors(checkpoint)
+    found = [_field(field, value, by_tensors.get(field), name) for field, value in (checkpoint.config or {}).items()]
+    if any(finding.code == "shards.gap" for finding in checkpoint.findings):  # the head may be in another part
+        found = [replace(f, confidence="guess") if f.name == "tie_word_embeddings" and f.value else f for f in found]
     have = {field.name for field in found}
     return [*found, *(field for field in _more(told, str(name)) if field.name not in have)]
+
+
+def _field(name: str, value: Any, by_tensors: str | None, kind: str | None) -> Field:
+    """One that keys say, or that `tracer.checkpoint.gguf.config` reads off the tensors."""
+    told = by_tensors or ("tokenizer.ggml keys" if name.endswith("_token_id") else f"keys of {kind}")
+    if type(value) is int and value == 0 and name in _COUNTED:
+        return Field(name, None, f"{told} say 0, in every layer: no model has none", "unknown")
+    return Field(name, value, told, "certain" if name not in ("architectures", "torch_dtype") else "likely")
+
+
+def _told_by_tensors(checkpoint: Checkpoint) -> dict[str, str]:
+    """Field -> the tensors that tell it, for which there is no key."""
+    shapes = {tensor.name: tensor.shape for tensor in checkpoint.tensors}
+    if not shapes:
+        return {}
+    told = {"torch_dtype": "of most bytes"}
+    if _EMBEDDING in shapes:
+        head = f"{_HEAD} {shapes[_HEAD]} is stored beside {_EMBEDDING}" if _HEAD in shapes else f"there is no {_HEAD}"
+        told |= {"tie_word_embeddings": head, "vocab_size": f"{_EMBEDDING} {shapes[_EMBEDDING]}"}
+    biased = {"attention_bias": "attn_q", "out_bias": "attn_output", "mlp_bias": "ffn_down"}
+    for field, module in biased.items():
+        there = f"blk.0.{module}.bias" in shapes
+        told[field] = f"blk.0.{module}.bias" if there else f"blk.0.{module} without a bias"
+    return told
 
 
 def _more(told: Mapping[str, str], name: str) -> Iterator[Field]:
@@ -99,4 +125,3 @@ def _conflict(shown: Mapping[str, Field], name: str, said: Any, seen: Any) -> Fi
         "config.conflict", "error", spelled, f"the keys say {spelled} = {said}, the tensors {seen}: {told}",
         {"field": spelled, "found": said, "tensors": seen}, "convert the model again",
     )  # fmt: skip
-

@@ -80,6 +80,8 @@ class Scale:
     """File -> its size."""
     total: int | None
     rooms: dict[str, tuple[float, float]]
+    index: str = ""
+    """The file that says the total."""
 
     def loads(self, reading: Reading) -> list[Load]:
         """One a file whose size is known, one for the total."""
@@ -176,7 +178,7 @@ def scale_of(checkpoint: Checkpoint, names: Structure, table: Mapping[str, str],
     known = {file: checkpoint.pointer_sizes[file] for file in files if file in checkpoint.pointer_sizes}
     rooms = {file: room_of(inside[file], checkpoint.format) for file in files}
     total = _plausible(index.total_size, known, len(known) == len(files))
-    return Scale(names, table, packing, dict(files), known, total, rooms) if known or total else None
+    return Scale(names, table, packing, dict(files), known, total, rooms, index.file) if known or total else None
 
 
 def room_of(names: list[str], format: Format | None = SAFETENSORS) -> tuple[float, float]:

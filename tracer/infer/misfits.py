@@ -7,6 +7,7 @@ it come out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mappings.findings import Finding, Unchecked
@@ -15,13 +16,17 @@ from tracer.infer.canonical import atoms_of, canonical, text_config
 from tracer.infer.conflicts import FIELD, conflict
 from tracer.infer.derive import Known
 from tracer.infer.loads import Load, Reading, Scale
+from tracer.infer.polynomials import put_in, unknowns
 from tracer.infer.resolve import Fit, resolve
 from tracer.infer.scales import BOUNDS, HABITS, with_habits
 from tracer.report.words import plural
 
+_TOTAL = "total_size"
 _NEAR = 1024
 """Tokens that are added to a vocabulary, or rows that pad it."""
 _WIDTHS = (128, 64, 256, 96, 80, 192)
+_MOST_HEADS = 1024
+"""More are no number of heads: their divisors are not tried."""
 _FREE = frozenset({"mask", "added", "classes"})
 """Atoms that no field of a config tells."""
 
@@ -38,22 +43,26 @@ def of_sizes(
     ways = [(reading, loads) for scale in scales for reading in scale.readings() if (loads := _exact(scale, reading))]
     if not ways:
         return [], [Unchecked("config against sizes", "every file holds tensors whose size nobody knows")]
-    misfits = {}
+    misfits: dict[Reading, Fit] = {}
     for reading, loads in ways:
         fit = _comes_out(loads, atoms)
         if fit is not None and not fit.misfits:
             return list(_width(reading, known, config)), []
         if fit is not None:
-            misfits[reading] = len(fit.misfits)
+            misfits[reading] = fit
     for repair in (_near_vocabulary, _other_keys, _other_heads, _other_width, _any_vocabulary):
         for reading, loads in ways:
             found = repair(loads, atoms)
-            if found is not None and len(found.misfits) < misfits.get(reading, len(loads)):
-                return [_repaired(found, atoms, said, config)], []
-    total = [found for reading, loads in ways if reading in misfits and (found := _other_total(loads, atoms))]
-    if misfits:
-        return [_repaired(total[0], atoms, said, config)] if total else [], []
-    return [], [Unchecked("config against sizes", "the sizes come out with no single change of config.json")]
+            least = len(misfits[reading].misfits) if reading in misfits else len(loads)
+            if found is not None and len(found.misfits) < least:
+                return [_repaired(found, known, atoms, said, config)], []
+    for reading, loads in ways:
+        if reading in misfits and (other := _other_total(loads, atoms)):
+            stale = _files_tell_vocabulary(loads, misfits[reading])
+            told = _stale_total(scales[0], loads, misfits[reading], other) if stale else None
+            return [told or _repaired(other, known, atoms, said, config)], []
+    odd = Unchecked("config against sizes", "the sizes come out with no single change of config.json")
+    return [], [] if misfits else [odd]
 
 
 def _exact(scale: Scale, reading: Reading) -> list[Load]:
@@ -82,7 +91,28 @@ def _near_vocabulary(loads: list[Load], atoms: Mapping[str, int]) -> Fit | None:
 
 def _other_total(loads: list[Load], atoms: Mapping[str, int]) -> Fit | None:
     """Files that come out, and a total that does with another vocabulary: two uploads in one folder."""
-    return _near_vocabulary([load for load in loads if load.of == "total_size"], atoms)
+    return _near_vocabulary([load for load in loads if load.of == _TOTAL], atoms)
+
+
+def _files_tell_vocabulary(loads: list[Load], fit: Fit) -> bool:
+    """Whether a file that holds words comes out with the config's vocabulary."""
+    return any(
+        load.of != _TOTAL and load.of not in fit.misfits and "vocab" in unknowns(load.polynomial) for load in loads
+    )  # fmt: skip
+
+
+def _stale_total(scale: Scale, loads: list[Load], fit: Fit, other: Fit) -> Finding:
+    """The files outrank the total that somebody wrote beside them."""
+    expected = next(put_in(load.polynomial, fit.atoms).get((), 0) for load in loads if load.of == _TOTAL)
+    files = [load.of for load in loads if load.of != _TOTAL]
+    agreeing = sum(file not in fit.misfits for file in files)
+    return Finding(
+        "index.total-size", "warning", scale.index,
+        f"metadata.total_size is {scale.total}, which vocab_size = {other.atoms['vocab']} would give; config.json's "
+        f"{fit.atoms['vocab']} gives {expected}, and {agreeing} of {plural(len(files), 'file')} come out with it",
+        {"total_size": scale.total, "expected": expected},
+        "correct metadata.total_size; no loader needs it, but disk and memory checks read it",
+    )  # fmt: skip
 
 
 def _any_vocabulary(loads: list[Load], atoms: Mapping[str, int]) -> Fit | None:
@@ -101,7 +131,7 @@ def _other_keys(loads: list[Load], atoms: Mapping[str, int]) -> Fit | None:
 def _other_heads(loads: list[Load], atoms: Mapping[str, int]) -> Fit | None:
     """Another width of a head, and with it another number of KV heads: the one is read off the other."""
     heads = atoms.get("heads", 0)
-    for dim in _WIDTHS if heads else ():
+    for dim in _WIDTHS if 0 < heads <= _MOST_HEADS else ():
         for kv in (n for n in range(1, heads + 1) if heads % n == 0):
             own = {"q": heads * dim, "kv": kv * dim, "dim": dim, "half": dim // 2}
             fit = _comes_out(loads, {**atoms, **own})
@@ -119,9 +149,9 @@ def _other_width(loads: list[Load], atoms: Mapping[str, int]) -> Fit | None:
 
 
 def _repaired(
-    fit: Fit, atoms: Mapping[str, int], said: Mapping[str, Any], config: Mapping[str, Any]
+    fit: Fit, known: Known, atoms: Mapping[str, int], said: Mapping[str, Any], config: Mapping[str, Any]
 ) -> Finding:  # fmt: skip
-    """One finding for whatever changed together."""
+    """One finding for whatever changed together; where sizes leave only guesses, none of them is told to be set."""
     order = ("vocab", "kv", "q", "ffn", "moe_ffn", "shared_ffn")
     atom = next((name for name in order if name in atoms and fit.atoms.get(name) != atoms[name]), "hidden")
     field, value = FIELD.get(atom, atom), fit.atoms.get(atom, 0)
@@ -131,7 +161,8 @@ def _repaired(
     told = f"{plural(fit.agreeing, 'known size')} {agree}" + (f", {len(fit.misfits)} not" if fit.misfits else "")
     if atom == "kv" and fit.atoms.get("dim") != atoms.get("dim"):
         told += f", with heads of {fit.atoms['dim']} instead of {atoms['dim']}"
-    return conflict(config, field, said.get(field, said.get("heads") if atom == "kv" else atoms[atom]), value, told)
+    found = conflict(config, field, said.get(field, said.get("heads") if atom == "kv" else atoms[atom]), value, told)
+    return replace(found, severity="warning", fix=None) if known.limit == "guess" else found
 
 
 def _width(reading: Reading, known: Known, config: Mapping[str, Any]) -> Iterator[Finding]:

@@ -12,6 +12,8 @@ from tracer.infer.roles import NEXT_TOKEN, OUTSIDE, ROLES, SENSES, TOWERS, WRAPP
 
 Shape = tuple[int, ...]
 _OUTSIDE = {**ROLES, **OUTSIDE}
+_DEEPEST = max(path.count(".") + 1 for path in _OUTSIDE)
+"""Components of the longest path in the table: nobody's names are compared any deeper."""
 
 
 @dataclass(slots=True)
@@ -148,7 +150,7 @@ def _place(group: Group, segments: list[str], first: int, wrappers: Set[str]) ->
         return
     module, group.leaf = split(group.template)
     path = module.split(".")
-    for start in range(len(path)):
+    for start in range(max(0, len(path) - _DEEPEST), len(path)):
         candidate = ".".join(path[start:])
         if candidate in _OUTSIDE and all(part in wrappers for part in path[:start]):
             group.module, group.role = candidate, _OUTSIDE[candidate]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from mappings.registry import choose
@@ -13,7 +15,13 @@ from tracer.infer import Inferred, of_names
 
 def tensors_of(config: Mapping[str, Any], dtype: str = "BF16") -> list[TensorInfo]:
     """What a checkpoint of this config holds, by its rows."""
-    made = synthesise(choose(config, None, 1, dtype).binding)
+    return list(_made(json.dumps(config, sort_keys=True), dtype))
+
+
+@lru_cache(maxsize=64)
+def _made(config: str, dtype: str) -> list[TensorInfo]:
+    """The same, once for all tests: a mixture has 92,000."""
+    made = synthesise(choose(json.loads(config), None, 1, dtype).binding)
     return [TensorInfo(each.name, each.dtype, tuple(each.shape), "model.safetensors", 0, 0) for each in made]
 
 

@@ -106,6 +106,37 @@ def test_a_written_config_says_which_of_its_fields_are_guesses(
     assert "; guessed: architectures, model_type" in capsys.readouterr().out
 
 
+def test_a_class_that_is_a_guess_is_said_to_be_one_in_the_first_line(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    assert main(["infer", str(model)]) == 0
+    assert capsys.readouterr().out.startswith("LlamaForCausalLM: the class is a guess; ")
+
+
+def test_legal_sizes_that_rest_on_a_guess_say_so_and_those_that_config_json_decides_do_not(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    assert main(["infer", str(model), "--parallel"]) == 0
+    assert "if the guess is right" not in capsys.readouterr().out
+    (model / "config.json").unlink()
+    assert main(["infer", str(model), "--parallel"]) == 0
+    assert "  if the guess is right: num_attention_heads = " in capsys.readouterr().out
+
+
+def test_no_line_is_longer_than_the_terminal_and_nothing_is_lost(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    assert main(["infer", str(model), "--parallel"]) == 0
+    whole = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["infer", str(model), "--parallel"]) == 0
+    fitted = capsys.readouterr().out
+    assert max(map(len, whole.splitlines())) > 100 and max(map(len, fitted.splitlines())) <= 60
+    assert fitted.split() == whole.split()
+
+
 def damage(folder: Path, **fields: object) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | fields))

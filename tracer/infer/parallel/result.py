@@ -67,10 +67,14 @@ class Parallel:
     """Expert-parallel sizes that divide the experts; empty where there are none."""
     source: str = ""
     """What the bytes are taken from, and whether they are exact."""
+    guesses: tuple[str, ...] = ()
+    """Fields that all of this rests on, and that nothing says for sure: `num_attention_heads = 16`."""
 
     def lines(self) -> Iterator[str]:
         """As it is printed."""
         yield f"--tp: {_listed(self.tp)} (judged up to {LARGEST_TP})"
+        if self.guesses:
+            yield f"  if the guess is right: {', '.join(self.guesses)}"
         yield from (f"  not {line}" for line in _reasons(self.obstacles))
         yield from (f"  {line}" for line in self._memory())
         yield f"--pp: 1..{self.layers}"
