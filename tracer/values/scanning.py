@@ -71,13 +71,19 @@ class _Progress:
                 self._told(self._done, self._total)
 
 
+def _threads() -> int:
+    """Half as many as there are cores, one at least: each more is one more place of the file that the disk goes to."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_MOST_THREADS, max(1, cores // 2))
+
+
 class _Pool:
     """Threads, each with one buffer for bytes and one for counting, whatever the size of a tensor."""
 
     def __init__(self, target: str | None, progress: _Progress) -> None:
         self._target = target
         self._progress = progress
-        self._threads = ThreadPoolExecutor(min(_MOST_THREADS, len(os.sched_getaffinity(0))), "values")
+        self._threads = ThreadPoolExecutor(_threads(), "values")
         self._own = threading.local()
 
     def __enter__(self) -> _Pool:
