@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tracer.cli import COMMANDS
+
 HEAVY = ("torch", "transformers", "textual")
 
 
@@ -33,3 +35,19 @@ def test_no_module_loads_torch(root: str) -> None:
     package = importlib.import_module(root)
     modules = [found.name for found in pkgutil.walk_packages(package.__path__, f"{root}.")]
     assert loaded_by(f"import {', '.join(modules)}") == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_does_not_pay_for_the_others(command: str) -> None:
+    """Forensics of one kind are no use to another; what `doctor` takes of `infer` it imports when it needs it."""
+    others = sorted({"diff", "infer", "doctor"} - {command})
+    program = f"""
+import sys
+from tracer.cli import main
+try:
+    main([{command!r}, "--help"])
+except SystemExit:
+    print([name for name in {others!r} if "tracer." + name in sys.modules])
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"

@@ -12,11 +12,12 @@ import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from tracer import torchrun
-from tracer.commands import audit, diff, doctor, generate, infer, load, mappings
+from tracer.commands import load
 from tracer.commands.output import printable
 from tracer.commands.parser import Paragraphs, Parser
 from tracer.errors import InputError, TraceLoadError, UsageError
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from tracer.execute import Crew
 
 DESCRIPTION = "Forensics for LLM checkpoints: where every tensor goes, proved and observed."
-COMMANDS = {
-    "load": load, "doctor": doctor, "infer": infer, "diff": diff, "audit": audit, "mappings": mappings,
-    "generate": generate,
-}  # fmt: skip
+COMMANDS = "load", "doctor", "infer", "diff", "audit", "mappings", "generate"
+"""Each a module of `tracer.commands`."""
 
 
 def trace_load(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The console script `tracer`."""
     parser = Parser("tracer", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for name, module in COMMANDS.items():
+    for name in _wanted(sys.argv[1:] if argv is None else argv):
+        module = module_of(name)
         sub = commands.add_parser(
             name, help=module.DESCRIPTION.splitlines()[0], description=module.DESCRIPTION, epilog=module.EPILOG,
             formatter_class=Paragraphs,
@@ -52,6 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.gathers = getattr(module, "GATHERS", None)
         sub.set_defaults(module=module)
     return _run(parser, None, argv)
+
+
+def module_of(name: str) -> ModuleType:
+    """The module of one of `COMMANDS`."""
+    return import_module(f"tracer.commands.{name}")
+
+
+def _wanted(argv: Sequence[str]) -> Sequence[str]:
+    """The command that is asked for: importing the others takes as long as a header-only one of them. All for help."""
+    return argv[:1] if argv and argv[0] in COMMANDS else COMMANDS
 
 
 def _run(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) -> int:
@@ -64,21 +74,21 @@ def _run(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) 
         args = torchrun.parsed(place, lambda: parser.parse_args(argv)) if place else parser.parse_args(argv)
     except OSError as error:  # --help could not be printed
         return _told(parser.prog, error)
-    command: ModuleType = module or args.module
-    if place is None or command not in torchrun.SHARED:
+    asked: ModuleType = module or args.module
+    if place is None or asked not in torchrun.SHARED:
         if place is not None and place.rank:
             torchrun.silence()  # what needs no crew is done by each, and need be said only once
-        return _guarded(parser.prog, args.debug, lambda: _alone(command, args))
+        return _guarded(parser.prog, args.debug, lambda: _alone(asked, args))
 
     def command_itself(crew: Crew) -> int:
         torchrun.check(place, args)
         with torchrun.absence_told(crew):
-            return _alone(command, args, crew)
+            return _alone(asked, args, crew)
 
     def lead(crew: Crew) -> int:
         return _guarded(parser.prog, args.debug, lambda: command_itself(crew))
 
-    return _guarded(parser.prog, args.debug, lambda: torchrun.together(place, command, args, lead))
+    return _guarded(parser.prog, args.debug, lambda: torchrun.together(place, asked, args, lead))
 
 
 def _alone(command: ModuleType, args: argparse.Namespace, *more: Crew) -> int:

@@ -15,7 +15,7 @@ from tests.several import LIMIT, ROOT
 from tests.threads import one_thread
 from tests.tracer.test_generate_errors import TEN, Command, command, sound
 from tests.tracer.test_generate_failing import fails, interrupted
-from tracer.cli import COMMANDS, main, trace_load
+from tracer.cli import main, module_of, trace_load
 
 __all__ = ["command", "one_thread", "sound"]
 TOLD = Sampling(max_tokens=10, ignore_eos=True, logprobs=2)
@@ -145,7 +145,7 @@ def test_help_is_as_wide_as_the_terminal(
         main([name, "--help"])
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= columns
-    for paragraph in [*COMMANDS[name].DESCRIPTION.split("\n\n"), *COMMANDS[name].EPILOG.split("\n\n")]:
+    for paragraph in [*module_of(name).DESCRIPTION.split("\n\n"), *module_of(name).EPILOG.split("\n\n")]:
         words = " ".join(paragraph.split())
         assert len(words) < columns or max(len(line) for line in _lines_of(printed, words)) > columns - 25
 
