@@ -49,6 +49,18 @@ class Solo(Alone):
     device = "cpu"
 
 
+def exchanging_rows(folder: Path) -> str:
+    """A file of rows by which q and k of every layer are taken for each other."""
+    rows = folder / "rows.toml"
+    rows.write_text('architecture = "MistralForCausalLM"\n' + "".join(
+        f'[[remove]]\nname = "model.layers.{{layer}}.self_attn.{own}_proj"\n[[row]]\n'
+        f'name = "model.layers.{{layer}}.self_attn.{own}_proj"\n'
+        f'param = "model.layers.{{layer}}.self_attn.qkv_proj"\nparts = ["{other}"]\n'
+        for own, other in (("q", "k"), ("k", "q"))
+    ))  # fmt: skip
+    return str(rows)
+
+
 def altered(folder: Path, to: Path, change: Callable[[Tensors], object]) -> Path:
     """The same checkpoint with other tensors."""
     to.mkdir(parents=True)

@@ -18,7 +18,18 @@ from tests.engine.checkpoints import FAMILIES, config_of
 from tests.threads import one_thread
 from tests.tracer.checkpoint.gguf.conversion import convert
 from tests.tracer.families import Checkpoint, checkpoint
-from tests.verifying import HEADS_ALIKE, LAYER, Case, Tensors, alone, altered, only, turned, with_config
+from tests.verifying import (
+    HEADS_ALIKE,
+    LAYER,
+    Case,
+    Tensors,
+    alone,
+    altered,
+    exchanging_rows,
+    only,
+    turned,
+    with_config,
+)
 from tracer.cli import trace_load
 from tracer.execute.verify.configs import IDLE, differing
 from tracer.execute.verify.reference import spelled_out
@@ -107,16 +118,9 @@ def test_a_wrong_tensor_under_one_config_is_compared_too(checkpoint: Checkpoint,
 def test_sound_tensors_that_are_loaded_to_the_wrong_rows_are_not_blamed(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:  # fmt: skip
-    rows = tmp_path / "rows.toml"
-    rows.write_text('architecture = "MistralForCausalLM"\n' + "".join(
-        f'[[remove]]\nname = "model.layers.{{layer}}.self_attn.{own}_proj"\n[[row]]\n'
-        f'name = "model.layers.{{layer}}.self_attn.{own}_proj"\n'
-        f'param = "model.layers.{{layer}}.self_attn.qkv_proj"\nparts = ["{other}"]\n'
-        for own, other in (("q", "k"), ("k", "q"))
-    ))  # fmt: skip
     sound = checkpoint(HEADS_ALIKE)
     folder = altered(sound, tmp_path / "model", lambda tensors: None)
-    finding = only(alone(Case(folder, options={"mapping": str(rows)}), tmp_path, sound))
+    finding = only(alone(Case(folder, options={"mapping": exchanging_rows(tmp_path)}), tmp_path, sound))
     assert "equal bytes, so how they were loaded or computed with is to blame" in finding.message
 
 

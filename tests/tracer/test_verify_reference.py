@@ -21,6 +21,7 @@ from tests.verifying import (
     alone,
     altered,
     considered,
+    exchanging_rows,
     only,
     turned,
     with_config,
@@ -77,14 +78,7 @@ def test_a_square_matrix_that_is_transposed_is_named_alone(checkpoint: Checkpoin
 
 
 def test_rows_that_are_wrong_for_all_layers_are_named_at_the_first(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    rows = tmp_path / "rows.toml"
-    rows.write_text('architecture = "MistralForCausalLM"\n' + "".join(
-        f'[[remove]]\nname = "model.layers.{{layer}}.self_attn.{own}_proj"\n[[row]]\n'
-        f'name = "model.layers.{{layer}}.self_attn.{own}_proj"\n'
-        f'param = "model.layers.{{layer}}.self_attn.qkv_proj"\nparts = ["{other}"]\n'
-        for own, other in (("q", "k"), ("k", "q"))
-    ))  # fmt: skip
-    finding = only(alone(Case(checkpoint(HEADS_ALIKE), options={"mapping": str(rows)}), tmp_path))
+    finding = only(alone(Case(checkpoint(HEADS_ALIKE), options={"mapping": exchanging_rows(tmp_path)}), tmp_path))
     assert (finding.evidence["layer"], finding.subject) == (0, "model.layers.0")
     assert list(finding.evidence["parameters"]) == ["model.layers.0.self_attn.qkv_proj.weight"]
 
