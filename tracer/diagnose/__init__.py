@@ -1,0 +1,1 @@
+"""From what fails to the cause and the one change."""

@@ -1,0 +1,1 @@
+"""What could be the cause, one file a class: each proposes changes, and trying them tells."""

@@ -1,0 +1,1 @@
+"""A corrected copy of a checkpoint, never in place."""

@@ -1,0 +1,1 @@
+"""Rows for what no row claims: a file that `--mapping` accepts."""
