@@ -1,0 +1,184 @@
+"""A log, line by line: who speaks, which traceback a line belongs to, and what it complains of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from tracer.complaints.complaint import Complaint, Told
+from tracer.complaints.gathering import Gathering
+from tracer.complaints.missing_key import judged
+from tracer.complaints.noise import is_noise
+from tracer.complaints.pattern import Pattern
+from tracer.complaints.prefixes import Said, plain, without_prefixes
+from tracer.complaints.quoting import continues_list, unfinished_list
+from tracer.complaints.settings import Settings
+from tracer.complaints.tracebacks import BEGINS, Frame, Traceback, exception
+from tracer.complaints.wordings import KEY, patterns
+
+_UNDERSTOOD, _NOT_UNDERSTOOD, _WARNING = range(3)
+_ERROR_TYPE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure)$")
+_JOINED_LIMIT = 1 << 19
+_SPEAKERS = 4_096
+
+
+class Listener:
+    """Hears lines in order; bounded in what it keeps, whatever the lines are."""
+
+    def __init__(self, *, pasted: bool) -> None:
+        self._gathering = Gathering()
+        self._settings = Settings()
+        self._speakers: dict[str, _Speaker] = {}
+        self._last = self._speaker("")
+        self._patterns = patterns(pasted=pasted)
+        self._pasted = pasted
+        self._busy: set[str] = set()
+
+    @property
+    def attentive(self) -> bool:
+        """Whether the next lines matter whatever they say: somebody is in the middle of something."""
+        return bool(self._busy)
+
+    def hear(self, number: int, line: str) -> None:
+        """One line of the log, without its end."""
+        for part in plain(line).replace("\\n", "\n").split("\n") if "\\n" in line else (plain(line),):
+            for piece in part.split("\r"):
+                if piece:
+                    self._hear(number, without_prefixes(piece))
+            if not part:
+                self._hear(number, without_prefixes(""))
+
+    def told(self, lines: int) -> Told:
+        """What was said in all of it."""
+        for speaker in list(self._speakers.values()):
+            self._finish(speaker)
+        complaints = self._gathering.complaints()
+        program = self._settings.program or next((each.program for each in complaints if each.program), "")
+        return Told(complaints, program, self._settings.version, self._settings.found, lines)
+
+    def _hear(self, number: int, said: Said) -> None:
+        speaker = self._who(said)
+        text = said.text
+        if speaker.pending:
+            if continues_list(text) and len(speaker.pending) < _JOINED_LIMIT:
+                speaker.pending += " " + text.strip()
+                if not unfinished_list(speaker.pending):
+                    self._finish(speaker)
+                return
+            self._finish(speaker)
+        at = text.find(BEGINS)
+        if at >= 0:
+            self._complaints(speaker, number, said._replace(text=text[:at]), ())
+            speaker.traceback.begin()
+        elif not speaker.traceback.open:
+            self._plain_line(speaker, number, said)
+        elif not speaker.traceback.takes(text):
+            self._exception(speaker, number, said)
+        self._note(speaker)
+
+    def _who(self, said: Said) -> _Speaker:
+        """Lines without a prefix go on with what was being said: loggers put it before the first line only."""
+        if said.speaker:
+            self._last = self._speaker(said.speaker)
+            if said.rank is not None:
+                self._last.rank = said.rank
+        elif not (self._last.traceback.open or self._last.pending):
+            self._last = self._speaker("")
+        return self._last
+
+    def _speaker(self, name: str) -> _Speaker:
+        if name not in self._speakers and len(self._speakers) >= _SPEAKERS:
+            name = ""
+        return self._speakers.setdefault(name, _Speaker(name))
+
+    def _note(self, speaker: _Speaker) -> None:
+        if speaker.traceback.open or speaker.pending:
+            self._busy.add(speaker.name)
+        else:
+            self._busy.discard(speaker.name)
+
+    def _plain_line(self, speaker: _Speaker, number: int, said: Said) -> None:
+        self._settings.read(said.text)
+        found = self._complaints(speaker, number, said, ())
+        if not found and (self._pasted or said.error):
+            self._not_understood(speaker, number, said)
+
+    def _exception(self, speaker: _Speaker, number: int, said: Said) -> None:
+        frames = speaker.traceback.frames
+        self._settings.seen_in(frames)
+        if self._complaints(speaker, number, said, frames):
+            return
+        found = exception(said.text)
+        # A bare assertion says what its line of code says.
+        code = frames[-1].code if found and not found[1] and frames else ""
+        if not code or not self._complaints(speaker, number, said._replace(text=code), frames):
+            self._not_understood(speaker, number, said)
+
+    def _not_understood(self, speaker: _Speaker, number: int, said: Said) -> None:
+        found = exception(said.text.strip())
+        if found and _ERROR_TYPE.match(found[0]) and not is_noise(said.text):
+            complaint = Complaint("other", said.text.strip(), rank=speaker.rank, line=number, times=said.times)
+            self._gathering.add(complaint, severity=_NOT_UNDERSTOOD)
+
+    def _complaints(self, speaker: _Speaker, number: int, said: Said, frames: Sequence[Frame]) -> bool:
+        """Take in what a line complains of; whether it does."""
+        if unfinished_list(said.text) and any(pattern.needle in said.text for pattern in self._patterns):
+            speaker.pending, speaker.pended = said.text, (number, said, tuple(frames))
+            return True
+        found = False
+        for pattern, complaint in self._read(said.text):
+            found = True
+            self._take(pattern, complaint, speaker, number, said, frames)
+        return found
+
+    def _read(self, text: str) -> Iterable[tuple[Pattern, Complaint]]:
+        """Complaints in the order of their places; what a pattern has read, a later and wider one does not."""
+        taken: list[tuple[int, int, Pattern, Complaint]] = []
+        for pattern in self._patterns:
+            if not pattern.applies(text):
+                continue
+            for match in pattern.matches(text):
+                start, end = match.span()
+                if all(end <= first or start >= last for first, last, _, _ in taken):
+                    taken.append((start, end, pattern, pattern.read(match)))
+        return [(pattern, complaint) for _, _, pattern, complaint in sorted(taken, key=lambda each: each[0])]
+
+    def _take(
+        self, pattern: Pattern, complaint: Complaint, speaker: _Speaker, number: int, said: Said,
+        frames: Sequence[Frame],
+    ) -> None:  # fmt: skip
+        if pattern is KEY:
+            complaint = judged(complaint, frames)
+        complaint = replace(
+            complaint, text=said.text.strip(), rank=speaker.rank, line=number, times=said.times,
+            program=complaint.program or self._settings.program,
+        )  # fmt: skip
+        self._gathering.add(
+            complaint,
+            severity=_WARNING if pattern.warning else _UNDERSTOOD,
+            gathered=pattern.says if pattern.gathers else None,
+            echo=pattern.echo,
+        )
+
+    def _finish(self, speaker: _Speaker) -> None:
+        """A list that went over several lines is at its end."""
+        if not speaker.pending or speaker.pended is None:
+            return
+        number, said, frames = speaker.pended
+        text, speaker.pending, speaker.pended = speaker.pending, "", None
+        for pattern, complaint in self._read(text):
+            self._take(pattern, complaint, speaker, number, said, frames)
+        self._note(speaker)
+
+
+class _Speaker:
+    """One process, as far as prefixes tell them apart."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rank: int | None = None
+        self.traceback = Traceback()
+        self.pending = ""
+        """A list of names that goes on in the next line."""
+        self.pended: tuple[int, Said, tuple[Frame, ...]] | None = None
