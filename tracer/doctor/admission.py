@@ -50,9 +50,9 @@ class Patient:
         return [damage.file for damage in self.damaged if damage.weights or damage.finding.severity == "error"]
 
 
-def admit(model: str, revision: str | None = None) -> Patient:
+def admit(model: str, revision: str | None = None, tp: int = 1) -> Patient:
     """Raises InputError where there is nothing to examine, and UsageError."""
-    request = Request(model, plan_only=True, revision=revision)
+    request = Request(model, tp, plan_only=True, revision=revision)
     try:
         prepared = prepare(request)
     except Refused as refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -45,7 +45,11 @@ class Examination:
 @uncollected()
 def examine(model: str, revision: str | None = None, values: Values | None = None) -> Examination:
     """Raises InputError where there is nothing to examine, and UsageError."""
-    patient = admit(model, revision)
+    return examine_patient(admit(model, revision), values)
+
+
+def examine_patient(patient: Patient, values: Values | None = None) -> Examination:
+    """The same of what was admitted before. Raises InputError where nothing is here of which anything could be said."""
     chart = Chart()
     listings = list(_list_pickles(patient.files))
     _files(patient, chart)
@@ -72,6 +76,20 @@ def examine(model: str, revision: str | None = None, values: Values | None = Non
         chart.absent("files", what)
         chart.absent("adapter", what if patient.empty else "")
     return Examination(patient.files.title, chart.checks(), listings)
+
+
+def examine_headers(patient: Patient, known: Iterable[Finding]) -> list[Finding]:
+    """What names, shapes and config.json alone come to, for a patient that was changed in memory: no file is opened.
+
+    `known` is what the files themselves have, since much is not asked where they are damaged or incomplete.
+    """
+    chart = Chart()
+    chart.found(known)
+    _trainers(patient, chart)
+    if not patient.empty:
+        examine_rows(patient, chart)
+        _without_rows(patient, chart)
+    return [finding for check in chart.checks() for finding in check.findings]
 
 
 def _read_values(patient: Patient, values: Values) -> list[Check]:

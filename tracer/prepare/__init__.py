@@ -29,7 +29,7 @@ from tracer.prepare.request import LoadFormat, Request
 from tracer.store import Store
 from tracer.weighing import Weighed, weigh
 
-__all__ = ["LoadFormat", "Prepared", "Request", "prepare", "replan"]
+__all__ = ["LoadFormat", "Prepared", "Request", "prepare", "prepare_opened", "replan"]
 
 
 @dataclass
@@ -62,7 +62,11 @@ def prepare(request: Request) -> Prepared:
 
     Raises UsageError, InputError, and Refused for a checkpoint without a plan.
     """
-    checkpoint = open_model(request)
+    return prepare_opened(request, open_model(request))
+
+
+def prepare_opened(request: Request, checkpoint: Checkpoint | None) -> Prepared:
+    """The same of a checkpoint that was opened before, or was changed in memory since."""
     configured = config_of(request, checkpoint)
     names = _names(checkpoint)
     mapping = read_rows(request.mapping) if request.mapping else None

@@ -1,1 +1,30 @@
-"""What could be the cause, one file a class: each proposes changes, and trying them tells."""
+"""Causes that are thought of, a class of them a file.
+
+To add one: a file here with `def propose(case: Case) -> Iterator[Hypothesis]`, and one line in `PROPOSERS`. It looks
+at `case.state` (headers, config, plan, findings) and `case.told` (what was pasted), and yields what is worth trying:
+
+* `Hypothesis(wording, changes=(Rename(...),))` is tried: the plan is made again with these edits in memory, and it is a
+  cause only where less is wrong then. `wording(trial)` makes the finding from what the trial has shown
+  (`trial.claimed`, `trial.gone`, `trial.after.plan`), or returns None where that is not what was thought.
+* `Hypothesis(..., assume=lambda state: ...)` tries what no edit of a checkpoint can do: another `tp`
+  (`changed(state, state.checkpoint, replace(state.request, tp=2))`), a file that is back.
+* `Hypothesis(Finding(...), evident=True, answers=(complaint,))` needs no trial: it was read off the files or the words,
+  as a fault of the engine that an error text names. With changes it is tried all the same, for what it explains.
+
+What a hypothesis explains is never stated, only seen: the symptoms that are gone in its trial. The best one of a round
+is mended in thought and all are asked again, so that a second cause behind the first is found too. A proposer says
+nothing where nothing points to it (look at `case.state.codes` or `case.complained(...)` first): a sound checkpoint must
+cost no trial. A finding with the code and subject of a symptom takes its place instead of explaining it.
+"""
+
+from __future__ import annotations
+
+from tracer.diagnose.hypotheses import config, files, names
+from tracer.diagnose.hypothesis import Proposer
+
+PROPOSERS: tuple[Proposer, ...] = (
+    files.propose,
+    config.propose,
+    names.propose,
+)
+"""Asked in this order; among hypotheses that explain equally much the first is believed."""

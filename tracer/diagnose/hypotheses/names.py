@@ -1,0 +1,114 @@
+"""Names that one edit would turn into those that rows expect: a prefix, a wrapper, an old spelling, a dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from mappings.bind import Binder, Binding
+from mappings.findings import Finding
+from mappings.names import blank
+from mappings.registry import candidates
+from mappings.sizes import ConfigError
+from mappings.synth import synthesise
+from tracer.diagnose.case import Case
+from tracer.diagnose.hypothesis import Hypothesis, Wording
+from tracer.diagnose.state import State
+from tracer.diagnose.trial import Trial
+from tracer.doctor.trainers import WRAPPERS, unwrapped
+from tracer.renames import Rewrite, rewrites
+from tracer.repair.changes import Rename
+
+_SHOWN = frozenset({
+    "tensor.unmapped", "param.unfilled", "layers.missing", "layers.extra", "experts.missing", "name.rewrite",
+    "arch.mismatch", "config.conflict", "config.missing-field",
+})  # fmt: skip
+"""What wrong names look like."""
+
+
+def propose(case: Case) -> Iterator[Hypothesis]:
+    """The best edit for each dialect that config.json may mean, alone and with the next best ones behind it."""
+    state = case.state
+    if not state.codes & _SHOWN or not state.names:
+        return
+    if any(set(name.split(".")) & set(WRAPPERS) for name in state.names):
+        yield from _of_edit("strip " + _wrappers(state.names), {n: unwrapped(n) for n in state.names})
+    for binding in _bindings(state):
+        wanted = {each.name: tuple(each.shape) for each in synthesise(binding)}
+        found = rewrites(state.names, wanted, state.shapes, wanted)
+        if not found:
+            found = rewrites(state.names, wanted)
+        for end in range(1, len(found) + 1):
+            left = [name for name in state.names if name not in wanted]
+            yield from _of_edit(_spelled(found[:end]), _applied(left, found[:end]))
+
+
+def _bindings(state: State) -> Iterator[Binding]:
+    """The dialects of the architecture that config.json names, bound; whatever speaks against them."""
+    prepared = state.prepared
+    config = prepared.configured.config if prepared else state.config
+    dtype = prepared.run.dtype if prepared and prepared.run.dtype else "BF16"
+    try:
+        known = candidates(config)
+    except ConfigError:
+        return
+    templates = {blank(name)[0] for name in state.names}
+    for arch in known:
+        try:
+            yield Binder(arch, config, 1, templates, dtype).bind()
+        except ConfigError:
+            continue
+
+
+def _wrappers(names: Sequence[str]) -> str:
+    inside = {segment for name in names for segment in name.split(".")} & set(WRAPPERS)
+    return " and ".join(f"`{each}.`" for each in WRAPPERS if each in inside)
+
+
+def _spelled(found: Sequence[Rewrite]) -> str:
+    return " and ".join(str(each.edit) for each in found)
+
+
+def _applied(names: Sequence[str], found: Sequence[Rewrite]) -> dict[str, str]:
+    """Each name by the first edit that maps it; what no edit maps, by the first that touches it."""
+    mapped = {name: new for rewrite in found for name, new in rewrite.pairs.items()}
+    made: dict[str, str] = {}
+    for name in names:
+        new = mapped.get(name)
+        if new is None:
+            new = next((edited for each in found if (edited := each.edit.apply(name)) not in (None, name)), None)
+        if new is not None:
+            made[name] = new
+    return made
+
+
+def _of_edit(edit: str, names: Mapping[str, str]) -> Iterator[Hypothesis]:
+    changed = {old: new for old, new in names.items() if old != new}
+    if changed and all(changed.values()):
+        yield Hypothesis(_worded(edit, changed), (Rename(changed),))
+
+
+def _worded(edit: str, changed: Mapping[str, str]) -> Wording:
+    def worded(trial: Trial) -> Finding | None:
+        after = trial.after.names
+        collisions = len(after) - len(set(after))
+        if collisions:
+            return None
+        mapped = _mapped(trial, set(changed.values()))
+        first, new = next(iter(changed.items()))
+        counted = f"{mapped} of {len(changed)} map, {collisions} collisions"
+        return Finding(
+            "name.rewrite", "error", first, f"{edit}: {counted}; `{first}` is then `{new}`",
+            {"edit": edit, "mapped": mapped, "of": len(changed), "collisions": collisions, "total": len(after)},
+            f"{edit} in the names ({counted})",
+        )  # fmt: skip
+
+    return worded
+
+
+def _mapped(trial: Trial, new: set[str]) -> int:
+    """How many of the edited names somebody claims; all, where nobody knows which are right."""
+    plan = trial.after.plan
+    if plan is None:
+        return len(new)
+    pairs = zip(plan.tensors, plan.claims, strict=True)
+    return sum(claim.owner is not None for tensor, claim in pairs if tensor.name in new)

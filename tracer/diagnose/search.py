@@ -1,0 +1,88 @@
+"""Tries hypotheses until nothing more is explained: the best first, the next on what is left with that one mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from mappings.findings import Finding
+from tracer.diagnose.case import Case
+from tracer.diagnose.cause import Cause
+from tracer.diagnose.edited import edited
+from tracer.diagnose.hypothesis import Hypothesis, Proposer
+from tracer.diagnose.state import changed
+from tracer.diagnose.trial import Trial
+from tracer.diagnose.weight import same
+from tracer.errors import InputError, UsageError
+
+_ROUNDS = 6
+"""Causes that are found one behind the other. No checkpoint of the field had more than four."""
+
+
+class Tried(NamedTuple):
+    """A hypothesis, and what came of it."""
+
+    hypothesis: Hypothesis
+    trial: Trial | None
+    """None where there was nothing to try."""
+
+
+def search(case: Case, proposers: Sequence[Proposer]) -> tuple[list[Cause], Case]:
+    """The causes in the order in which they were found, and the case with all of them mended."""
+    causes: list[Cause] = []
+    evident: dict[tuple[str, str], Cause] = {}
+    for _ in range(_ROUNDS):
+        tried = [_tried(case, each) for propose in proposers for each in propose(case)]
+        for hypothesis, trial in tried:
+            if hypothesis.evident and (cause := _cause(hypothesis, trial, case)):
+                evident.setdefault((cause.finding.code, cause.finding.subject), cause)
+        best = _best(tried)
+        if best is None:
+            break
+        hypothesis, trial = best
+        cause = _cause(hypothesis, trial, case)
+        assert cause is not None, "the best could be worded"
+        causes.append(cause)
+        evident.pop((cause.finding.code, cause.finding.subject), None)
+        case = replace(case, state=trial.after)
+    gone = [finding for cause in causes for finding in cause.explains]
+    standing = [cause for cause in evident.values() if not any(same(cause.finding, finding) for finding in gone)]
+    return [*causes, *standing], case
+
+
+def _tried(case: Case, hypothesis: Hypothesis) -> Tried:
+    if not hypothesis.changes and hypothesis.assume is None:
+        return Tried(hypothesis, None)
+    try:
+        after = case.state
+        if hypothesis.changes:
+            after = changed(after, edited(after.checkpoint, hypothesis.changes))
+        if hypothesis.assume is not None:
+            after = hypothesis.assume(after)
+    except (InputError, UsageError):  # such an edit makes nothing that could be examined
+        return Tried(hypothesis, None)
+    return Tried(hypothesis, Trial(case.state, after))
+
+
+def _best(tried: Sequence[Tried]) -> tuple[Hypothesis, Trial] | None:
+    """The one that removes most; among equals the first, as those that propose have their order."""
+    sound = [(hypothesis, trial) for hypothesis, trial in tried if trial is not None and trial.helps]
+    worded = [pair for pair in sound if pair[0].told(pair[1]) is not None]
+    return max(worded, key=lambda pair: pair[1].gain, default=None)
+
+
+def _cause(hypothesis: Hypothesis, trial: Trial | None, case: Case) -> Cause | None:
+    """In words; a warning at most where only warnings went with it and nothing else speaks for it."""
+    empty = trial or Trial(case.state, case.state)
+    finding = hypothesis.told(empty)
+    if finding is None:
+        return None
+    if finding.severity == "error" and not hypothesis.evident and empty.gain[0] <= 0:
+        finding = replace(finding, severity="warning")
+    gone = tuple(_others(empty.gone, finding)) if trial is not None and trial.helps else ()
+    return Cause(finding, gone, hypothesis.answers, hypothesis.changes)
+
+
+def _others(gone: Sequence[Finding], finding: Finding) -> Iterator[Finding]:
+    return (each for each in gone if not same(each, finding))

@@ -1,0 +1,61 @@
+"""Trying a hypothesis: the plan made again with edited headers, and what was wrong before and is not now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from mappings.findings import Finding
+from tracer.diagnose.state import State
+from tracer.diagnose.weight import weight_of
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Before and after."""
+
+    before: State
+    after: State
+
+    @cached_property
+    def gone(self) -> tuple[Finding, ...]:
+        """Symptoms that are not there any more."""
+        left = {(finding.code, finding.subject) for finding in self.after.findings}
+        return tuple(each for each in self.before.symptoms if (each.code, each.subject) not in left)
+
+    @cached_property
+    def new(self) -> tuple[Finding, ...]:
+        """Symptoms that were not there before: hidden behind what was mended, or made by it."""
+        had = {(finding.code, finding.subject) for finding in self.before.symptoms}
+        return tuple(each for each in self.after.symptoms if (each.code, each.subject) not in had)
+
+    @property
+    def gain(self) -> tuple[int, int]:
+        """How much less is wrong, in errors and in warnings; a plan where there was none outweighs both."""
+        planned = (self.after.plan is not None) - (self.before.plan is not None)
+        unplanned = _PLAN * planned if self.before.codes & _REFUSING or planned < 0 else 0
+        (errors, warnings), (left, remaining) = self.before.burden, self.after.burden
+        return errors - left + unplanned, warnings - remaining
+
+    @property
+    def helps(self) -> bool:
+        return self.gain > (0, 0)
+
+    @property
+    def claimed(self) -> tuple[int, int]:
+        """Of all tensors, how many a row, a skip or a tie claims afterwards, and how many there are."""
+        plan = self.after.plan
+        if plan is None:
+            return 0, len(self.after.names)
+        return sum(claim.owner is not None for claim in plan.claims), len(plan.claims)
+
+    @property
+    def explained(self) -> int:
+        """Tensors and parameters behind what is gone."""
+        return sum(map(weight_of, self.gone))
+
+
+_PLAN = 1 << 32
+_REFUSING = frozenset({"arch.mismatch", "config.missing", "config.missing-field", "config.invalid", "config.conflict",
+                       "arch.unknown"})  # fmt: skip
+"""Errors behind which there is no plan; what a plan then shows is progress, however much it is."""
