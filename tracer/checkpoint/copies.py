@@ -186,5 +186,9 @@ def is_shard(name: str) -> bool:
 
 
 def _is_weights(name: str) -> bool:
-    other = any(fnmatchcase(name, pattern) for pattern in _OTHER_PROGRAMS)
-    return not _beside(name) and (other or of_file(name) is not None)
+    return not _beside(name) and is_called_weights(name)
+
+
+def is_called_weights(name: str) -> bool:
+    """Whether a file has the suffix of weights, of any program and whatever is in it."""
+    return of_file(name) is not None or any(fnmatchcase(name, pattern) for pattern in _OTHER_PROGRAMS)
