@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,25 +20,28 @@ _PASTED_LIMIT = 1 << 24
 
 
 def read_error(text: str) -> Told:
-    """What somebody pasted: an error, part of a log, or words about an output. Lines are counted, complaints have none.
+    """What somebody pasted: an error, part of a log, or words about an output. Complaints have no line.
 
     Only its first 16 million characters are read.
     """
     lines = text[:_PASTED_LIMIT].split("\n")
-    listener = Listener(pasted=True)
-    for line in lines:
-        listener.hear(0, line[:LONGEST].rstrip("\r"))
-    told = listener.told(len(lines))
-    if len(lines) == 1 or BEGINS in text:
+    told = _told(lines, lines, people=False)
+    if len(lines) > 1 and BEGINS not in text:
+        joined = _told([" ".join(line.strip() for line in lines)], lines, people=False)
+        told = joined if _facts(joined) > _facts(told) else told
+    if any(complaint.kind != "other" for complaint in told.complaints):
         return told
-    joined = _joined(lines)
-    return joined if _facts(joined) > _facts(told) else told
+    by_people = _told(lines, lines, people=True)
+    return by_people if len(by_people.complaints) > len(told.complaints) else told
 
 
-def _joined(lines: list[str]) -> Told:
-    """The same, read as one sentence that a terminal or a mail has broken into lines."""
+def _told(read: list[str], lines: list[str], *, people: bool) -> Told:
+    """As programs say it; or as people do. A terminal or a mail may have broken a sentence into lines."""
     listener = Listener(pasted=True)
-    listener.hear(0, " ".join(line.strip() for line in lines)[:LONGEST])
+    for line in read:
+        listener.hear(0, line[:LONGEST].rstrip("\r"))
+        if people:
+            listener.hear_a_person(line[:LONGEST])
     return listener.told(len(lines))
 
 
@@ -54,12 +59,12 @@ def read_log(path: Path, progress: Callable[[int], None] | None = None) -> Told:
     :param progress: called with the bytes read so far, about once a megabyte
     :raises InputError: if it is no file, or cannot be read
     """
-    if not str(path) or str(path) == ".":
-        raise InputError("the log has an empty path")
-    if path.is_dir():
-        raise InputError(f"the log {path} is a folder, and not a file")
+    if os.fspath(path) == ".":  # what Path makes of an empty string
+        raise InputError("the log's path is empty, or the folder `.`; expected a file")
     listener = Listener(pasted=False)
     try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            raise InputError(f"{path} is a folder; expected a log file")
         with path.open("rb") as file:
             lines = tell(file, needles(), listener.hear, lambda: listener.attentive, progress)
     except (OSError, ValueError) as error:

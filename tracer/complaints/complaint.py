@@ -39,13 +39,14 @@ class Complaint:
     """The line itself, without timestamps, ranks and colours; at most 500 characters."""
     program: Program = ""
     names: tuple[str, ...] = ()
-    """Tensors, parameters or modules, as spelt, in order."""
+    """Tensors, parameters or modules, as spelt, in order; the attribute that an object lacks."""
     shapes: tuple[tuple[int, ...], ...] = ()
+    """What the checkpoint has before what the model expects, where the words tell; outermost axis first."""
     numbers: tuple[int, ...] = ()
-    """Other numbers that the words compare."""
+    """Other numbers that the words compare: what was found before what was wanted, the divided before the divisor."""
     files: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
-    """Fields of config.json, architectures or model types."""
+    """Fields of config.json, architectures, model types, classes, schemes, dtypes; safetensors' name for its error."""
     rank: int | None = None
     """The rank that said it first, where a prefix tells."""
     line: int = 0
@@ -63,5 +64,6 @@ class Told:
     program: Program = ""
     version: str = ""
     settings: dict[str, str] = field(default_factory=dict)
-    """As the log gives them: `tensor_parallel_size`, `dtype`, `quantization`, `load_format`, `model`, ..."""
+    """As the log gives them, under vLLM's names (`tensor_parallel_size` for `--tp`), a dtype without `torch.`:
+    `tensor_parallel_size`, `dtype`, `quantization`, `load_format`, `kv_cache_dtype`, `model`, ..."""
     lines: int = 0

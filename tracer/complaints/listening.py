@@ -15,10 +15,19 @@ from tracer.complaints.prefixes import Said, plain, without_prefixes
 from tracer.complaints.quoting import continues_list, unfinished_list
 from tracer.complaints.settings import Settings
 from tracer.complaints.tracebacks import BEGINS, Frame, Traceback, exception
-from tracer.complaints.wordings import KEY, patterns
+from tracer.complaints.wordings import (
+    ECHO,
+    ECHO_NEEDLE,
+    KEY,
+    LONE_KEY,
+    QUOTES_A_REQUEST,
+    by_people,
+    patterns,
+)  # fmt: skip
 
 _UNDERSTOOD, _NOT_UNDERSTOOD, _WARNING = range(3)
 _ERROR_TYPE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure)$")
+_RAISED = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,8}[A-Z]\w{0,60}(?:Error|Exception): ")
 _JOINED_LIMIT = 1 << 19
 _SPEAKERS = 4_096
 
@@ -48,6 +57,11 @@ class Listener:
                     self._hear(number, without_prefixes(piece))
             if not part:
                 self._hear(number, without_prefixes(""))
+
+    def hear_a_person(self, text: str) -> None:
+        """Words about an output, or a shortened error."""
+        for pattern, complaint in self._read(text, by_people()):
+            self._take(pattern, complaint, self._last, 0, Said(complaint.text, "", None, False), ())
 
     def told(self, lines: int) -> Told:
         """What was said in all of it."""
@@ -123,19 +137,29 @@ class Listener:
 
     def _complaints(self, speaker: _Speaker, number: int, said: Said, frames: Sequence[Frame]) -> bool:
         """Take in what a line complains of; whether it does."""
-        if unfinished_list(said.text) and any(pattern.needle in said.text for pattern in self._patterns):
+        if unfinished_list(said.text) and any(pattern.applies(said.text) for pattern in self._patterns):
             speaker.pending, speaker.pended = said.text, (number, said, tuple(frames))
             return True
-        found = False
-        for pattern, complaint in self._read(said.text):
-            found = True
+        if not self._pasted and any(words in said.text for words in QUOTES_A_REQUEST):
+            return False
+        found = self._read(said.text, self._patterns)
+        for pattern, complaint in found:
             self._take(pattern, complaint, speaker, number, said, frames)
-        return found
+        return bool(found) or self._repeated(speaker, number, said)
 
-    def _read(self, text: str) -> Iterable[tuple[Pattern, Complaint]]:
+    def _repeated(self, speaker: _Speaker, number: int, said: Said) -> bool:
+        """What another process said and this one repeats: taken in where the other was not heard."""
+        echo = ECHO.search(said.text) if ECHO_NEEDLE in said.text else None
+        if echo is None:
+            return False
+        for pattern, complaint in self._read(echo["one"] or echo["other"], patterns(pasted=True)):
+            self._take(pattern, complaint, speaker, number, said, (), echo=True)
+        return True
+
+    def _read(self, text: str, those: Iterable[Pattern]) -> list[tuple[Pattern, Complaint]]:
         """Complaints in the order of their places; what a pattern has read, a later and wider one does not."""
         taken: list[tuple[int, int, Pattern, Complaint]] = []
-        for pattern in self._patterns:
+        for pattern in those:
             if not pattern.applies(text):
                 continue
             for match in pattern.matches(text):
@@ -146,9 +170,9 @@ class Listener:
 
     def _take(
         self, pattern: Pattern, complaint: Complaint, speaker: _Speaker, number: int, said: Said,
-        frames: Sequence[Frame],
+        frames: Sequence[Frame], *, echo: bool = False,
     ) -> None:  # fmt: skip
-        if pattern is KEY:
+        if pattern in (KEY, LONE_KEY):
             complaint = judged(complaint, frames)
         complaint = replace(
             complaint, text=said.text.strip(), rank=speaker.rank, line=number, times=said.times,
@@ -156,9 +180,9 @@ class Listener:
         )  # fmt: skip
         self._gathering.add(
             complaint,
-            severity=_WARNING if pattern.warning else _UNDERSTOOD,
+            severity=_WARNING if pattern.warning and not (frames or _RAISED.match(said.text)) else _UNDERSTOOD,
             gathered=pattern.says if pattern.gathers else None,
-            echo=pattern.echo,
+            echo=echo,
         )
 
     def _finish(self, speaker: _Speaker) -> None:
@@ -167,7 +191,7 @@ class Listener:
             return
         number, said, frames = speaker.pended
         text, speaker.pending, speaker.pended = speaker.pending, "", None
-        for pattern, complaint in self._read(text):
+        for pattern, complaint in self._read(text, self._patterns):
             self._take(pattern, complaint, speaker, number, said, frames)
         self._note(speaker)
 

@@ -20,11 +20,14 @@ _LOOKED_UP_IN: tuple[tuple[re.Pattern[str], Kind], ...] = (
 """What a line of code searches, by the names that the engines give it, and so which side lacks the key."""
 _DTYPE = re.compile(r"(?:torch\.)?(?:BF16|[IUFC]\d{1,3}(?:_E\d+M\d+\w*)?|BOOL|b?float\d+(?:_e\d+m\d+\w*)?|u?int\d+)$")
 _CLASS = re.compile(r"[A-Z]\w*(?:For\w+|Model|LMHeadModel)$")
-_LEAVES = {"weight", "bias", "scales", "qweight", "qzeros", "g_idx", "weight_scale", "weight_scale_inv", "input_scale",
-           "weight_packed", "weight_zero_point", "absmax", "quant_map", "k_scale", "v_scale", "kv_scale"}  # fmt: skip
+_OF_A_MODEL = re.compile(
+    r"(?:^|_)(?:weight|bias|scale|scales|qweight|qzeros|idx|freq|cached|packed|absmax|quant_map|proj|embed\w*|norm|attn"
+    r"|mlp|head|wte|wpe|gate|experts?_\w+)(?:_|$)"
+)
+"""Words of modules and parameters, for keys without a dot."""
 _FIELD = re.compile(
     r"(?:^|_)(?:size|num|dim|length|len|max|min|config|theta|eps|id|ids|type|layers|heads|experts|factor|scaling|rope"
-    r"|method|bits|group|version|vocab|hidden|window|dtype|token|activation|act|architectures|name|parameters)(?:_|$)"
+    r"|method|bits|group|version|vocab|hidden|window|dtype|token|activation|act|architectures|name|parameters|map)(?:_|$)"
 )
 
 
@@ -42,7 +45,7 @@ def _kind(key: str, frames: Sequence[Frame]) -> Kind:
         return "dtype"
     if _CLASS.match(key):
         return "no-architecture"
-    named = "." in key or key in _LEAVES
+    named = "." in key or bool(_OF_A_MODEL.search(key) and not _FIELD.search(key))
     for pattern, kind in _LOOKED_UP_IN:
         if frames and pattern.search(frames[-1].code) and (named == (kind in ("no-parameter", "no-tensor"))):
             return kind

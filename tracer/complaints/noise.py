@@ -1,12 +1,14 @@
-"""What is said because something else has failed: never a cause."""
+"""What is said because something else has failed, or as the heading of what follows or stands above: never a cause."""
 
 from __future__ import annotations
 
 import re
 
 _NOISE = re.compile(
-    r"EngineDeadError|Engine core initialization failed|Engine(?:Core)? process failed"
-    r"|EngineCore (?:failed|encountered)|WorkerProc initialization failed|WorkerProc (?:failed|hit)|Executor failed|worker(?:s)? (?:died|failed)"
+    r"Error\(s\) in loading state_dict for|For details look at the|see (?:the )?(?:stack trace|root cause|error) above"
+    r"|EngineDeadError|Engine core initialization failed|Engine(?:Core)? process failed"
+    r"|EngineCore (?:failed|encountered)|WorkerProc initialization failed|WorkerProc (?:failed|hit)|Executor failed"
+    r"|worker(?:s)? (?:died|failed)"
     r"|AsyncEngineDeadError|Background loop (?:has|is) |MQEngineDeadError"
     r"|Rank \d+ scheduler (?:died|is dead)|scheduler is dead|Initialization failed\. (?:warmup|Please)"
     r"|BrokenPipe|Broken pipe|ConnectionReset|ConnectionRefused|ConnectionAborted|Connection closed|EOFError"

@@ -37,13 +37,13 @@ _PREFIXES = (
     rf"(?:[A-Z][a-z]{{2}} )?[A-Z][a-z]{{2}} [ \d]\d {_TIME}(?: [\w.-]{{1,80}} [\w./@-]{{1,80}}(?:\[\d{{1,10}}\])?:)?",
     r"(?:stdout|stderr) [FP]",  # the container runtime's own files under /var/log/pods
     r"\[?pod/[\w./-]{1,200}\]?",  # kubectl logs --prefix
-    r"[\w.-]{1,100} {1,40}\|",  # docker compose
+    r"[\w-]{1,100} {1,40}\|",  # docker compose, whose names have no dots
     rf"[\[(]{_LEVEL}[\])]", rf"{_LEVEL}\b:?(?= |$)", rf"\| {_LEVEL} +\|",
     rf"\[{_PLACE}\]", rf"{_PLACE}\](?=[ :])", rf"\[[IWEF]\d{{3,4}} {_TIME} {_PLACE}\]",
     rf"[IWEF]\d{{4}} {_TIME} +\d{{1,10}} {_PLACE}\]",  # glog, as torchrun's own lines
     r"[│┃|](?= )", r"[>] ",
 )  # fmt: skip
-_PREFIX = re.compile("(?:" + "|".join(_PREFIXES) + r")(?: |\t|$)")
+_PREFIX = re.compile("(?:" + "|".join(_PREFIXES) + r")(?: |\t|$|(?<=\]:))")
 _RANK_IN_PROCESS = re.compile(r"(?:_TP|Worker_|rank)(\d{1,6})\b|TP(\d{1,6})(?=_|\b)")
 _AT_MOST = 12
 _REPEATED = re.compile(r"\s*\[repeated (\d{1,9})x across cluster\].*$", re.DOTALL)

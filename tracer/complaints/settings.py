@@ -8,22 +8,26 @@ from collections.abc import Sequence
 from tracer.complaints.complaint import Program
 from tracer.complaints.tracebacks import Frame
 
-_FIELDS = (
-    "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "dtype", "quantization", "load_format",
-    "kv_cache_dtype", "model", "tokenizer", "max_model_len", "enable_expert_parallel",
-)  # fmt: skip
 _OPTIONS = {
-    "tp": "tensor_parallel_size", "tp_size": "tensor_parallel_size", "tensor_parallel_size": "tensor_parallel_size",
-    "num_shard": "tensor_parallel_size", "pp": "pipeline_parallel_size", "pp_size": "pipeline_parallel_size",
-    "pipeline_parallel_size": "pipeline_parallel_size", "dp": "data_parallel_size", "dp_size": "data_parallel_size",
-    "data_parallel_size": "data_parallel_size", "dtype": "dtype", "torch_dtype": "dtype",
-    "quantization": "quantization", "q": "quantization", "quantize": "quantization", "load_format": "load_format", "kv_cache_dtype": "kv_cache_dtype",
-    "model": "model", "model_path": "model", "model_id": "model", "model_tag": "model",
-    "max_model_len": "max_model_len",
-}  # fmt: skip
+    spelling: setting
+    for setting, spellings in {
+        "tensor_parallel_size": ("tensor_parallel_size", "tp_size", "tp", "num_shard"),
+        "pipeline_parallel_size": ("pipeline_parallel_size", "pp_size", "pp"),
+        "data_parallel_size": ("data_parallel_size", "dp_size", "dp"),
+        "dtype": ("dtype", "torch_dtype"),
+        "quantization": ("quantization", "quantize", "q"),
+        "load_format": ("load_format",),
+        "kv_cache_dtype": ("kv_cache_dtype",),
+        "max_model_len": ("max_model_len",),
+        "model": ("model", "model_path", "model_id", "model_tag"),
+    }.items()
+    for spelling in spellings
+}
 """Spelling -> the one name that a setting has here (vLLM's)."""
 _ASSIGNED = re.compile(
-    r"(?<![\w.-])['\"]?(?P<name>" + "|".join(sorted(_OPTIONS, key=len, reverse=True)) + r")['\"]?\s?[=:]\s?"
+    r"(?<![\w.-])['\"]?(?P<name>"
+    + "|".join(name for name in _OPTIONS if len(name) > 2 or name == "tp")
+    + r")['\"]?\s?[=:]\s?(?:Some\()?"
     r"(?P<value>'[^'\n]{0,300}'|\"[^\"\n]{0,300}\"|[\w./:@-]{1,300})"
 )
 _OPTION = re.compile(
@@ -31,13 +35,16 @@ _OPTION = re.compile(
     r"(?P<value>'[^'\n]{1,300}'|\"[^\"\n]{1,300}\"|[^\s'\"-][^\s'\"]{0,300})"
 )
 _SERVED = re.compile(r"\bvllm serve (?P<model>[^\s-]\S{0,300})")
-_START_UP: tuple[tuple[str, Program], ...] = (
-    ("LLM engine (v", "vllm"), ("vLLM API server version", "vllm"), ("non-default args", "vllm"),
-    ("vllm serve", "vllm"), ("vllm.entrypoints", "vllm"), ("server_args=", "sglang"), ("sglang.launch_server", "sglang"),
-    ("text-generation-launcher", "tgi"), ("text_generation_launcher", "tgi"), ("llama_model_load", "llama.cpp"),
-    ("llama_load_model", "llama.cpp"), ("gguf_init_from", "llama.cpp"), ("llama-server", "llama.cpp"),
-    ("llama-cli", "llama.cpp"), ("INFO:hf-to-gguf", "llama.cpp"),
-)  # fmt: skip
+_START_UP: tuple[tuple[Program, tuple[str, ...]], ...] = (
+    ("vllm", ("LLM engine (v", "vLLM API server version", "non-default args", "vllm serve", "vllm.entrypoints")),
+    ("sglang", ("server_args=", "sglang.launch_server")),
+    ("tgi", ("text-generation-launcher", "text_generation_launcher")),
+    (
+        "llama.cpp",
+        ("llama_model_load", "llama_load_model", "gguf_init_from", "llama-server", "llama-cli", "hf-to-gguf"),
+    ),
+)
+"""Words of a program's first lines."""
 _VERSION = re.compile(
     r"LLM engine \(v(?P<a>[\w.+-]{1,60}?)\)|API server version (?P<b>[\w.+-]{1,60})"
     r"|\bvLLM version[: ]+(?P<c>[\w.+-]{1,60})"
@@ -45,11 +52,11 @@ _VERSION = re.compile(
 )
 _PATHS: tuple[tuple[str, Program], ...] = (
     ("/vllm/", "vllm"), ("/sglang/", "sglang"), ("/text_generation_server/", "tgi"),
-    ("convert_hf_to_gguf", "llama.cpp"), ("/llama.cpp/", "llama.cpp"), ("/transformers/", "transformers"), ("/safetensors/", "safetensors"),
-    ("/torch/", "torch"),
+    ("convert_hf_to_gguf", "llama.cpp"), ("/llama.cpp/", "llama.cpp"), ("/transformers/", "transformers"),
+    ("/safetensors/", "safetensors"), ("/torch/", "torch"),
 )  # fmt: skip
 _OPTION_WORDS = ("--tensor-parallel-size", "--tp", "-tp ", "--dtype", "--quantization", "--load-format", "--num-shard")
-NEEDLES = (*(words for words, _ in _START_UP), "API server version", *_OPTION_WORDS)
+NEEDLES = (*(word for _, words in _START_UP for word in words), *_OPTION_WORDS)
 _LIMIT = 20_000
 
 
@@ -63,13 +70,10 @@ class Settings:
 
     def read(self, text: str) -> None:
         """Take in a line, if it is one of those."""
-        for words, program in _START_UP:
-            if words in text:
-                self.program = self.program or program
-                break
-        else:
-            if not any(words in text for words in _OPTION_WORDS):
-                return
+        program = next((program for program, words in _START_UP if any(word in text for word in words)), None)
+        if program is None and not any(words in text for words in _OPTION_WORDS):
+            return
+        self.program = self.program or program or ""
         text = text[:_LIMIT]
         version = _VERSION.search(text)
         if version and not self.version:
@@ -81,7 +85,7 @@ class Settings:
         groups = match.groupdict()
         name, value = ("model", groups["model"]) if "model" in groups else (groups["name"], groups["value"])
         setting = _OPTIONS.get(name.replace("-", "_"))
-        value = value.strip("'\"")
+        value = value.strip("'\"").removeprefix("torch.").rstrip(",;")
         if setting and value not in ("None", "null", ""):
             self.found.setdefault(setting, value)
 

@@ -1,0 +1,32 @@
+"""What MLX and smaller loaders say, which turn up in the same threads."""
+
+from __future__ import annotations
+
+from tracer.complaints.pattern import NAME, SHAPE, Pattern
+
+PATTERNS = (
+    Pattern(
+        r"Received (?P<number>\d{1,9}) parameters not in model:?\s?(?P<names>[^\n]*)",
+        "no-parameter", "Module.load_weights of MLX; mlx-vlm#1367, mlx-vlm#2216", needle="parameters not in model",
+    ),
+    Pattern(
+        r"Missing (?P<number>\d{1,9}) parameters:\s?(?P<names>[^\n]*)",
+        "no-tensor", "Module.load_weights of MLX; Qwen3-VL-Embedding#89", needle=" parameters:",
+    ),
+    Pattern(
+        rf"Expected shape (?P<shape2>{SHAPE}) but received shape (?P<shape1>{SHAPE}) for parameter (?P<name>{NAME})",
+        "shape", "Module.load_weights of MLX", needle="but received shape",
+    ),
+    Pattern(
+        r"got (?P<number1>\d{1,19}) elements,? (?:but )?expected (?P<number2>\d{1,19})",
+        "shape", "entrenar#262", needle=" elements",
+    ),
+    Pattern(
+        r"expected (?P<number2>\d{1,19}) elements,? (?:but )?(?:got|found) (?P<number1>\d{1,19})",
+        "shape", "the same, the other way round", needle=" elements",
+    ),
+    Pattern(
+        r"load attention data error (?P<number1>\d{1,19}), ?(?P<number2>\d{1,19})",
+        "shape", "FlexFlow; flexflow-train#1033", needle="load attention data error",
+    ),
+)  # fmt: skip
