@@ -24,10 +24,10 @@ def edited(files: Files, changes: Sequence[Change]) -> bytes | None:
     edits = [change for change in changes if isinstance(change, SetField | RemoveField)]
     if not edits:
         return None
-    _check(edits)
-    text = _text(files)
     try:
-        for edit in edits:
+        _check(edits)
+        text = _text(files)
+        for edit in {told(edit): edit for edit in edits}.values():
             if isinstance(edit, SetField):
                 text = set_field(text, edit.field, edit.value)
             else:

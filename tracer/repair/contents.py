@@ -42,11 +42,11 @@ def beside(checkpoint: Checkpoint, model: list[str]) -> Beside:
         return Beside([CONFIG] if checkpoint.files.has(CONFIG) else [], [LeftOut("what else lies beside it", why)])
     kept: list[str] = []
     left_out: list[LeftOut] = []
-    own_index = checkpoint.index.file if checkpoint.index else None
+    index = checkpoint.index.file if checkpoint.index else None
     for name, why in _walked(folder):
-        if name in model or name == own_index:
+        if name in model or (name == index and checkpoint.format is PYTORCH):
             continue
-        why = why or _why_not(name)
+        why = why or ("" if name == index else _why_not(name))
         if why:
             left_out.append(LeftOut(name, why))
         else:

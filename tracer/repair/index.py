@@ -6,20 +6,20 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracer.checkpoint.files import Files, read_all
+from tracer.checkpoint.files import Files
 from tracer.checkpoint.formats import SAFETENSORS
 from tracer.checkpoint.index import Index
-from tracer.checkpoint.json_object import READ_LIMIT, read_object
+from tracer.checkpoint.json_object import read_object
 from tracer.repair.planned import Planned
 
 
-def written(files: Files, index: Index | None, homes: Mapping[str, Sequence[Planned]]) -> bytes:
-    """An index of these files; the very bytes of the old one if it says so already."""
+def written(files: Files, index: Index | None, homes: Mapping[str, Sequence[Planned]]) -> bytes | None:
+    """An index of these files; None where the old one says just that."""
     weight_map = {tensor.name: file for file, tensors in homes.items() for tensor in tensors}
     total = sum(tensor.nbytes for tensors in homes.values() for tensor in tensors)
     content: dict[str, Any] = read_object(files, index.file, "index.invalid") if index else {}
     if index and content["weight_map"] == weight_map and index.total_size == total:
-        return read_all(files, index.file, READ_LIMIT)
+        return None
     metadata = content.get("metadata")
     kept = metadata if isinstance(metadata, dict) else {}
     content = {"metadata": None, **content}

@@ -21,6 +21,7 @@ from tracer.repair.changes import Change, RewriteIndex
 from tracer.repair.gathering import Sources, pieces
 from tracer.repair.planned import Planned, Values
 from tracer.repair.view import View
+from tracer.report.words import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Model:
     """In file order, each name once."""
     repeated: tuple[str, ...]
     """Names that a second file holds with the same bytes."""
+    absent: tuple[str, ...]
+    """Names that the index promises and no file has: an index that is written anew will not."""
 
     @property
     def stamps(self) -> dict[str, Stamp]:
@@ -52,7 +55,7 @@ def model_of(checkpoint: Checkpoint, changes: Iterable[Change]) -> Model:
             message = f"{checkpoint.files.where(file)}: it has changed since it was diagnosed"
             raise InputError(message, code="file.changed", subject=file)
     tensors, repeated = _each_once(checkpoint, headers, folder)
-    return Model(checkpoint, folder, headers, tensors, repeated)
+    return Model(checkpoint, folder, headers, tensors, repeated, tuple(_promised(checkpoint, tensors)))
 
 
 def _folder(checkpoint: Checkpoint, *, rewritten: bool) -> Path:
@@ -63,16 +66,22 @@ def _folder(checkpoint: Checkpoint, *, rewritten: bool) -> Path:
         what = "a GGUF file is repaired in what it was converted from, and converted again"
         raise UsageError(f"{title}: {what}")
     if checkpoint.pointer_sizes:
-        what = f"{len(checkpoint.pointer_sizes)} files are Git-LFS pointers; run git lfs pull"
-        raise UsageError(f"{title}: there is nothing to copy: {what}")
+        what = f"{plural(len(checkpoint.pointer_sizes), 'file')} behind Git-LFS pointers; run git lfs pull"
+        raise UsageError(f"{title}: not all of it is here: {what}")
     if checkpoint.state != "complete":
         raise UsageError(f"{title}: there is nothing to copy: no weights are here")
-    held = {tensor.name for tensor in checkpoint.tensors}
-    absent = [name for name in checkpoint.names if name not in held]
+    absent = _promised(checkpoint, checkpoint.tensors)
     if absent and not rewritten:
-        what = f"{len(absent)} tensors are promised in files that are not here: {some(absent)}"
+        assert checkpoint.index is not None
+        what = f"{checkpoint.index.file} promises {plural(len(absent), 'tensor')} that no file has: {some(absent)}"
         raise UsageError(f"{title}: a copy would be as incomplete: {what}")
     return folder
+
+
+def _promised(checkpoint: Checkpoint, held: Iterable[TensorInfo]) -> list[str]:
+    """What the index names and no file of the model has."""
+    names = {tensor.name for tensor in held}
+    return [name for name in checkpoint.index.weight_map if name not in names] if checkpoint.index else []
 
 
 def _model_files(checkpoint: Checkpoint, rewrites: Sequence[RewriteIndex]) -> list[str]:

@@ -43,7 +43,7 @@ def repair(checkpoint: Checkpoint, changes: Sequence[Change], target: Path, prog
         done = _Doing(intended, folder, progress).all()
     return Repaired(
         target, tuple(changes), {new: old for old, new in intended.rewritten.items()}, done.copied,
-        tuple(intended.removed), tuple(intended.beside.left_out), model.repeated,
+        tuple(intended.removed), tuple(intended.beside.left_out), model.repeated, model.absent,
         sum(map(len, intended.homes.values())),
         sum(tensor.as_stored for tensors in intended.homes.values() for tensor in tensors), done.nbytes,
     )  # fmt: skip
@@ -105,8 +105,9 @@ def _small(model: Model, changes: Sequence[Change], homes: Mapping[str, Sequence
         small[CONFIG] = config
     asked = any(isinstance(change, RewriteIndex) for change in changes)
     if checkpoint.index is not None or asked or len(model.headers) > 1:
-        name = index.name_of(checkpoint.index, converted=checkpoint.format is PYTORCH)
-        small[name] = index.written(checkpoint.files, checkpoint.index, homes)
+        content = index.written(checkpoint.files, checkpoint.index, homes)
+        if content is not None:
+            small[index.name_of(checkpoint.index, converted=checkpoint.format is PYTORCH)] = content
     return small
 
 

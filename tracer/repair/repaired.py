@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tracer.checkpoint.consistency import some
 from tracer.repair.changes import Change, Cut, Drop, Join, RemoveField, Rename, RewriteIndex, SetField, Transform
 from tracer.repair.config import told as field_told
 from tracer.repair.contents import LeftOut
@@ -30,6 +31,8 @@ class Repaired:
     left_out: tuple[LeftOut, ...]
     repeated: tuple[str, ...]
     """Tensors that two files of the checkpoint held with the same bytes, and one file of the copy holds."""
+    absent: tuple[str, ...]
+    """Tensors that the old index promised, and no file had."""
     tensors: int
     """Of the copy."""
     kept: int
@@ -44,6 +47,8 @@ class Repaired:
             yield f"  {told(change)}"
         if self.repeated:
             yield f"  {plural(len(self.repeated), 'tensor')} that two files held alike, written once"
+        if self.absent:
+            yield f"  no longer promised by the index: {some(self.absent)}, which no file has"
         yield f"  {plural(self.tensors, 'tensor')}, {self.kept:,} of them untouched"
         if self.written:
             files = plural(len(self.written), "file")
@@ -61,7 +66,7 @@ class Repaired:
         yield json.dumps({
             "kind": "repaired", "folder": str(self.folder), "nbytes": self.nbytes, "tensors": self.tensors,
             "untouched": self.kept, "written": dict(self.written), "copied": list(self.copied),
-            "removed": list(self.removed), "repeated": list(self.repeated),
+            "removed": list(self.removed), "repeated": list(self.repeated), "absent": list(self.absent),
             "left_out": [{"file": file, "why": why} for file, why in self.left_out],
         })  # fmt: skip
 
