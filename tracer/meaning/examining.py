@@ -4,40 +4,79 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from tracer.checkpoint.folder import Checkpoint
 from tracer.diff.values.rows import Unreadable
-from tracer.meaning import gate_up, rope_order
+from tracer.errors import UsageError
+from tracer.meaning import (
+    duplicate,
+    gate_up,
+    norm_offset,
+    overflow,
+    rope_order,
+    rope_theta,
+    tied_head,
+    transposed,
+    untrained,
+)
+from tracer.meaning.drawn import why_untrained
 from tracer.meaning.material import Material
 from tracer.meaning.meant import Meant, not_checked
 
 Told = Callable[[int, int], None]
 
-TESTS: Mapping[str, Callable[[Material], Meant]] = {
-    rope_order.NAME: rope_order.examine,
-    gate_up.NAME: gate_up.examine,
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One of them; `trained` says whether it only means something of weights that were trained."""
+
+    examine: Callable[[Material], Meant]
+    trained: bool = True
+
+
+TESTS: Mapping[str, Test] = {
+    rope_order.NAME: Test(rope_order.examine),
+    gate_up.NAME: Test(gate_up.examine),
+    transposed.NAME: Test(transposed.examine),
+    norm_offset.NAME: Test(norm_offset.examine),
+    rope_theta.NAME: Test(rope_theta.examine, trained=False),
+    tied_head.NAME: Test(tied_head.examine),
+    untrained.NAME: Test(untrained.examine),
+    duplicate.NAME: Test(duplicate.examine),
+    overflow.NAME: Test(overflow.examine, trained=False),
 }
-"""Name, as `--expect NAME=off` has it, and test."""
+"""By the name that `--expect NAME=off` has."""
 
 
 def examine_meaning(
     checkpoint: Checkpoint, config: Mapping[str, Any] | None, *, expect: Mapping[str, str] | None = None,
     against: Checkpoint | None = None, told: Told | None = None,
 ) -> list[Meant]:  # fmt: skip
-    """What the values say of their places. Raises UsageError for a test in `expect` that there is none of."""
-    off = {name for name, wanted in (expect or {}).items() if wanted == "off"}
+    """What the values say of their places; `told` hears of tests done and tests in all.
+
+    Some rows of some layers are read, whatever the size of the checkpoint; only what has to be cast is read whole.
+    Raises UsageError for a name in `expect` that is no test's, and InputError for a file that became another.
+    """
+    asked = _asked(expect or {})
     reason = _unfit(checkpoint, config)
     if reason:
-        return [not_checked(f"meaning.{name}", reason) for name in TESTS if name not in off]
+        return [not_checked(name, reason) for name in asked]
     ended = []
     with closing(Material(checkpoint, config or {})) as material:
-        for number, (name, test) in enumerate(TESTS.items()):
+        for number, (name, test) in enumerate(asked.items()):
             if told is not None:
-                told(number, len(TESTS))
-            if name not in off:
-                ended.append(_run(test, name, material))
+                told(number, len(asked))
+            ended.append(_run(name, test, material))
     return ended
+
+
+def _asked(expect: Mapping[str, str]) -> dict[str, Test]:
+    for name, wanted in expect.items():
+        if name not in TESTS or wanted not in ("on", "off"):
+            raise UsageError(f"--expect {name}={wanted}: expected NAME=off, and one of {', '.join(TESTS)} as the name")
+    return {name: test for name, test in TESTS.items() if expect.get(name) != "off"}
 
 
 def _unfit(checkpoint: Checkpoint, config: Mapping[str, Any] | None) -> str:
@@ -48,8 +87,9 @@ def _unfit(checkpoint: Checkpoint, config: Mapping[str, Any] | None) -> str:
     return "" if config else "there is no config.json that says what the tensors are for"
 
 
-def _run(test: Callable[[Material], Meant], name: str, material: Material) -> Meant:
+def _run(name: str, test: Test, material: Material) -> Meant:
     try:
-        return test(material)
+        reason = why_untrained(material) if test.trained else ""
+        return not_checked(name, reason) if reason else test.examine(material)
     except Unreadable as error:
         return not_checked(name, str(error))

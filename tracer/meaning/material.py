@@ -46,6 +46,10 @@ class Part:
         return self.weight.name
 
     @property
+    def template(self) -> str:
+        return blank(self.weight.name)[0]
+
+    @property
     def is_whole(self) -> bool:
         return self.weight.shape is not None and self.stop - self.start == self.weight.shape[0]
 
@@ -59,6 +63,8 @@ class Material:
     names: Structure = field(init=False)
     sizes: dict[str, Any] = field(init=False)
     """Of config.json, in the vocabulary of `tracer.infer.canonical`."""
+    grown: dict[int, dict[str, float]] | None = None
+    """What `drawn.of_layers` found, kept for the next test."""
 
     def __post_init__(self) -> None:
         self._reader = Reader(self.checkpoint.files, self.checkpoint.stamps)
@@ -107,6 +113,11 @@ class Material:
                 own = [weight for _, weight in self._all(group)]
                 found[group.template] += [Part(w, 0, w.shape[0]) for w in own if w.shape and len(w.shape) == 1]
         return {template: held for template, held in found.items() if held}
+
+    def buffers(self, role: str) -> list[Part]:
+        """Bare tensors of a role, in layers and outside."""
+        own = [weight for group in self.names.of(role, "") for _, weight in self._all(group)]
+        return [Part(weight, 0, weight.shape[0]) for weight in own if weight.shape and len(weight.shape) == 1]
 
     def inside(self) -> dict[int, list[Part]]:
         """Layer -> its matrices, each with the place that it has in the layer, experts left out."""

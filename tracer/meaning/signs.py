@@ -32,7 +32,7 @@ def agreement(differences: Numbers) -> Agreement:
         return Agreement(0.0, 0.0)
     energy = float((differences.sum(0) ** 2).sum()) / total
     crossed = float((squares.sum(0) ** 2).sum() - (squares**2).sum())
-    return Agreement(_of_squares(energy, 2 * crossed / total**2), (energy - 1) / (units - 1))
+    return Agreement(of_squares(energy, 2 * crossed / total**2), (energy - 1) / (units - 1))
 
 
 def lean(rows: Numbers) -> float:
@@ -42,7 +42,7 @@ def lean(rows: Numbers) -> float:
         return 0.0
     products = rows @ rows.T
     np.fill_diagonal(products, 0)
-    return _of_squares(float((rows.sum(0) ** 2).sum()) / total, 2 * float((products**2).sum()) / total**2)
+    return of_squares(float((rows.sum(0) ** 2).sum()) / total, 2 * float((products**2).sum()) / total**2)
 
 
 def alignment(one: Numbers, other: Numbers) -> float:
@@ -58,7 +58,7 @@ def pooled(deviates: list[float]) -> float:
     return sum(deviates) / sqrt(len(deviates)) if deviates else 0.0
 
 
-def _of_squares(value: float, variance: float) -> float:
+def of_squares(value: float, variance: float) -> float:
     """A sum of squares with mean 1 as a normal deviate: chi-square with as many degrees as the variance says.
 
     Satterthwaite's degrees of freedom, the cube root of Wilson and Hilferty (PNAS 17, 1931).
