@@ -24,6 +24,7 @@ from tracer.checkpoint.json_object import read_object
 from tracer.checkpoint.regular_file import told_link
 from tracer.checkpoint.stamp import Stamp
 from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.collection import uncollected
 from tracer.errors import InputError
 
 State = Literal["complete", "index-only", "config-only"]
@@ -79,6 +80,7 @@ def open_checkpoint(path: Path, only: str | None = None) -> Checkpoint:
     raise InputError(f"{path}: no such file or folder{told_link(path)}", subject=path.name)
 
 
+@uncollected()
 def open_files(files: Files, only: str | None = None) -> Checkpoint:
     """The same of files that may be elsewhere."""
     checkpoint = Checkpoint(files, _config(files))
@@ -279,21 +281,31 @@ def _tensors_by_file(headers: Mapping[str, Header]) -> dict[str, list[TensorInfo
 def _fill(checkpoint: Checkpoint, headers: Mapping[str, Header], index: Index | None = None) -> None:
     """Each name once: from the file that the index names, else from the first that has it."""
     homes = index.weight_map if index else {}
-    chosen: dict[str, TensorInfo] = {}
     for file, header in headers.items():
-        for tensor in header.tensors:
-            if tensor.name not in chosen or homes.get(tensor.name) == file:
-                chosen[tensor.name] = tensor
         if header.metadata:
             checkpoint.metadata[file] = header.metadata
         if header.stamp is not None:
             checkpoint.stamps[file] = header.stamp
         checkpoint.spans += header.spans
         checkpoint.findings += header.findings
+    held = _each_once(headers, homes)
+    checkpoint.tensors, checkpoint.names = list(held.values()), list(held)
+    if not homes.keys() <= held.keys():
+        checkpoint.names += [name for name, file in homes.items() if name not in held and file not in headers]
+
+
+def _each_once(headers: Mapping[str, Header], homes: Mapping[str, str]) -> dict[str, TensorInfo]:
+    """By name in file order; of several with one name that of its home, else the first."""
     order = [tensor for header in headers.values() for tensor in header.tensors]
-    checkpoint.tensors = [tensor for tensor in order if chosen[tensor.name] is tensor]
-    absent = [name for name, file in homes.items() if name not in chosen and file not in headers]
-    checkpoint.names = [tensor.name for tensor in checkpoint.tensors] + absent
+    found = {tensor.name: tensor for tensor in order}
+    if len(found) == len(order):
+        return found
+    chosen: dict[str, TensorInfo] = {}
+    for file, header in headers.items():
+        for tensor in header.tensors:
+            if tensor.name not in chosen or homes.get(tensor.name) == file:
+                chosen[tensor.name] = tensor
+    return {tensor.name: tensor for tensor in order if chosen[tensor.name] is tensor}
 
 
 def _set_pointers_aside(checkpoint: Checkpoint, files: Sequence[str]) -> list[str]:

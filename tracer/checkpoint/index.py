@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, NoReturn
 
 from tracer.checkpoint.files import Files
 from tracer.checkpoint.json_object import kind_of_value, read_object
@@ -17,7 +19,7 @@ _MOST_FILES = 100_000
 """As many shards as are counted; each is looked for several times."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Index:
     """An index as written, checked for form only; whether it is true is for `consistency.py`."""
 
@@ -27,7 +29,11 @@ class Index:
 
     def files(self) -> list[str]:
         """The files it names, each once, in order of first mention."""
-        return list(dict.fromkeys(self.weight_map.values()))
+        return list(self._files)
+
+    @cached_property
+    def _files(self) -> dict[str, None]:
+        return dict.fromkeys(self.weight_map.values())
 
 
 def read_index(files: Files, file: str) -> Index:
@@ -43,13 +49,23 @@ def read_index(files: Files, file: str) -> Index:
     homes = {home: home for home in weight_map.values() if isinstance(home, str)}
     if len(homes) > _MOST_FILES:
         raise _invalid(where, file, f"weight_map: expected at most {_MOST_FILES} files, found {len(homes)}")
-    for tensor, home in weight_map.items():
-        fault = _fault(tensor, home)
-        if fault is not None:
-            raise _invalid(where, file, f"weight_map entry {tensor[:200]!a}: {fault}")
+    if not _plain(weight_map, homes):
+        _refuse_first(weight_map, where, file)
     # One string a file rather than one a tensor.
-    shared = {tensor: homes[home] for tensor, home in weight_map.items()}
-    return Index(file, shared, _total_size(content.get("metadata")))
+    weight_map.update(zip(weight_map, map(homes.__getitem__, weight_map.values()), strict=True))
+    return Index(file, weight_map, _total_size(content.get("metadata")))
+
+
+def _plain(weight_map: Mapping[str, Any], homes: Iterable[str]) -> bool:
+    """Whether nothing is wrong with any entry; each file is looked at once."""
+    named = {str}.issuperset(map(type, weight_map.values())) and all(map(str.isprintable, weight_map))
+    return named and not any(map(_fault_of_file, homes))
+
+
+def _refuse_first(weight_map: Mapping[str, Any], where: str, file: str) -> NoReturn:
+    faults = ((tensor, fault) for tensor, home in weight_map.items() if (fault := _fault(tensor, home)))
+    tensor, fault = next(faults)
+    raise _invalid(where, file, f"weight_map entry {tensor[:200]!a}: {fault}")
 
 
 def _invalid(where: str, file: str, message: str) -> InputError:

@@ -19,6 +19,7 @@ _MEMORY = 140_000_000
 92,000 tensors, or an index of 240,000."""
 
 _LEVELS = 100
+_NESTED = (dict, list)
 _TOO_DEEP = "JSON nested too deeply"
 _MARKS = {
     b"\xef\xbb\xbf": "a byte order mark, which is not JSON",
@@ -94,8 +95,8 @@ def _is_deep(value: object) -> bool:
     """Whether it is nested deeper than whatever is done with it later can follow."""
     level = [value]
     for _ in range(_LEVELS):
-        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
-        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, _NESTED)]
+        level = [child for children in inner for child in children if isinstance(child, _NESTED)]
     return bool(level)
 
 
