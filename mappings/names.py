@@ -105,6 +105,20 @@ def is_index(segment: str) -> bool:
     return segment.isascii() and segment.isdigit() and (segment == "0" or segment[0] != "0") and len(segment) < 10
 
 
+def spans(text: str, most: int) -> list[int]:
+    """The inverse of `runs`, without `except`: `"0, 2..5"` -> `[0, 2, 3, 4, 5]`.
+
+    Raises ValueError for another text, and for a range of more than `most` positions.
+    """
+    found: set[int] = set()
+    for piece in text.split(","):
+        first, dots, last = piece.strip().partition("..")
+        if not is_index(first) or (dots and not (is_index(last) and 0 < int(last) - int(first) < most)):
+            raise ValueError(f"{piece.strip()!r} is no position and no range of them")
+        found.update(range(int(first), int(last or first) + 1))
+    return sorted(found)
+
+
 def runs(indices: Iterable[int]) -> str:
     """Positions in the spelling of the reports: `0..39 except 7, 19`, `3`, `0, 2..5`."""
     found = sorted(set(indices))

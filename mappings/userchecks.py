@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mappings.axes import PART, parse
-from mappings.names import ANYTHING, Pattern
+from mappings.names import ANYTHING, Pattern, spans
 from mappings.params import fused
 from mappings.rows import Architecture, Row, Skip, Tie
+from mappings.sizes import MAX_POSITIONS
 from mappings.transforms import TRANSFORMS
 
 
@@ -35,6 +36,13 @@ def _is_table_of(value: object, fits: Callable[[object], bool]) -> bool:
     return isinstance(value, dict) and all(fits(item) for item in value.values())
 
 
+def _is_positions(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(spans(value, MAX_POSITIONS))
+    except ValueError:
+        return False
+
+
 def _is_tables(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
@@ -48,6 +56,7 @@ TEXTS = Kind("a list of texts", _is_texts)
 PREFIXES = Kind("a list of texts, at least one", lambda value: _is_texts(value) and bool(value))
 TABLE = Kind("a table", lambda value: isinstance(value, dict))
 TABLES = Kind("tables in double brackets", _is_tables)
+DOMAINS = Kind("a table of positions, as \"0, 2..5\"", lambda value: _is_table_of(value, _is_positions))
 SIZES = Kind("a table of size expressions", lambda value: _is_table_of(value, _is_text))
 FACTORS = Kind("a table of lists of axes", lambda value: _is_table_of(value, _is_texts))
 LAYOUTS = Kind("a table of layouts", lambda value: bool(value) and _is_table_of(value, _is_text))
@@ -57,7 +66,7 @@ RANK = Kind("the number of a rank", lambda value: type(value) is int and value >
 
 FILE: Mapping[str, Kind] = {
     "architecture": TEXT, "like": TEXT, "axes": SIZES, "factors": FACTORS, "flags": TABLE, "layers": TEXT,
-    "prefixes": PREFIXES, "param": TABLES, "row": TABLES, "skip": TABLES, "remove": TABLES,
+    "prefixes": PREFIXES, "domains": DOMAINS, "param": TABLES, "row": TABLES, "skip": TABLES, "remove": TABLES,
 }  # fmt: skip
 PARAM: Mapping[str, Kind] = {
     "name": TEXT, "parts": LAYOUTS, "layout": TEXT, "bias": EXISTS, "when": TEXT,
@@ -111,6 +120,12 @@ def check_whole(base: Architecture, arch: Architecture, data: Mapping[str, Any])
         _known(atoms, {*arch.axes, *arch.factors}, f"[factors]: {axis}")
     _no_circle(arch)
     axes, holes = {PART, *arch.axes, *arch.factors}, {"layer", *arch.axes, *_holes(base)}
+    for hole in data.get("domains", {}):
+        axis, colon, word = hole.partition(":")
+        if not colon or not word.isidentifier():
+            raise MappingFileError(f"[domains]: {hole!r} is expected to be an axis, a colon and a word")
+        _known([axis], holes, f"[domains]: {hole!r}")
+    holes |= {*data.get("domains", {})}
     for table in data.get("param", []):
         _check_param(table, base, arch, axes, holes)
     for kind in ("row", "skip"):

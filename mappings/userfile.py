@@ -6,6 +6,9 @@
     [axes]                                # sizes by config fields, as in mappings.sizes
     rank = "lora_rank"
 
+    [domains]                             # what a hole runs over that does not run over all of its axis
+    "layer:moe" = "1..26, 28"
+
     [[param]]                             # a parameter that the rows do not know yet
     name = "model.layers.{layer}.self_attn.gate"
     parts = { "" = "head, hidden" }       # or q = ..., k = ...
@@ -27,14 +30,16 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from mappings import userchecks
-from mappings.names import ANYTHING
+from mappings.names import ANYTHING, Domains, spans
 from mappings.params import Param, fused
 from mappings.rows import Architecture, Entry, Row, Skip, Tie
+from mappings.sizes import MAX_POSITIONS, Config
 from mappings.userchecks import MappingFileError, check_fields, check_layout, check_name, check_whole
 
 __all__ = ["MappingFileError", "parse_mapping"]
@@ -73,24 +78,30 @@ def _extend(base: Architecture, name: str, data: Mapping[str, Any]) -> Architect
     rows: list[Entry] = [_row(table, params) for table in data.get("row", [])]
     rows += [_skip(table) for table in data.get("skip", [])]
     replaced = {entry.name for entry in rows if isinstance(entry, Row | Skip)}
-    replaced |= _removed(data.get("remove", []), base)
+    replaced |= _removed(data.get("remove", []), base, {row.slot.param.name for row in rows if isinstance(row, Row)})
     kept = [entry for entry in base.entries if getattr(entry, "name", None) not in replaced]
     return replace(
         base, name=name, entries=(*kept, *rows), axes={**base.axes, **data.get("axes", {})},
         factors={**base.factors, **{k: tuple(v) for k, v in data.get("factors", {}).items()}},
         flags={**base.flags, **data.get("flags", {})}, layers=data.get("layers", base.layers),
         prefixes=tuple(data.get("prefixes", base.prefixes)), requires={},
+        domains=partial(_domains, base, {hole: spans(text, MAX_POSITIONS) for hole, text in data.get("domains", {}).items()}),
     )  # fmt: skip
 
 
-def _removed(tables: Sequence[Mapping[str, Any]], base: Architecture) -> set[str]:
+def _domains(base: Architecture, own: Domains, config: Config) -> Domains:
+    return {**(base.domains(config) if base.domains else {}), **own}
+
+
+def _removed(tables: Sequence[Mapping[str, Any]], base: Architecture, fed: Set[str]) -> set[str]:
+    """The names of rows that do not hold; `fed` are the parameters to which the file's own rows lead."""
     for table in tables:
         check_fields(table, userchecks.REMOVE, "[[remove]]", ["name"])
     names = {table["name"] for table in tables}
     known = {entry.name for entry in base.entries if isinstance(entry, Row | Skip)}
     if names - known:
         raise MappingFileError(f"[[remove]] {min(names - known)}: name is that of no row")
-    owners = {entry.to.name for entry in base.entries if isinstance(entry, Tie)}
+    owners = {entry.to.name for entry in base.entries if isinstance(entry, Tie)} - fed
     for row in base.rows:
         if row.name in names and row.slot.param.name in owners:
             raise MappingFileError(f"[[remove]] {row.name}: another parameter may be tied to {row.slot.param.name}")

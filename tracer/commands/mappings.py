@@ -1,4 +1,4 @@
-"""`tracer mappings`: the tables, as they are."""
+"""`tracer mappings`: the tables, as they are; `tracer mappings new`: the beginning of another one."""
 
 from __future__ import annotations
 
@@ -14,22 +14,37 @@ from tracer.commands.output import Printer, output_options, refuse_empty
 from tracer.errors import UsageError
 from tracer.report import jsonl
 
-DESCRIPTION = """List the architectures, or the mapping rows of one.
+DESCRIPTION = """List the architectures, or the mapping rows of one; `new MODEL` writes a starter for an unknown one.
 
 A row says where the axes of a tensor lie on disk and which part of which engine parameter it fills. Own rows are
-given to trace-load with --mapping FILE, a TOML file: `architecture`, `like`, [axes], [[param]], [[row]], [[skip]]."""
-EPILOG = "Exit status: 0, or 2 for an unknown architecture."
+given to trace-load with --mapping FILE, a TOML file: `architecture`, `like`, [axes], [[param]], [[row]], [[skip]].
+
+`tracer mappings new MODEL` writes such a file for a checkpoint of an architecture that has no rows: what it is most
+like, which of its tensors have other names there, parameters for the rest; what could not be decided is a TODO in it."""
+EPILOG = "Exit status: 0; 1 where `new` leaves something to do; 2 for an unknown architecture or unreadable input."
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The options of `tracer mappings`."""
-    parser.add_argument("arch", nargs="?", metavar="ARCH", help="an architecture, as in config.json")
+    add = parser.add_argument
+    add("arch", nargs="?", metavar="ARCH", help="an architecture, as in config.json; or the word new")
+    add("model", nargs="?", metavar="MODEL", help="after new: a folder, a file, or org/name on the Hub")
+    add("--output", metavar="FILE", help="after new: write the rows there instead of to stdout")
+    add("--revision", metavar="REV", help="branch, tag or commit of a repository on the Hub")
     output_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a list or a table."""
-    refuse_empty(args, "arch")
+    """Print a list or a table, or write a starter."""
+    refuse_empty(args, "arch", "model")
+    if args.arch == "new":
+        from tracer.commands.starting import write
+
+        return write(args)
+    for name in ("model", "output", "revision"):
+        if getattr(args, name) is not None:
+            spelled = args.model if name == "model" else f"--{name}"
+            raise UsageError(f"{spelled}: expected only after `new`: tracer mappings new MODEL")
     known = installed()
     found = [arch for arch in known if args.arch in (None, arch.name, arch.id)]
     if not found:

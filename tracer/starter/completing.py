@@ -1,0 +1,163 @@
+"""Everything that an architecture's rows do not claim, written into a draft."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+
+from mappings.rows import Tie
+from tracer.infer.logical import PLAIN
+from tracer.infer.names import Group
+from tracer.starter.adopting import adopt
+from tracer.starter.base import Base
+from tracer.starter.biases import rebias
+from tracer.starter.blankpage import blank_page
+from tracer.starter.borrowing import borrow
+from tracer.starter.draft import Draft, axes_of
+from tracer.starter.kinds import Kind, Unspellable, kinds_of, new_domains
+from tracer.starter.leftover import place
+from tracer.starter.material import Material
+from tracer.starter.pairing import Paired, paired
+from tracer.starter.reading import vocabulary
+
+_DERIVED = {"inv_freq": "recomputed from rope_theta", "mask": "a mask or a table of positions, not a weight"}
+
+
+def unclaimed(
+    base: Base, groups: Mapping[str, Group], domains: dict[str, Sequence[int]]
+) -> tuple[list[Kind], list[tuple[str, str]]]:  # fmt: skip
+    """The kinds that the base does not claim, and what no pattern can name. `domains` gains those that are needed."""
+    domains |= base.binding.domains
+    experts = {"expert": base.binding.axes.size("expert")} if "expert" in base.arch.axes else {}
+    found: list[Kind] = []
+    refused = []
+    for template, group in groups.items():
+        if template in base.claimed:
+            continue
+        try:
+            found += kinds_of(group, domains, experts)
+        except Unspellable as why:
+            refused.append((template, str(why)))
+    return found, refused
+
+
+def complete(
+    draft: Draft, base: Base, groups: Mapping[str, Group], material: Material, removing: bool
+) -> None:  # fmt: skip
+    """Write what is missing. `removing`: rows of the base without tensors do not hold here, and are removed."""
+    towers = {group.template for own in material.towers.values() for group in own} - base.claimed
+    for tower, own in material.towers.items():
+        count = sum(len(group.indices) for group in own if group.template in towers)
+        if count:
+            draft.todo.append((f"{tower}.**", f"{count} tensors of a tower that is no decoder of text"))
+    domains: dict[str, Sequence[int]] = {}
+    kinds, refused = unclaimed(base, {t: g for t, g in groups.items() if t not in towers}, domains)
+    draft.todo += refused
+    kinds = _skipped(draft, kinds, material)
+    kinds = rebias(draft, kinds, base, removing)
+    found = paired(kinds, base.open)
+    left = _adopted(draft, kinds, found)
+    if removing:
+        _remove(draft, base)
+    left = borrow(draft, left, base, material.config, material.inferred, material.registered)
+    _place(draft, left, base, material)
+    draft.domains = _used(draft, new_domains(base.binding.domains, domains))
+
+
+def _skipped(draft: Draft, kinds: Iterable[Kind], material: Material) -> list[Kind]:
+    """Skips for what the engine computes itself, and for what was proven to be zeros."""
+    rest = []
+    for kind in kinds:
+        if kind.role in _DERIVED:
+            draft.skips.append((kind.name, _DERIVED[kind.role]))
+        elif material.zeros and all(name in material.zeros for name in kind.names()):
+            draft.skips.append((kind.name, "every element is zero"))
+        else:
+            rest.append(kind)
+    return rest
+
+
+def _adopted(draft: Draft, kinds: Sequence[Kind], found: Paired) -> list[Kind]:
+    """Write rows for what has another name; the rest."""
+    refused = {id(kind) for kind in adopt(draft, found.pairs)}
+    for kind, openings in found.unsure:
+        places = " or ".join(opening.name for opening in openings)
+        draft.assumed.append(f"{kind.name} may be {places}: it gets a parameter of its own")
+    done = {id(pair.kind) for pair in found.pairs} - refused
+    return [kind for kind in kinds if id(kind) not in done]
+
+
+def _remove(draft: Draft, base: Base) -> None:
+    """Rows of the base to which nothing goes, here or by the rows of the draft."""
+    open_rows = {id(opening.row) for opening in base.open}
+    filled = {row.row.name for row in base.binding.rows if row.count() and id(row) not in open_rows}
+    filled |= {row.name for row in draft.rows} | {name for name, _ in draft.removes}
+    ties = [entry for entry in base.arch.entries if isinstance(entry, Tie)]
+    for row in dict.fromkeys(opening.row.row for opening in base.open):
+        tie = next((tie for tie in ties if tie.param.name == row.slot.param.name), None)
+        if row.name in filled or row.slot.param.name in {tie.to.name for tie in ties}:
+            continue
+        if tie is not None and base.binding.config.get(tie.when) is not True and tie.when not in base.binding.config.fields:
+            draft.flags[tie.when] = True
+            draft.assumed.append(f"no {row.name} is stored: it is taken to be tied ({tie.when})")
+        else:
+            draft.removes.append((row.name, "no such tensors here"))
+
+
+def _place(draft: Draft, kinds: Sequence[Kind], base: Base, material: Material) -> None:
+    """Parameters for what is plain; the rest is left to the reader."""
+    good, bad = [], dict[str, str]()
+    for kind in kinds:
+        why = _unfit(kind)
+        if why:
+            bad.setdefault(kind.group.template, why)
+        else:
+            good.append(kind)
+    spare = blank_page(draft.architecture, material.config, material.known, base.arch.layers)
+    words = vocabulary(base.binding, spare, material.config)
+    draft.todo += place(draft, good, words, _neighbours(base))
+    draft.todo += bad.items()
+    held = {*base.arch.axes, *base.arch.factors} if base.registered else set[str]()
+    used = _in_use(draft, spare.factors) - held
+    draft.axes |= {axis: text for axis, text in (spare.axes | words.added).items() if axis in used}
+    draft.factors |= {axis: atoms for axis, atoms in spare.factors.items() if axis in used}
+
+
+def _unfit(kind: Kind) -> str:
+    """Why no parameter can be written for these; empty where one can."""
+    if kind.leaf not in PLAIN:
+        return f"{kind.leaf} of a quantised weight: there are no leaf layouts for it"
+    shapes = sorted({shape for shape, _ in kind.group.shapes})
+    if len(shapes) > 1:
+        return f"it has the shapes {', '.join(map(str, shapes[:4]))}"
+    return "it has no elements" if shapes and not prod(shapes[0]) else ""
+
+
+def _neighbours(base: Base) -> dict[str, str]:
+    """Module -> the axes along which its parameters are cut."""
+    found: dict[str, list[str]] = {}
+    for row in base.binding.rows:
+        home = row.row.name.rpartition(".")[0]
+        cuts = [part.cut.axis for part in row.row.slot.parts if part.cut and part.cut.kind == "split"]
+        found.setdefault(home, []).extend(cuts)
+    return {home: " ".join(dict.fromkeys(cuts)) for home, cuts in found.items()}
+
+
+def _in_use(draft: Draft, factors: Mapping[str, Sequence[str]]) -> set[str]:
+    """Axes that the new parameters and the names of the new rows have, with what they are made of."""
+    used = {axis for param in draft.params for text in param.parts.values() for axis in axes_of(text)}
+    used |= {hole.partition(":")[0] for row in draft.rows for hole in _holes(row.name)}
+    used |= {axis for row in draft.rows if row.layout for axis in axes_of(row.layout)}
+    used |= {atom for axis in used & set(factors) for atom in factors[axis]}
+    return used | ({"kv"} if "group" in used else set())
+
+
+def _holes(name: str) -> list[str]:
+    return [segment[1:-1] for segment in name.split(".") if segment.startswith("{")]
+
+
+def _used(draft: Draft, domains: Mapping[str, str]) -> dict[str, str]:
+    """The domains that a name of the file has."""
+    names = [*(row.name for row in draft.rows), *(param.name for param in draft.params)]
+    holes = {hole for name in [*names, *(name for name, _ in draft.skips)] for hole in _holes(name)}
+    return {hole: text for hole, text in domains.items() if hole in holes}

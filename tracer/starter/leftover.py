@@ -1,0 +1,165 @@
+"""Parameters for tensors that no architecture knows: fused as vLLM does where names make it plain, else whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from mappings.axes import Layout, parse, spell
+from tracer.starter.draft import Draft, NewParam, NewRow
+from tracer.starter.kinds import Kind
+from tracer.starter.practice import CUT, FUSIONS, LAYOUTS, QUANTISED, Fusion
+from tracer.starter.reading import Vocabulary, told
+
+
+class Module(NamedTuple):
+    """A module with the leaves of it that are to be placed."""
+
+    name: str
+    role: str
+    leaves: dict[str, Kind]
+
+    @property
+    def weight(self) -> Kind:
+        return self.leaves.get("weight") or next(iter(self.leaves.values()))
+
+
+def place(
+    draft: Draft, kinds: Sequence[Kind], words: Vocabulary, neighbours: Mapping[str, str]
+) -> list[tuple[str, str]]:  # fmt: skip
+    """Write parameters and rows for tensors; what is left, and why.
+
+    `neighbours` say of modules along which axes their parameters are cut.
+    """
+    modules = _modules(kinds)
+    for fusion in FUSIONS:
+        for together in _fusible(modules, fusion):
+            if _fuse(draft, fusion, together, words):
+                for module in together.values():
+                    del modules[module.name]
+    left = []
+    for module in modules.values():
+        if module.weight.shape is None and (not _usual(module) or _by_role(module, words) is None):
+            why = "its shape is not here, and its name does not tell its layout"
+            left += [(kind.group.template, why) for kind in module.leaves.values()]
+        else:
+            _alone(draft, module, words, neighbours)
+    return list(dict.fromkeys(left))
+
+
+def _modules(kinds: Sequence[Kind]) -> dict[str, Module]:
+    found: dict[str, Module] = {}
+    for kind in kinds:
+        found.setdefault(kind.module, Module(kind.module, kind.role, {})).leaves[kind.leaf] = kind
+    return found
+
+
+def _fusible(modules: Mapping[str, Module], fusion: Fusion) -> list[dict[str, Module]]:
+    """Complete sets of siblings, each with the same leaves at the same positions."""
+    by_home: dict[str, dict[str, Module]] = {}
+    for module in modules.values():
+        if module.role in fusion.roles:
+            by_home.setdefault(module.name.rpartition(".")[0], {})[fusion.roles[module.role]] = module
+    return [own for own in by_home.values() if len(own) == len(fusion.roles) and _together(list(own.values()))]
+
+
+def _together(modules: Sequence[Module]) -> bool:
+    leaves = {frozenset(module.leaves) for module in modules}
+    places = {module.weight.positions for module in modules}
+    return leaves <= {frozenset({"weight"}), frozenset({"weight", "bias"})} and len(leaves) == len(places) == 1
+
+
+def _fuse(draft: Draft, fusion: Fusion, modules: Mapping[str, Module], words: Vocabulary) -> bool:
+    layouts = {part: _by_role(module, words) for part, module in modules.items()}
+    if any(layout is None for layout in layouts.values()):
+        return False
+    first = next(iter(modules.values()))
+    home = first.name.rpartition(".")[0]
+    name = f"{home.removesuffix('.{expert}')}.{fusion.name}"
+    named = {part: modules[part] for part in fusion.roles.values()}
+    spelled = {part: spell(layouts[part] or ()) for part in named}
+    outer = "expert, " if fusion.expert and "{expert}" in first.name else ""
+    parts = {part: f"{outer}{text}" for part, text in spelled.items()}
+    stacked = fusion.expert and len(parts) > 1
+    draft.params.append(NewParam(
+        name, parts, layout="expert, part, hidden" if stacked else None, bias="bias" in first.leaves,
+        style="stacked" if fusion.expert else None, quantised=True,
+        why=f"{', '.join(m.name.rpartition('.')[2] for m in named.values())} as vLLM keeps them",
+        **_cut(first.role, parts),
+    ))  # fmt: skip
+    for part, module in named.items():
+        draft.rows.append(NewRow(module.name, name, (part,) if len(parts) > 1 else ()))
+    return True
+
+
+def _by_role(module: Module, words: Vocabulary) -> Layout | None:
+    shape = module.weight.shape
+    for text in LAYOUTS.get(module.role, ()):
+        if words.fits(parse(text), shape):
+            return parse(text)
+    return None
+
+
+def _cut(role: str, parts: Mapping[str, str]) -> dict[str, str]:
+    """What is cut of these parts, as far as they mention it."""
+    mentioned = {axis for text in parts.values() for dim in parse(text) for axis in dim}
+    cuts = {kind: " ".join(a for a in axes.split() if a in mentioned) for kind, axes in CUT.get(role, {}).items()}
+    if role in ("q", "k", "v") and len(parts) > 1:
+        cuts = {"split": "head", "share": "kv" if "kv" in mentioned else ""}
+    return {kind: axes for kind, axes in cuts.items() if axes}
+
+
+def _alone(draft: Draft, module: Module, words: Vocabulary, neighbours: Mapping[str, str]) -> None:
+    """A parameter for one module: with its leaves where they are the usual two, else one for each tensor."""
+    layout = _by_role(module, words)
+    if _usual(module) and (layout is not None or _same_bias(module)):
+        _write(draft, module, module.weight, layout, words, neighbours, module.name, None, "bias" in module.leaves)
+        return
+    for kind in module.leaves.values():
+        _write(draft, module, kind, None, words, neighbours, kind.name, "plain", False)
+
+
+def _usual(module: Module) -> bool:
+    return set(module.leaves) <= {"weight", "bias"} and "weight" in module.leaves
+
+
+def _same_bias(module: Module) -> bool:
+    """A bias has its weight's outer extents; where it has others, it is a parameter of its own."""
+    weight, bias = module.weight.shape, module.leaves.get("bias")
+    return bias is None or weight is None or bias.shape == (weight if len(weight) == 1 else weight[:-1])
+
+
+def _write(
+    draft: Draft, module: Module, kind: Kind, layout: Layout | None, words: Vocabulary,
+    neighbours: Mapping[str, str], name: str, style: str | None, bias: bool,
+) -> None:  # fmt: skip
+    shape = kind.shape
+    readings = [layout] if layout is not None or shape is None else words.readings(shape)
+    text = {"": spell(readings[0])}
+    cuts = _cut(module.role, text) if layout is not None else _as_beside(module.name, readings, neighbours)
+    param = NewParam(
+        name, text, bias=bias, style=style, quantised=bool(cuts) and module.role in QUANTISED and style is None, **cuts
+    )  # fmt: skip
+    why = f"{module.role} by its name" if layout is not None else f"{list(shape)} is {told(readings[:1])} by its size"
+    if len(readings) > 1:
+        harmless = "whole on each rank it is placed alike" if not cuts else "the cut depends on it"
+        why += f"; {told(readings[1:])} fit as well, {harmless}"
+        draft.assumed.append(f"{kind.name} {list(shape)} is read as {told(readings[:1])}; {told(readings[1:])} fit as well")
+    draft.params.append(_because(param, f"{why}; {param.cut}"))
+    draft.rows.append(NewRow(name, name))
+
+
+def _because(param: NewParam, why: str) -> NewParam:
+    fields = {name: getattr(param, name) for name in NewParam.__dataclass_fields__}
+    return NewParam(**(fields | {"why": why}))
+
+
+def _as_beside(name: str, readings: Sequence[Layout], neighbours: Mapping[str, str]) -> dict[str, str]:
+    """Cut as the parameters of the same module are, where every reading of the shape has the axis that is cut."""
+    home = name
+    while "." in home:
+        home = home.rpartition(".")[0]
+        for axis in neighbours.get(home, "").split():
+            if all(any(axis in dim for dim in reading) for reading in readings):
+                return {"split": axis}
+    return {}
