@@ -1,7 +1,8 @@
 """The data types of ggml, as GGUF files number them.
 
 Source: the type list and block structures of ggml (`ggml.h`, `ggml-common.h`), as published with the `gguf` package
-0.19. Numbers that are missing were withdrawn (4, 5, 31 to 33, 36 to 38) or belong to forks.
+0.19. Numbers that are missing were withdrawn (4, 5, 31 to 33, 36 to 38) or belong to forks. Those of ik_llama.cpp: its
+`ggml.h` and `ggml-common.h`.
 """
 
 from __future__ import annotations
@@ -36,5 +37,21 @@ GGML_TYPES: Mapping[int, GgmlType] = MappingProxyType({
     40: GgmlType("NVFP4", 64, 36), 41: GgmlType("Q1_0", 128, 18),
 })  # fmt: skip
 
-BLOCKS: Mapping[str, int] = MappingProxyType({t.name: t.elements for t in GGML_TYPES.values() if t.elements > 1})
+FORK_TYPES: Mapping[int, GgmlType] = MappingProxyType({
+    133: GgmlType("Q6_0", 32, 26), 137: GgmlType("IQ2_K", 256, 76), 138: GgmlType("IQ3_K", 256, 110),
+    139: GgmlType("IQ4_K", 256, 144), 140: GgmlType("IQ5_K", 256, 176), 141: GgmlType("IQ6_K", 256, 212),
+})  # fmt: skip
+"""Of ik_llama.cpp, whose files are published too: those whose blocks say all. Its other types also have numbers a row
+or a tensor, or take several rows at once, so that blocks do not tell their size.
+"""  # fmt: skip
+
+STORED_TYPES: Mapping[int, GgmlType] = MappingProxyType({**GGML_TYPES, **FORK_TYPES})
+"""All that a file may have and whose size is known."""
+
+BLOCKS: Mapping[str, int] = MappingProxyType({t.name: t.elements for t in STORED_TYPES.values() if t.elements > 1})
 """Elements of a block of each type that is stored in blocks. A block carries its own scales: no side tensors."""
+
+BITS_A_WEIGHT: Mapping[str, float] = MappingProxyType({
+    t.name: 8 * t.nbytes / t.elements for t in STORED_TYPES.values()
+})  # fmt: skip
+"""Scales counted in."""

@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from mappings.ggml import GGML_TYPES
+from mappings.ggml import STORED_TYPES
 from tracer.checkpoint.dtypes import BITS
 from tracer.values import blocks
 
@@ -35,7 +35,7 @@ _OF_ML_DTYPES = {
     "F4": "float4_e2m1fn",
 }
 """By name, since the smallest came with ml_dtypes 0.5."""
-_GGML = {kind.name: kind for kind in GGML_TYPES.values() if kind.elements > 1}
+_GGML = {kind.name: kind for kind in STORED_TYPES.values() if kind.elements > 1}
 NATIVE = sys.byteorder
 
 

@@ -9,7 +9,7 @@ from math import prod
 from struct import unpack
 from typing import NamedTuple, NoReturn
 
-from mappings.ggml import GGML_TYPES, GgmlType
+from mappings.ggml import STORED_TYPES, GgmlType
 from tracer.checkpoint.gguf.refusal import Refusal, shown
 from tracer.checkpoint.gguf.values import read_name
 from tracer.checkpoint.gguf.window import LENGTH_BYTES, Window
@@ -55,11 +55,11 @@ def _info(window: Window, what: str, alignment: int) -> Info:
     name = read_name(window, what)
     dims = _dims(window, name)
     number, begin = unpack("<IQ", window.take(_AFTER_DIMS))
-    if number not in GGML_TYPES:
+    if number not in STORED_TYPES:
         _refuse(name, f"ggml type {number} is not known, so its size is not either", "quant.unsupported")
     if begin % alignment:
         _refuse(name, f"expected an offset that is a multiple of {alignment}, found {begin}")
-    kind = GGML_TYPES[number]
+    kind = STORED_TYPES[number]
     return Info(begin, name, kind, dims[::-1], _nbytes(name, kind, dims))
 
 
