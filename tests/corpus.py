@@ -58,9 +58,7 @@ def materialise(slug: str, folder: Path) -> Path:
     for file, content in _small_gguf(slug).items():
         (folder / file).write_bytes(content)
     if told := described(slug, "gguf.json"):
-        # A loader's log cuts long names short.
-        name = Path(told.get("file", "model.gguf")).stem
-        corpus_gguf.write(folder / f"{name}.gguf", told)
+        corpus_gguf.write(folder, told)
     return folder
 
 

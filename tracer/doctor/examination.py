@@ -21,6 +21,7 @@ from tracer.doctor.adapter import adapter_of, examine_adapter
 from tracer.doctor.admission import Patient, admit
 from tracer.doctor.chart import Chart
 from tracer.doctor.inferred import examine_inferred
+from tracer.doctor.labels import examine_label
 from tracer.doctor.numbers import examine_numbers
 from tracer.doctor.peers import examine_peers
 from tracer.doctor.pickles import SUFFIXES, Listing, beside, list_globals, summary
@@ -250,6 +251,8 @@ def _without_rows(patient: Patient, chart: Chart) -> None:
             chart.told("quantisation", f"every side tensor beside its weight in {len(names):,} names{shapes}")
     elif scheme is not None and checkpoint.format is not GGUF:
         chart.unchecked("quantisation", "not all of the model can be read" if names else "no name of a tensor is here")
+    if patient.prepared is None:
+        examine_label(checkpoint, chart)
     if patient.prepared is None and patient.whole:
         if names:
             _numbers(patient, names, scheme is not None, chart)

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mappings.findings import Finding
+from tracer.checkpoint.consistency import some
 from tracer.checkpoint.dtypes import BITS, from_config
+from tracer.checkpoint.folder import Checkpoint
+from tracer.checkpoint.formats import PYTORCH
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.doctor.admission import Patient
 from tracer.doctor.chart import Chart
@@ -68,6 +71,9 @@ def _widths(patient: Patient, names: Sequence[str], total: int, chart: Chart) ->
     if found.unknown:
         what = f"the shapes of {len(found.unknown)} kinds of tensors do not follow from config.json"
         chart.unchecked("sizes", f"{what} ({found.unknown[0]} ...)")
+    if finding := _unweighed(patient.checkpoint, found):
+        chart.found([finding])
+        return
     width = BITS[declared] // 8
     fits = fitting(found, total)
     if width in fits:
@@ -77,6 +83,29 @@ def _widths(patient: Patient, names: Sequence[str], total: int, chart: Chart) ->
         chart.found([told.other_width(fits[0], declared, True, witness)], "sizes")
     elif not found.unknown:
         chart.unchecked("sizes", f"{total:,} bytes fit no data type for the {found.elements:,} elements that are known")
+
+
+def _unweighed(checkpoint: Checkpoint, found: Expected) -> Finding | None:
+    """A total that is, to the byte, that of some tensors, so that the others would have none.
+
+    In a pickle they may be second names of the same storage.
+    """
+    index, others = checkpoint.index, [each for each in found.unknown if not each.endswith(_BUFFERS)]
+    if index is None or checkpoint.format is PYTORCH or not others or not found.elements:
+        return None
+    width = next((width for width in _WIDTHS if width * found.elements == index.total_size), None)
+    if width is None:
+        return None
+    known = len(index.weight_map) - found.tensors
+    return Finding(
+        "index.total-size", "warning", index.file,
+        f"{index.file}: metadata.total_size is {told.number(width * found.elements)}, to the byte what {known:,} of the"
+        f" {len(index.weight_map):,} tensors have by config.json at {width} bytes an element; nothing is left for the"
+        f" other {found.tensors:,} ({some(sorted({each.partition('.')[0] for each in others}))}): it is from before"
+        " they were added, or from another checkpoint",
+        {"index": index.file, "elements": found.elements, "others": others},
+        "set total_size to the bytes of all tensors",
+    )  # fmt: skip
 
 
 def fitting(found: Expected, total: int) -> list[int]:

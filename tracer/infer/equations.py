@@ -67,6 +67,8 @@ def equations(names: Structure, overrides: Mapping[str, str]) -> dict[str, str]:
         found |= {"qkv": "3 lin_v, hidden"}
     if norms_are_wide(names):
         found |= _WIDE_NORMS
+    if _up_is_double(names):
+        found |= {"up": "2 ffn, hidden"}
     return {**found, **overrides}
 
 
@@ -75,6 +77,15 @@ def norms_are_wide(names: Structure) -> bool:
     widths = [g.shape[0] for g in names.of("q_norm") if g.shape and len(g.shape) == 1]
     rows = [g.shape[0] for g in names.of("q", "weight") if g.shape and len(g.shape) == 2]
     return bool(widths and rows) and widths[0] == rows[0] and bool(names.of("k_norm"))
+
+
+def _up_is_double(names: Structure) -> bool:
+    """Whether gate and up are one matrix under the name of the second, as llama.cpp has GLM's and Phi-3's."""
+    ups, downs = names.of("up", "weight"), names.of("down", "weight")
+    if not ups or not downs or names.has("gate"):
+        return False
+    up, down = ups[0].shape, downs[0].shape
+    return down is not None and len(down) == 2 and up == (2 * down[1], down[0])
 
 
 @lru_cache(maxsize=1024)
