@@ -1,6 +1,7 @@
 """What would mend a checkpoint, as data: said by a diagnosis, carried out on a copy, and printed in both places.
 
-A change names tensors as they are in the checkpoint, before any other change.
+Changes come in stages, such as those of one cause and those of a cause that was found behind it. Each names tensors as
+they are before its stage, whatever other changes of the stage do with them.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Transform:
     """Other values in the same place.
 
     `half-to-interleaved` and back reorder the rows of each head (`heads` of them): rows i and i + d/2 become 2i and
-    2i + 1. `add` adds `amount` to every element, computed in float32 and rounded once to the stored type.
+    2i + 1. `transpose` exchanges the last two axes. `add` adds `amount` to every element, computed in float32 and
+    rounded once to the stored type. Several of one tensor are done in the order given.
     """
 
     names: tuple[str, ...]

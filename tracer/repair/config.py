@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from tracer.checkpoint.files import Files, read_all
@@ -15,24 +15,30 @@ from tracer.repair.config_text import NoSuchField, remove_field, set_field
 CONFIG = "config.json"
 
 
-def edited(files: Files, changes: Sequence[Change]) -> bytes | None:
-    """The new content of config.json; None where no change is of it.
+def edited(files: Files, stages: Iterable[Iterable[Change]]) -> bytes | None:
+    """The new content of config.json after one stage of changes and the next; None where no change is of it.
 
     Raises UsageError for changes that contradict each other or remove what is not there, InputError for a file that
     cannot be read.
     """
-    edits = [change for change in changes if isinstance(change, SetField | RemoveField)]
-    if not edits:
+    edits = [[change for change in changes if isinstance(change, SetField | RemoveField)] for changes in stages]
+    if not any(edits):
         return None
+    text = _text(files)
+    for stage in edits:
+        text = _after(text, stage)
+    return text.encode()
+
+
+def _after(text: str, edits: Sequence[SetField | RemoveField]) -> str:
     try:
         _check(edits)
-        text = _text(files)
         for edit in {told(edit): edit for edit in edits}.values():
             if isinstance(edit, SetField):
                 text = set_field(text, edit.field, edit.value)
             else:
                 text = remove_field(text, edit.field)
-        return text.encode()
+        return text
     except (NoSuchField, TypeError, ValueError) as error:
         raise UsageError(f"{CONFIG}: {error}") from None
 

@@ -1,14 +1,14 @@
 """What the tensors of the copy are, before a byte of one is read: each with the views that it consists of.
 
-Every change names tensors as they are in the checkpoint. So of each tensor it is gathered first what becomes of its
-values (Transform, in the order given), then where it goes: to one of Rename, Drop, Cut and Join, or nowhere.
+Changes come in stages, and each names tensors as they are before its stage. So of each tensor it is gathered first what
+becomes of its values (Transform, in the order given), then where it goes: to one of Rename, Drop, Cut and Join.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tracer.checkpoint.consistency import shortened, some
 from tracer.checkpoint.dtypes import BITS
@@ -16,6 +16,7 @@ from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import UsageError
 from tracer.repair.changes import Change, Cut, Drop, Join, Rename, Transform
 from tracer.repair.view import NotAView, View
+from tracer.report.words import plural
 
 PLAIN_FLOATS = ("F64", "F32", "F16", "BF16")
 """The dtypes whose elements are the weights themselves; of all others a scale or a packing may be elsewhere."""
@@ -78,35 +79,37 @@ class Planned:
 
 @dataclass(slots=True)
 class _Wanted:
-    """The changes, by the tensor that they name."""
+    """The changes of a stage, by the tensor that they name."""
 
     transforms: dict[str, list[Transform]] = field(default_factory=lambda: defaultdict(list))
     fates: dict[str, Rename | Drop | Cut | Join] = field(default_factory=dict)
 
 
-def plan(tensors: Sequence[TensorInfo], changes: Iterable[Change]) -> list[Planned]:
-    """The tensors after the changes, in the order of those that they come from.
+def plan(tensors: Sequence[TensorInfo], stages: Iterable[Iterable[Change]]) -> list[Planned]:
+    """The tensors after all stages, in the order of those that they come from.
 
     Raises UsageError for changes that contradict each other, name what is not there or give one name to two tensors.
     """
-    there = {tensor.name: tensor for tensor in tensors}
-    wanted = _by_tensor(there, changes)
-    planned = [made for tensor in tensors for made in _made_of(tensor, wanted, there)]
-    if tensors and not planned:
-        raise UsageError("the changes would leave no tensor")
-    _check_names(planned)
+    planned = [Planned(tensor.name, (Values(View.of(tensor)),)) for tensor in tensors]
+    for changes in stages:
+        there = {tensor.name: tensor for tensor in planned}
+        wanted = _by_tensor(there, changes)
+        planned = [made for tensor in planned for made in _made_of(tensor, wanted, there)]
+        if there and not planned:
+            raise UsageError("the changes would leave no tensor")
+        _check_names(planned)
     return planned
 
 
 # --- what is wanted of each tensor ---
 
 
-def _by_tensor(there: Mapping[str, TensorInfo], changes: Iterable[Change]) -> _Wanted:
+def _by_tensor(there: Collection[str], changes: Iterable[Change]) -> _Wanted:
     wanted = _Wanted()
     for change in changes:
         absent = [name for name in named(change) if name not in there]
         if absent:
-            raise UsageError(f"{kind(change)} names {len(absent)} tensors that are not there: {some(absent)}")
+            raise UsageError(f"{kind(change)} names {plural(len(absent), 'tensor')} not there: {some(absent)}")
         if isinstance(change, Transform):
             for name in change.names:
                 _transform(wanted.transforms[name], change, name)
@@ -139,16 +142,16 @@ def kind(change: Change) -> str:
 
 
 def _transform(known: list[Transform], change: Transform, name: str) -> None:
-    """Two reorderings of the rows, or two transpositions, are one mistake told twice rather than two corrections."""
-    if change.op in [other.op for other in known]:
-        raise UsageError(f"{shortened(name)} is to be transformed twice: {change.op}")
+    """The same twice is one mistake told twice, rather than two corrections."""
+    same = (change.op, change.heads, change.amount)
+    if same in [(other.op, other.heads, other.amount) for other in known]:
+        raise UsageError(f"{shortened(name)} is to be transformed twice alike: {change.op}")
     known.append(change)
 
 
 def _send(fates: dict[str, Rename | Drop | Cut | Join], change: Rename | Drop | Cut | Join, name: str) -> None:
+    """What two changes agree on is said once; a tensor that is a part of something twice is not."""
     before = fates.setdefault(name, change)
-    if before is change and (not isinstance(change, Join | Drop) or change.names.count(name) == 1):
-        return
     if isinstance(before, Drop) and isinstance(change, Drop):
         return
     if isinstance(before, Rename) and isinstance(change, Rename):
@@ -156,6 +159,8 @@ def _send(fates: dict[str, Rename | Drop | Cut | Join], change: Rename | Drop | 
             return
         both = f"{shortened(before.names[name])} and {shortened(change.names[name])}"
         raise UsageError(f"{shortened(name)} is to be renamed to two names: {both}")
+    if before == change and named(change).count(name) == 1:
+        return
     both = f"{kind(before)}, {kind(change)}"
     raise UsageError(f"{shortened(name)} is named by two changes that contradict each other: {both}")
 
@@ -163,47 +168,56 @@ def _send(fates: dict[str, Rename | Drop | Cut | Join], change: Rename | Drop | 
 # --- what becomes of it ---
 
 
-def _made_of(tensor: TensorInfo, wanted: _Wanted, there: Mapping[str, TensorInfo]) -> Iterator[Planned]:
+def _made_of(tensor: Planned, wanted: _Wanted, there: Mapping[str, Planned]) -> Iterator[Planned]:
     """What stands in a tensor's place: nothing, itself, its parts, or what it is the first part of."""
     fate = wanted.fates.get(tensor.name)
     if isinstance(fate, Drop) or (isinstance(fate, Join) and fate.names[0] != tensor.name):
         return
-    values = _values(tensor, wanted.transforms.get(tensor.name, ()))
+    changed = _transformed(tensor, wanted.transforms.get(tensor.name, ()))
     match fate:
         case Rename(names):
-            yield Planned(names[tensor.name], (values,))
+            yield replace(changed, name=names[tensor.name])
         case Cut():
-            yield from _cut(fate, values)
+            yield from _cut(fate, _only(changed, f"cut of {shortened(tensor.name)}"))
         case Join():
-            parts = [_values(there[name], wanted.transforms.get(name, ())) for name in fate.names]
+            parts = [_transformed(there[name], wanted.transforms.get(name, ())) for name in fate.names]
             yield _joined(fate, parts)
         case _:
-            yield Planned(tensor.name, (values,))
+            yield changed
 
 
-def _values(tensor: TensorInfo, transforms: Sequence[Transform]) -> Values:
-    view = View.of(tensor)
+def _only(tensor: Planned, title: str) -> Values:
+    """The one part of a tensor."""
+    if len(tensor.parts) > 1:
+        what = f"it is joined from {len(tensor.parts)} in the same repair; repair the copy once more"
+        raise UsageError(f"{title}: {what}")
+    return tensor.parts[0]
+
+
+def _transformed(tensor: Planned, transforms: Sequence[Transform]) -> Planned:
     if transforms and tensor.dtype not in PLAIN_FLOATS:
         what = f"its elements are {tensor.dtype}, quantised or packed, and what they mean is not in them alone"
         raise UsageError(f"{transforms[0].op} of {shortened(tensor.name)}: {what}")
     for transform in transforms:
-        try:
-            view = _moved(view, transform)
-        except NotAView as error:
-            raise UsageError(f"{transform.op} of {shortened(tensor.name)}: {error}") from None
-    return Values(view, tuple(transform.amount for transform in transforms if transform.op == "add"))
+        if transform.op == "add":
+            amount = transform.amount
+            parts = tuple(Values(part.view, (*part.amounts, amount)) for part in tensor.parts)
+        else:
+            title = f"{transform.op} of {shortened(tensor.name)}"
+            part = _only(tensor, title)
+            try:
+                parts = (replace(part, view=_moved(part.view, transform)),)
+            except NotAView as error:
+                raise UsageError(f"{title}: {error}") from None
+        tensor = replace(tensor, parts=parts)
+    return tensor
 
 
 def _moved(view: View, transform: Transform) -> View:
-    match transform.op:
-        case "transpose":
-            return view.transposed()
-        case "half-to-interleaved":
-            return view.interleaved(transform.heads)
-        case "interleaved-to-half":
-            return view.halved(transform.heads)
-        case "add":
-            return view
+    if transform.op == "transpose":
+        return view.transposed()
+    reorder = View.interleaved if transform.op == "half-to-interleaved" else View.halved
+    return reorder(view, transform.heads)
 
 
 def _cut(cut: Cut, values: Values) -> Iterator[Planned]:
@@ -231,8 +245,9 @@ def _check_ranges(cut: Cut, shape: tuple[int, ...]) -> None:
         raise UsageError(f"{title}: the parts are {at} of the {shape[cut.axis]} of axis {cut.axis}")
 
 
-def _joined(join: Join, parts: Sequence[Values]) -> Planned:
+def _joined(join: Join, tensors: Sequence[Planned]) -> Planned:
     title = f"join into {shortened(join.into)}"
+    parts = [_only(tensor, title) for tensor in tensors]
     views = [part.view for part in parts]
     dimensions = len(views[0].shape)
     if not 0 <= join.axis < dimensions + join.new_axis:

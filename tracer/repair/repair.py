@@ -29,20 +29,23 @@ Heard = Callable[[int, int], None]
 """Bytes that are done, and bytes in all."""
 
 
-def repair(checkpoint: Checkpoint, changes: Sequence[Change], target: Path, progress: Heard | None = None) -> Repaired:
+def repair(
+    checkpoint: Checkpoint, stages: Sequence[Sequence[Change]], target: Path, progress: Heard | None = None
+) -> Repaired:  # fmt: skip
     """A copy of a checkpoint, with the changes, in a new folder: complete, or nothing.
 
-    Each change names tensors as they are in the checkpoint. Memory is bounded, whatever the size of a tensor.
+    Each change names tensors and fields as they are before its stage. Memory is bounded, whatever a tensor's size.
     Raises UsageError for changes that contradict each other or fit no tensor, a checkpoint that cannot be repaired and
     a target that cannot be written; InputError for files that cannot be read or have changed since they were opened.
     """
+    changes = tuple(change for stage in stages for change in stage)
     model = model_of(checkpoint, changes)
     real = check_target(target, model.folder)
-    intended = _intended(model, changes)
+    intended = _intended(model, stages)
     with new_folder(real) as folder:
         done = _Doing(intended, folder, progress).all()
     return Repaired(
-        target, tuple(changes), {new: old for old, new in intended.rewritten.items()}, done.copied,
+        target, changes, {new: old for old, new in intended.rewritten.items()}, done.copied,
         tuple(intended.removed), tuple(intended.beside.left_out), model.repeated, model.absent,
         sum(map(len, intended.homes.values())),
         sum(tensor.as_stored for tensors in intended.homes.values() for tensor in tensors), done.nbytes,
@@ -68,11 +71,11 @@ class _Intended:
     """Files whose content is known: config.json and the index, where they differ."""
 
 
-def _intended(model: Model, changes: Sequence[Change]) -> _Intended:
+def _intended(model: Model, stages: Sequence[Sequence[Change]]) -> _Intended:
     checkpoint = model.checkpoint
     names = new_names(checkpoint, list(model.headers))
     by_file: dict[str, list[Planned]] = defaultdict(list)
-    for tensor in plan(model.tensors, changes):
+    for tensor in plan(model.tensors, stages):
         by_file[tensor.home].append(tensor)
     removed = [file for file, header in model.headers.items() if file not in by_file and header.tensors]
     kept = [file for file in model.headers if file not in removed]
@@ -80,7 +83,7 @@ def _intended(model: Model, changes: Sequence[Change]) -> _Intended:
     rewritten = {file: names[file] for file in kept if file not in whole}
     homes = {names[file]: by_file[file] if file in whole else in_file_order(by_file[file]) for file in kept}
     headers = {new: header_of(homes[new], _metadata(model, old), new) for old, new in rewritten.items()}
-    small = _small(model, changes, homes)
+    small = _small(model, stages, homes)
     found = beside(checkpoint, list(model.headers))
     others = Beside([file for file in found.kept if file not in small], found.left_out)
     return _Intended(model, homes, whole, rewritten, headers, removed, others, small)
@@ -98,12 +101,14 @@ def _metadata(model: Model, file: str) -> Mapping[str, str]:
     return {"format": "pt"} if model.checkpoint.format is PYTORCH else model.headers[file].metadata
 
 
-def _small(model: Model, changes: Sequence[Change], homes: Mapping[str, Sequence[Planned]]) -> dict[str, bytes]:
+def _small(
+    model: Model, stages: Sequence[Sequence[Change]], homes: Mapping[str, Sequence[Planned]]
+) -> dict[str, bytes]:  # fmt: skip
     checkpoint, small = model.checkpoint, {}
-    config = edited(checkpoint.files, changes)
+    config = edited(checkpoint.files, stages)
     if config is not None:
         small[CONFIG] = config
-    asked = any(isinstance(change, RewriteIndex) for change in changes)
+    asked = any(isinstance(change, RewriteIndex) for changes in stages for change in changes)
     if checkpoint.index is not None or asked or len(model.headers) > 1:
         content = index.written(checkpoint.files, checkpoint.index, homes)
         if content is not None:

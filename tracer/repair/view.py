@@ -89,29 +89,25 @@ class View:
 
     def interleaved(self, heads: int) -> View:
         """Of each head the rows i and i + d/2 as 2i and 2i + 1."""
-        rows, half = self._rows(heads)
-        head = Step(heads, 2 * half * rows.stride)
-        return self._reordered((head, Step(half, rows.stride), Step(2, half * rows.stride)))
+        half = self._half(heads)
+        outer, low = _split(self.axes[0], half)
+        head, two = _split(outer, 2)
+        return replace(self, axes=((*head, *low, *two), *self.axes[1:]))
 
     def halved(self, heads: int) -> View:
         """The inverse of `interleaved`."""
-        rows, half = self._rows(heads)
-        head = Step(heads, 2 * half * rows.stride)
-        return self._reordered((head, Step(2, rows.stride), Step(half, 2 * rows.stride)))
+        half = self._half(heads)
+        outer, two = _split(self.axes[0], 2)
+        head, low = _split(outer, half)
+        return replace(self, axes=((*head, *two, *low), *self.axes[1:]))
 
-    def _rows(self, heads: int) -> tuple[Step, int]:
-        """The first axis, and half of how many of its rows a head has."""
+    def _half(self, heads: int) -> int:
+        """Half of how many rows a head has."""
         self._whole_elements()
-        if not self.axes or len(self.axes[0]) != 1:
-            found = "no rows" if not self.axes else "rows that were reordered before"
-            raise NotAView(f"expected rows of heads, found {found}")
-        rows = self.axes[0][0]
-        if heads < 1 or rows.size % (2 * heads):
-            raise NotAView(f"expected {heads} heads of an even number of rows, found {rows.size} rows")
-        return rows, rows.size // (2 * heads)
-
-    def _reordered(self, rows: Axis) -> View:
-        return replace(self, axes=(rows, *self.axes[1:]))
+        rows = self.shape[0] if self.axes else 0
+        if heads < 1 or not rows or rows % (2 * heads):
+            raise NotAView(f"expected {heads} heads of an even number of rows, found {rows} rows")
+        return rows // (2 * heads)
 
     def cut(self, axis: int, start: int, stop: int) -> View:
         """[start, stop) of an axis."""
@@ -137,3 +133,21 @@ class View:
         bits = BITS[self.tensor.dtype]
         if bits % 8:
             raise NotAView(f"its elements of {bits} bits are packed, so that they can only be kept as they are")
+
+
+def _split(axis: Axis, size: int) -> tuple[Axis, Axis]:
+    """An axis as an outer and an inner one, the inner one of so many elements."""
+    inner: Axis = ()
+    for at in reversed(range(len(axis))):
+        if size == 1:
+            return axis[: at + 1], inner
+        step = axis[at]
+        if size % step.size == 0:
+            inner, size = (step, *inner), size // step.size
+        elif step.size % size == 0:
+            outer = Step(step.size // size, step.stride * size)
+            return (*axis[:at], outer), (Step(size, step.stride), *inner)
+        else:
+            raise NotAView(f"its rows were reordered before, and not in stretches that {size} rows fit")
+    assert size == 1, "the axis has a multiple of it"
+    return (), inner

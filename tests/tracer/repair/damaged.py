@@ -40,7 +40,8 @@ def read(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def repaired(source: Path, changes: Sequence[Change], target: Path) -> Repaired:
-    return repair(open_checkpoint(source), changes, target)
+    """In one stage."""
+    return repair(open_checkpoint(source), [changes], target)
 
 
 def same(one: Tensors, other: Tensors) -> bool:

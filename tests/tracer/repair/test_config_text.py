@@ -123,7 +123,7 @@ CONFIG = """\
 def test_no_other_byte_changes(tmp_path: Path, change: Change, old: str, new: str) -> None:
     (tmp_path / "config.json").write_bytes(CONFIG.encode())
     assert CONFIG.count(old) == 1
-    assert edited(LocalFiles(tmp_path), [change]) == CONFIG.replace(old, new).encode()
+    assert edited(LocalFiles(tmp_path), [[change]]) == CONFIG.replace(old, new).encode()
 
 
 def test_a_config_that_is_not_there_is_made(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_a_config_that_is_not_there_is_made(tmp_path: Path) -> None:
     (tmp_path / "a" / "config.json").unlink()
     changes = [SetField("model_type", "llama"), SetField("rope.theta", 5)]
     expected = json.dumps({"model_type": "llama", "rope": {"theta": 5}}, indent=2) + "\n"
-    assert edited(LocalFiles(tmp_path / "a"), changes) == expected.encode()
-    assert edited(LocalFiles(tmp_path / "a"), []) is None
+    assert edited(LocalFiles(tmp_path / "a"), [changes]) == expected.encode()
+    assert edited(LocalFiles(tmp_path / "a"), [[]]) is None
 
 
 def test_a_field_that_stands_there_twice_is_set_and_removed_twice() -> None:
@@ -156,17 +156,17 @@ def test_a_field_that_stands_there_twice_is_set_and_removed_twice() -> None:
 def test_what_contradicts_itself_or_the_file_is_refused(tmp_path: Path, changes: list[Change], said: str) -> None:
     (tmp_path / "config.json").write_text(CONFIG)
     with pytest.raises(UsageError) as error:
-        edited(LocalFiles(tmp_path), changes)
+        edited(LocalFiles(tmp_path), [changes])
     assert said in str(error.value)
 
 
 def test_a_change_that_is_said_twice_is_one(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(CONFIG)
     for change in (SetField("new", 1), RemoveField("last")):
-        assert edited(LocalFiles(tmp_path), [change, change]) == edited(LocalFiles(tmp_path), [change])
+        assert edited(LocalFiles(tmp_path), [[change, change]]) == edited(LocalFiles(tmp_path), [[change]])
 
 
 def test_a_config_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{,}")
     with pytest.raises(InputError, match=r"config\.json: not valid JSON"):
-        edited(LocalFiles(tmp_path), [SetField("a", 1)])
+        edited(LocalFiles(tmp_path), [[SetField("a", 1)]])

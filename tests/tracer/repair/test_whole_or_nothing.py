@@ -92,7 +92,7 @@ def test_a_name_that_is_taken_meanwhile_is_left_to_whoever_took_it(source: Path)
         (copy / "note").write_text("precious")
 
     with pytest.raises(UsageError, match=r"cannot write .*copy: Directory not empty; nothing was left there"):
-        repair(open_checkpoint(source), CHANGES, copy, takes)
+        repair(open_checkpoint(source), [CHANGES], copy, takes)
     assert sorted(path.name for path in source.parent.iterdir()) == ["copy", "model"]
     assert [path.name for path in copy.iterdir()] == ["note"]
 
@@ -102,7 +102,7 @@ def test_a_name_that_is_taken_meanwhile_is_left_to_whoever_took_it(source: Path)
 
 def test_whenever_it_is_interrupted_nothing_is_left(source: Path) -> None:
     copy, heard = source.parent / "copy", 0
-    repair(open_checkpoint(source), CHANGES, copy, lambda done, total: None)
+    repair(open_checkpoint(source), [CHANGES], copy, lambda done, total: None)
     shutil.rmtree(copy)
     for stop in range(1, 1000):
         heard = 0
@@ -115,7 +115,7 @@ def test_whenever_it_is_interrupted_nothing_is_left(source: Path) -> None:
 
         try:
             with nothing_left(source):
-                repair(open_checkpoint(source), CHANGES, copy, interrupted)
+                repair(open_checkpoint(source), [CHANGES], copy, interrupted)
                 shutil.rmtree(copy)
                 break
         except KeyboardInterrupt:
@@ -137,7 +137,7 @@ def slowly(done, total):
     time.sleep(60)
 
 with terminable():
-    repair(open_checkpoint(Path(sys.argv[1])), [Transform(("t0",), "add", amount=1.0)], Path(sys.argv[2]), slowly)
+    repair(open_checkpoint(Path(sys.argv[1])), [[Transform(("t0",), "add", amount=1.0)]], Path(sys.argv[2]), slowly)
 """
 
 
@@ -211,7 +211,7 @@ def test_a_checkpoint_that_changed_after_it_was_opened_is_not_copied(source: Pat
         checkpoint = open_checkpoint(source)
         os.utime(source / file, ns=(1, 1))
         with nothing_left(source), pytest.raises(InputError, match=f"{file}: it has changed since it was diagnosed"):
-            repair(checkpoint, CHANGES, source.parent / "copy")
+            repair(checkpoint, [CHANGES], source.parent / "copy")
 
 
 def test_a_copy_that_does_not_read_as_it_was_written_is_not_kept(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
