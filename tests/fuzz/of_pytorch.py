@@ -20,10 +20,9 @@ from fixtures.hostile_pickles import HOSTILE_PICKLES
 from fixtures.pickles import ODD, Wide, call, legacy_of, mapping, named, number, storage, tensor, text, wide_zip, zip_of
 from tests.fuzz.case import Blob, Case, one_file
 from tests.fuzz.damage import ANYWHERE, flip, large_number, several, truncate
-from tests.fuzz.ours import Errors, Wrong
+from tests.fuzz.ours import Errors, Wrong, read_by_us
 from tracer.checkpoint.pytorch import read
 from tracer.checkpoint.tensor_info import TensorInfo
-from tracer.errors import InputError
 
 FILE = "pytorch_model.bin"
 HARMLESS = {
@@ -165,12 +164,8 @@ class Loaded(NamedTuple):
 
 def judge(case: Case, path: Path, ours: Errors) -> str:
     """What we accept holds nothing but what a state dict needs, and PyTorch finds the same in it."""
-    try:
-        with path.open("rb") as file:
-            found = read(file, path.stat().st_size, FILE, FILE).tensors
-    except InputError:
-        if not ours:
-            raise Wrong("we call healthy what we cannot read") from None
+    found = read_by_us(path, read, ours)
+    if found is None:
         return "refused by us"
     _check_globals(path)
     expected = _loaded(path)

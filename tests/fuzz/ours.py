@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from tests.fuzz.limits import bounded
 from tracer import cli
+from tracer.checkpoint.header import Header
+from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.checks import Check, findings, records
 from tracer.commands.output import LONGEST_LINE, printable
 from tracer.doctor import examine
@@ -43,6 +46,17 @@ def answer(path: Path) -> Errors:
             _check_lines([str(error)])
             return {getattr(error, "code", None) or "": str(error)}
     return _errors(made)
+
+
+def read_by_us(path: Path, read: Callable[[BinaryIO, int, str, str], Header], ours: Errors) -> list[TensorInfo] | None:
+    """The tensors of a file; None where we refuse it. Raises Wrong where we call healthy what we cannot read."""
+    try:
+        with path.open("rb") as file:
+            return read(file, path.stat().st_size, path.name, path.name).tensors
+    except InputError:
+        if not ours:
+            raise Wrong("we call healthy what we cannot read") from None
+        return None
 
 
 def _errors(made: Iterable[Check]) -> Errors:
