@@ -46,13 +46,13 @@ class Scheme:
         return param.quantised
 
 
-_DECLARED_IN = ("quantization_config", "quantization", "compression_config")
+DECLARED_IN = ("quantization_config", "quantization", "compression_config")
 """As Transformers, MLX and the first compressed-tensors call it."""
 
 
 def scheme_of(config: Config) -> Scheme | None:
     """The scheme that config.json declares. Raises ConfigError for one that is not known."""
-    field = next((name for name in _DECLARED_IN if config.get(name) is not None), None)
+    field = next((name for name in DECLARED_IN if config.get(name) is not None), None)
     if field is None:
         return None
     declared = config.get(field)

@@ -31,7 +31,15 @@ PACKED_CLONE = CLONE | {"quant.unsupported"}
 UNKNOWN_KEYS = UNKNOWN | {"tensor.ignored"}
 """Of some GGUF files the keys were collected, and what their tensors are called follows from nothing."""
 
+GPTQ = (
+    "genz-70b-gptq-3bit--1g", "genz-70b-gptq-3bit-128g", "genz-70b-gptq-4bit-128g", "wizard-vicuna-30b-gptq-3bit-128g",
+    "wizard-vicuna-30b-gptq-4bit--1g", "wizard-vicuna-30b-gptq-4bit-128g", "wizard-vicuna-30b-gptq-4bit-32g",
+    "wizard-vicuna-30b-gptq-8bit--1g",
+)  # fmt: skip
+"""Two models, packed in all the ways that one account published."""
+
 CORPUS: dict[str, Said] = {
+    **dict.fromkeys(GPTQ, Said(remarks=PACKED_CLONE)),
     "bloom-176b-bin-corrupt-total-size": Said(warnings={"index.total-size"}, remarks=CLONE | {"config.missing-field"}),
     "bloom-176b-safetensors-mixed": Said(remarks=CLONE),
     "codet5p-16b-bin": Said(remarks=UNKNOWN_CLONE),
@@ -44,9 +52,6 @@ CORPUS: dict[str, Said] = {
     "gemma-2-2b-mithoon-bin": Said(remarks=UNKNOWN_CLONE),
     "gemma-2b-it": Said(remarks=UNKNOWN_CLONE),
     "gemma-2b-it-lm-head-stored": Said(remarks=UNKNOWN_CLONE),
-    "genz-70b-gptq-3bit--1g": Said(remarks=PACKED_CLONE),
-    "genz-70b-gptq-3bit-128g": Said(remarks=PACKED_CLONE),
-    "genz-70b-gptq-4bit-128g": Said(remarks=PACKED_CLONE),
     "gguf-bitnet-2b-i2_s": Said(remarks=UNKNOWN_KEYS),
     "gguf-deepseek-coder-v2-lite-q4_k_m": Said(remarks=UNKNOWN),
     "gguf-deepseek-r1-0528-thireus-split1148": Said(errors={"shards.gap"}, remarks=UNKNOWN_KEYS),
@@ -99,11 +104,6 @@ CORPUS: dict[str, Said] = {
     "scicore-omics-stale-total-size": Said(warnings={"index.total-size"}, remarks=UNKNOWN),
     "vit-stanford-dogs": Said(remarks=UNKNOWN),
     "vita-lfs-pointers-only": Said(errors=CLONE, warnings=CLONE),
-    "wizard-vicuna-30b-gptq-3bit-128g": Said(remarks=PACKED_CLONE),
-    "wizard-vicuna-30b-gptq-4bit--1g": Said(remarks=PACKED_CLONE),
-    "wizard-vicuna-30b-gptq-4bit-128g": Said(remarks=PACKED_CLONE),
-    "wizard-vicuna-30b-gptq-4bit-32g": Said(remarks=PACKED_CLONE),
-    "wizard-vicuna-30b-gptq-8bit--1g": Said(remarks=PACKED_CLONE),
     "wizardlm-2-8x22b": Said(remarks=CLONE),
     "zhuzhi-6b-chatglm2-bin": Said(remarks=UNKNOWN_CLONE),
 }

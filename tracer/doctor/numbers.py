@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from mappings.findings import Finding
+from mappings.schemes import DECLARED_IN
 from tracer.checkpoint.consistency import some
 
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "num_blocks")
@@ -21,7 +22,7 @@ STACKS = {"layers", "layer", "h", "blocks", "block", "blk", "resblocks"}
 _HEADS = {"lm_head", "output_layer", "embed_out"}
 _WRAPPED = "language_model"
 _TOWERS = ("vision", "visual", "image", "audio", "speech")
-_NO_PARTS = {"quantization_config", "generation_config", "compression_config"}
+_NO_PARTS = {"generation_config", *DECLARED_IN}
 _EXTRA = ("num_nextn_predict_layers", "mtp_num_hidden_layers")
 _UNEVEN = ("block_configs", "layers_block_type", "no_op_layers")
 """Fields of models whose layers need not all hold tensors."""

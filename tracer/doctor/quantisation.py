@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mappings.findings import Finding
+from mappings.schemes import DECLARED_IN
 from tracer.checkpoint.consistency import some
 from tracer.checkpoint.files import Files
 from tracer.checkpoint.json_object import read_object
@@ -20,8 +21,6 @@ from tracer.errors import InputError
 
 GPTQ_CONFIG = "quantize_config.json"
 _AWQ_CONFIG = "quant_config.json"
-_DECLARED_IN = ("quantization_config", "quantization", "compression_config")
-"""As Transformers, MLX and the first compressed-tensors call it; of models with towers often in the decoder's part."""
 _OWN = ("dynamic", "extra_config")
 """Fields for layers with bits of their own, as GPTQModel and AutoRound have them."""
 _SIDES: dict[str, tuple[str, ...]] = {
@@ -55,26 +54,20 @@ def pairs_of_sides(names: Sequence[str], declared: bool) -> Iterator[Finding]:
             orphans.append(name)
         elif leaf in _NEEDED:
             lacking += [f"{module}.{side}" for side in _NEEDED[leaf] if f"{module}.{side}" not in known]
-    yield from _orphans(orphans)
-    yield from _lacking(lacking)
+    yield from _alone("quant.orphan", orphans, "side tensors of quantised weights have no weight beside them")
+    yield from _alone("quant.missing", lacking, "packed weights lack what they are unpacked with")
 
 
-def _orphans(names: Sequence[str]) -> Iterator[Finding]:
+_FIXES = {
+    "quant.orphan": "look for the weights in the other files, or convert the model again",
+    "quant.missing": "look for it in the other files, or quantise the model again",
+}  # fmt: skip
+
+
+def _alone(code: str, names: Sequence[str], what: str) -> Iterator[Finding]:
     if names:
-        yield Finding(
-            "quant.orphan", "error", names[0],
-            f"{len(names)} side tensors of quantised weights have no weight beside them: {some(names)}",
-            {"tensors": list(names)}, "look for the weights in the other files, or convert the model again",
-        )  # fmt: skip
-
-
-def _lacking(names: Sequence[str]) -> Iterator[Finding]:
-    if names:
-        yield Finding(
-            "quant.missing", "error", names[0],
-            f"{len(names)} packed weights lack what they are unpacked with: {some(names)}",
-            {"tensors": list(names)}, "look for it in the other files, or quantise the model again",
-        )  # fmt: skip
+        said = f"{len(names)} {what}: {some(names)}"
+        yield Finding(code, "error", names[0], said, {"tensors": list(names)}, _FIXES[code])
 
 
 def declared(config: Mapping[str, Any], files: Files) -> tuple[Mapping[str, Any] | None, list[Finding]]:
@@ -87,7 +80,8 @@ def declared(config: Mapping[str, Any], files: Files) -> tuple[Mapping[str, Any]
 
 
 def _in_config(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    found = (part.get(field) for _, part in sections(config) for field in _DECLARED_IN)
+    """Of models with towers it is often in the decoder's part."""
+    found = (part.get(field) for _, part in sections(config) for field in DECLARED_IN)
     return next((own for own in found if isinstance(own, dict) and own), None)
 
 
