@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from mappings.ggml import BLOCKS
+from mappings.schemes import DECLARED_IN
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.diff.packed import layouts
 from tracer.diff.weights import Scheme, Weight, plain
@@ -67,7 +68,7 @@ def weights(tensors: Sequence[TensorInfo], config: Mapping[str, Any] | None) -> 
 
 def _declared(config: Mapping[str, Any]) -> dict[str, Any]:
     """What config.json says of its quantisation, wherever it says it."""
-    for field in ("quantization_config", "quantization", "compression_config"):
+    for field in DECLARED_IN:
         if isinstance(config.get(field), dict):
             return dict(config[field])
     return {}
