@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from tracer.checkpoint.dtypes import BITS
 from tracer.checkpoint.stamp import Stamp
 from tracer.checkpoint.weights import MappedFile
-from tracer.repair.planned import Planned, Values
+from tracer.repair.content import Content, Values
+from tracer.repair.planned import Planned
 from tracer.repair.view import Step, View
 from tracer.unchanged import mapping_of
 from tracer.values.decoding import NATIVE, decode
@@ -60,27 +61,33 @@ def pieces(planned: Planned, sources: Sources, limit: int = PIECE) -> Iterator[m
 
     Each piece is gone when the next is asked for. Raises InputError for a file that cannot be read.
     """
-    for array in _joined(planned.parts, planned.axis, sources, limit):
+    for array in _of(planned.content, sources, limit):
         yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _joined(parts: Sequence[Values], axis: int, sources: Sources, limit: int) -> Iterator[Array]:
-    """Parts end to end: one after the other, or as many rows of each at a time as a piece takes."""
-    if axis == 0 or len(parts) == 1:
-        for part in parts:
-            yield from _of_one(part, sources, limit)
-        return
-    rows, total = parts[0].view.shape[0], sum(part.view.nbytes for part in parts)
-    if not total:
-        return
-    count = max(1, limit * rows // total)
-    for at in range(0, rows, count):
-        some = [replace(part, view=part.view.cut(0, at, min(at + count, rows))) for part in parts]
-        if total <= limit * rows:
-            yield np.concatenate([_gathered(part, sources, limit).reshape(part.view.shape) for part in some], axis)
-        else:
-            inner = [replace(part, view=part.view.without(0)) for part in some]
-            yield from _joined(inner, axis - 1, sources, limit)
+def _of(content: Content, sources: Sources, limit: int) -> Iterator[Array]:
+    """Parts one after the other where that is their order, else as many rows of each at a time as a piece takes."""
+    if isinstance(content, Values):
+        yield from _of_one(content, sources, limit)
+    elif content.axis == 0:
+        for part in content.parts:
+            yield from _of(part, sources, limit)
+    elif content.nbytes:
+        rows, total = content.shape[0], content.nbytes
+        count = max(1, limit * rows // total)
+        for at in range(0, rows, count):
+            some = content.cut(0, at, min(at + count, rows))
+            if total <= limit * rows:
+                yield _together(some, sources, limit)
+            else:
+                yield from _of(some.without(0), sources, limit)
+
+
+def _together(content: Content, sources: Sources, limit: int) -> Array:
+    """The elements of what fits a piece, in its shape."""
+    if isinstance(content, Values):
+        return _gathered(content, sources, limit).reshape(content.shape)
+    return np.concatenate([_together(part, sources, limit) for part in content.parts], content.axis)
 
 
 def _of_one(values: Values, sources: Sources, limit: int) -> Iterator[Array]:

@@ -18,8 +18,9 @@ from tracer.checkpoint.stamp import Stamp
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError, UsageError
 from tracer.repair.changes import Change, RewriteIndex
+from tracer.repair.content import Values
 from tracer.repair.gathering import Sources, pieces
-from tracer.repair.planned import Planned, Values
+from tracer.repair.planned import Planned
 from tracer.repair.view import View
 from tracer.report.words import plural
 
@@ -128,6 +129,6 @@ def _refuse_different(name: str, held: Sequence[TensorInfo], sources: Sources) -
 
 def _digest(tensor: TensorInfo, sources: Sources) -> str:
     digest = xxh3_128()
-    for piece in pieces(Planned(tensor.name, (Values(View.of(tensor)),)), sources):
+    for piece in pieces(Planned(tensor.name, Values(View.of(tensor))), sources):
         digest.update(piece)
     return digest.hexdigest()

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tracer.checkpoint.consistency import shortened, some
-from tracer.checkpoint.dtypes import BITS
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import UsageError
 from tracer.repair.changes import Change, Cut, Drop, Join, Rename, Transform
+from tracer.repair.content import Content, Joined, Values
 from tracer.repair.view import NotAView, View
 from tracer.report.words import plural
 
@@ -24,57 +24,36 @@ _RESERVED = "__metadata__"
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
-    """A view of one tensor, and what is added to each of its elements."""
-
-    view: View
-    amounts: tuple[float, ...] = ()
-
-    @property
-    def as_stored(self) -> bool:
-        return self.view.in_order and not self.amounts
-
-
-@dataclass(frozen=True, slots=True)
 class Planned:
-    """One tensor of the copy: its parts end to end along `axis`."""
+    """One tensor of the copy."""
 
     name: str
-    parts: tuple[Values, ...]
-    axis: int = 0
+    content: Content
 
     @property
     def dtype(self) -> str:
-        return self.parts[0].view.tensor.dtype
+        return self.content.first.dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
-        shapes = [part.view.shape for part in self.parts]
-        first = list(shapes[0])
-        if len(shapes) > 1:
-            first[self.axis] = sum(shape[self.axis] for shape in shapes)
-        return tuple(first)
+        return self.content.shape
 
     @property
     def nbytes(self) -> int:
-        return sum(part.view.nbytes for part in self.parts)
+        return self.content.nbytes
 
     @property
     def home(self) -> str:
         """The file of the checkpoint in whose place it is written."""
-        file = self.parts[0].view.tensor.file
+        file = self.content.first.file
         assert file is not None
         return file
 
     @property
     def as_stored(self) -> bool:
-        """Whether it is one tensor of the checkpoint under its own name, byte for byte."""
-        return len(self.parts) == 1 and self.parts[0].as_stored and self.name == self.parts[0].view.tensor.name
-
-    @property
-    def info(self) -> TensorInfo:
-        """As a header would describe it, but for its place."""
-        return TensorInfo(self.name, self.dtype, self.shape, self.home, None, self.nbytes)
+        """Whether it is a tensor of the checkpoint under its own name, byte for byte."""
+        first = self.content.first
+        return self.content.as_stored and (self.name, self.shape) == (first.name, first.shape)
 
 
 @dataclass(slots=True)
@@ -90,7 +69,7 @@ def plan(tensors: Sequence[TensorInfo], stages: Iterable[Iterable[Change]]) -> l
 
     Raises UsageError for changes that contradict each other, name what is not there or give one name to two tensors.
     """
-    planned = [Planned(tensor.name, (Values(View.of(tensor)),)) for tensor in tensors]
+    planned = [Planned(tensor.name, Values(View.of(tensor))) for tensor in tensors]
     for changes in stages:
         there = {tensor.name: tensor for tensor in planned}
         wanted = _by_tensor(there, changes)
@@ -178,56 +157,44 @@ def _made_of(tensor: Planned, wanted: _Wanted, there: Mapping[str, Planned]) -> 
         case Rename(names):
             yield replace(changed, name=names[tensor.name])
         case Cut():
-            yield from _cut(fate, _only(changed, f"cut of {shortened(tensor.name)}"))
+            yield from _cut(fate, changed)
         case Join():
-            parts = [_transformed(there[name], wanted.transforms.get(name, ())) for name in fate.names]
-            yield _joined(fate, parts)
+            yield _joined(fate, [_transformed(there[name], wanted.transforms.get(name, ())) for name in fate.names])
         case _:
             yield changed
-
-
-def _only(tensor: Planned, title: str) -> Values:
-    """The one part of a tensor."""
-    if len(tensor.parts) > 1:
-        what = f"it is joined from {len(tensor.parts)} in the same repair; repair the copy once more"
-        raise UsageError(f"{title}: {what}")
-    return tensor.parts[0]
 
 
 def _transformed(tensor: Planned, transforms: Sequence[Transform]) -> Planned:
     if transforms and tensor.dtype not in PLAIN_FLOATS:
         what = f"its elements are {tensor.dtype}, quantised or packed, and what they mean is not in them alone"
         raise UsageError(f"{transforms[0].op} of {shortened(tensor.name)}: {what}")
+    content = tensor.content
     for transform in transforms:
-        if transform.op == "add":
-            amount = transform.amount
-            parts = tuple(Values(part.view, (*part.amounts, amount)) for part in tensor.parts)
-        else:
-            title = f"{transform.op} of {shortened(tensor.name)}"
-            part = _only(tensor, title)
-            try:
-                parts = (replace(part, view=_moved(part.view, transform)),)
-            except NotAView as error:
-                raise UsageError(f"{title}: {error}") from None
-        tensor = replace(tensor, parts=parts)
-    return tensor
+        try:
+            content = _after(content, transform)
+        except NotAView as error:
+            raise UsageError(f"{transform.op} of {shortened(tensor.name)}: {error}") from None
+    return replace(tensor, content=content)
 
 
-def _moved(view: View, transform: Transform) -> View:
-    if transform.op == "transpose":
-        return view.transposed()
-    reorder = View.interleaved if transform.op == "half-to-interleaved" else View.halved
-    return reorder(view, transform.heads)
+def _after(content: Content, transform: Transform) -> Content:
+    match transform.op:
+        case "transpose":
+            return content.transposed()
+        case "add":
+            return content.plus(transform.amount)
+        case way:
+            return content.reordered(way, transform.heads)
 
 
-def _cut(cut: Cut, values: Values) -> Iterator[Planned]:
-    _check_ranges(cut, values.view.shape)
+def _cut(cut: Cut, tensor: Planned) -> Iterator[Planned]:
+    _check_ranges(cut, tensor.shape)
     for name, (start, stop) in cut.parts.items():
         try:
-            part = values.view.cut(cut.axis, start, stop)
+            part = tensor.content.cut(cut.axis, start, stop)
         except NotAView as error:
             raise UsageError(f"cut of {shortened(cut.name)}: {error}") from None
-        yield Planned(name, (Values(part.without(cut.axis) if cut.drop_axis else part, values.amounts),))
+        yield Planned(name, part.without(cut.axis) if cut.drop_axis else part)
 
 
 def _check_ranges(cut: Cut, shape: tuple[int, ...]) -> None:
@@ -246,33 +213,31 @@ def _check_ranges(cut: Cut, shape: tuple[int, ...]) -> None:
 
 
 def _joined(join: Join, tensors: Sequence[Planned]) -> Planned:
-    title = f"join into {shortened(join.into)}"
-    parts = [_only(tensor, title) for tensor in tensors]
-    views = [part.view for part in parts]
-    dimensions = len(views[0].shape)
-    if not 0 <= join.axis < dimensions + join.new_axis:
-        raise UsageError(f"{title}: expected an axis of {list(views[0].shape)}, found {join.axis}")
-    for name, view in zip(join.names, views, strict=True):
-        fits = len(view.shape) == dimensions and all(
-            extent == first or (axis == join.axis and not join.new_axis)
-            for axis, (extent, first) in enumerate(zip(view.shape, views[0].shape, strict=True))
-        )
-        if not fits or view.tensor.dtype != views[0].tensor.dtype:
-            expected = f"{views[0].tensor.dtype} {list(views[0].shape)}"
-            found = f"{shortened(name)} of {view.tensor.dtype} {list(view.shape)}"
+    title, first = f"join into {shortened(join.into)}", tensors[0]
+    if not 0 <= join.axis < len(first.shape) + join.new_axis:
+        raise UsageError(f"{title}: expected an axis of {list(first.shape)}, found {join.axis}")
+    for tensor in tensors:
+        if not _fits(join, tensor, first):
+            expected = f"{first.dtype} {list(first.shape)}"
+            found = f"{shortened(tensor.name)} of {tensor.dtype} {list(tensor.shape)}"
             raise UsageError(f"{title}: expected {expected} but for axis {join.axis}, found {found}")
-        _check_rows(title, join.axis, view)
-    if join.new_axis:
-        parts = [Values(part.view.with_new(join.axis), part.amounts) for part in parts]
-    return Planned(join.into, tuple(parts), join.axis)
+        try:
+            if join.axis:
+                tensor.content.check_rows(join.axis)
+        except NotAView as error:
+            what = f"{shortened(tensor.name)} can only be joined along axis 0: {error}"
+            raise UsageError(f"{title}: {what}") from None
+    contents = [tensor.content.with_new(join.axis) if join.new_axis else tensor.content for tensor in tensors]
+    return Planned(join.into, Joined(tuple(contents), join.axis))
 
 
-def _check_rows(title: str, axis: int, view: View) -> None:
-    """What is joined further in is written a stretch of rows at a time, which packed and reordered ones do not have."""
-    packed = BITS[view.tensor.dtype] % 8 != 0
-    if axis and (packed or any(len(steps) > 1 for steps in view.axes[:axis])):
-        why = "its elements are packed" if packed else "its rows are reordered as well"
-        raise UsageError(f"{title}: {shortened(view.tensor.name)} can only be joined along axis 0: {why}")
+def _fits(join: Join, tensor: Planned, first: Planned) -> bool:
+    """Whether two are of one dtype, and of one shape but for the axis along which they are joined."""
+    shapes = list(tensor.shape), list(first.shape)
+    if len(shapes[0]) == len(shapes[1]) and not join.new_axis:
+        for shape in shapes:
+            del shape[join.axis]
+    return tensor.dtype == first.dtype and shapes[0] == shapes[1]
 
 
 # --- names ---
@@ -281,7 +246,7 @@ def _check_rows(title: str, axis: int, view: View) -> None:
 def _check_names(planned: Sequence[Planned]) -> None:
     origins: dict[str, str] = {}
     for tensor in planned:
-        source = tensor.parts[0].view.tensor.name
+        source = tensor.content.first.name
         if not tensor.name or tensor.name == _RESERVED or not tensor.name.isprintable():
             raise UsageError(f"{shortened(source)}: expected a printable name, found {tensor.name[:200]!a}")
         if tensor.name in origins:

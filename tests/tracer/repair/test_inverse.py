@@ -33,10 +33,9 @@ def random(draw: st.DrawFn, shape: tuple[int, ...], dtypes: list[torch.dtype]) -
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     count = int(torch.tensor(shape).prod())
     if dtype is torch.bool:
-        return torch.randint(0, 2, shape, generator=generator).bool()
+        return torch.randint(0, 2, shape, generator=generator) > 0
     raw = torch.randint(0, 256, (count * dtype.itemsize,), generator=generator, dtype=torch.uint8)
-    made: torch.Tensor = raw.view(dtype).reshape(shape)
-    return made
+    return raw.view(dtype).reshape(shape)
 
 
 def shapes(draw: st.DrawFn, least: int, most: int) -> tuple[int, ...]:

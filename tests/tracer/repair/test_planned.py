@@ -114,13 +114,13 @@ def test_changes_of_a_stage_name_what_was_there_before_it() -> None:
 def test_stages_follow_each_other_through_cuts_and_joins() -> None:
     stages: list[list[Change]] = [
         [Cut("q", 0, {"a": (0, 4), "b": (4, 8)})], [Transform(("a",), "transpose"), Rename({"b": "c"})],
-        [Join(("c", "k"), "d", 1)], [Rename({"d": "e"}), Transform(("e",), "add", amount=1)],
+        [Join(("c", "k"), "d", 1)], [Rename({"d": "e"}), Transform(("d",), "add", amount=1)],
+        [Cut("e", 1, {"f": (0, 5), "g": (5, 12)})], [Transform(("g",), "transpose")],
     ]  # fmt: skip
-    stages[3] = [Rename({"d": "e"}), Transform(("d",), "add", amount=1)]
     found = described(stages)
-    assert (found["a"], found["e"]) == ((6, 4), (4, 12))
-    with pytest.raises(UsageError, match="cut of e: it is joined from 2 in the same repair; repair the copy once more"):
-        plan(TENSORS, [*stages, [Cut("e", 0, {"z": (0, 4)})]])
+    assert (found["a"], found["f"], found["g"]) == ((6, 4), (4, 5), (7, 4))
+    with pytest.raises(UsageError, match="of d: it is joined from 2 in the same repair; repair the copy once more"):
+        plan(TENSORS, [*stages[:3], [Transform(("d",), "half-to-interleaved", 1)]])
 
 
 def test_each_kind_of_change_has_a_name_and_names_its_tensors() -> None:

@@ -21,8 +21,7 @@ import torch
 from tests.tracer.repair.damaged import TWO, repaired, whole, write
 from tracer.checkpoint.folder import open_checkpoint
 from tracer.errors import InputError, UsageError
-from tracer.repair import target as targets
-from tracer.repair import whole_files
+from tracer.repair import whole_files, written
 from tracer.repair.changes import Change, Rename, Transform
 from tracer.repair.repair import repair
 
@@ -176,12 +175,12 @@ def test_the_room_that_a_copy_takes_is_known_before_a_byte_is_written(
     """... and it is exact: a byte less is refused."""
     repaired(source, CHANGES, source.parent / "first")
     needed = sum(map(len, whole(source.parent / "first").values()))
-    monkeypatch.setattr(targets.shutil, "disk_usage", lambda path: Usage(needed - 1))
+    monkeypatch.setattr("tracer.repair.target.shutil.disk_usage", lambda path: Usage(needed - 1))
     monkeypatch.setattr("tracer.repair.repair.copy", None)
     with nothing_left(source), pytest.raises(UsageError, match=f"needs {needed} bytes, the disk has {needed - 1} free"):
         repaired(source, CHANGES, source.parent / "copy")
     monkeypatch.undo()
-    monkeypatch.setattr(targets.shutil, "disk_usage", lambda path: Usage(needed))
+    monkeypatch.setattr("tracer.repair.target.shutil.disk_usage", lambda path: Usage(needed))
     repaired(source, CHANGES, source.parent / "copy")
 
 
@@ -193,15 +192,15 @@ def test_what_shares_its_blocks_takes_no_room(source: Path, monkeypatch: pytest.
         return True
 
     monkeypatch.setattr("tracer.repair.repair.clone", cloned)
-    written = (source / TWO[0]).stat().st_size
-    monkeypatch.setattr(targets.shutil, "disk_usage", lambda path: Usage(written))
+    room = (source / TWO[0]).stat().st_size
+    monkeypatch.setattr("tracer.repair.target.shutil.disk_usage", lambda path: Usage(room))
     repaired(source, CHANGES, source.parent / "copy")
     assert whole(source.parent / "copy").keys() == whole(source).keys()
 
 
 def test_a_folder_that_may_not_be_written_to_is_refused_at_once(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may write anywhere, so it is told that it may not."""
-    monkeypatch.setattr(targets.os, "access", lambda path, mode: False)
+    monkeypatch.setattr("tracer.repair.target.os.access", lambda path, mode: False)
     with nothing_left(source), pytest.raises(UsageError, match=f"the folder {source.parent} is read-only"):
         repaired(source, CHANGES, source.parent / "copy")
 
@@ -215,18 +214,14 @@ def test_a_checkpoint_that_changed_after_it_was_opened_is_not_copied(source: Pat
 
 
 def test_a_copy_that_does_not_read_as_it_was_written_is_not_kept(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracer.repair import repair as module
-
-    honest = module.write
-
     def loses_a_bit(target: Path, *rest: object) -> list[str]:
-        digests = honest(target, *rest)  # type: ignore[arg-type]
+        digests = written.write(target, *rest)  # type: ignore[arg-type]
         content = bytearray(target.read_bytes())
         content[-7] ^= 16
         target.write_bytes(content)
         return digests
 
-    monkeypatch.setattr(module, "write", loses_a_bit)
+    monkeypatch.setattr("tracer.repair.repair.write", loses_a_bit)
     with nothing_left(source), pytest.raises(UsageError, match="t2 does not read as it was written"):
         repaired(source, CHANGES, source.parent / "copy")
 
