@@ -21,6 +21,7 @@ from tracer.meaning import (
     transposed,
     untrained,
 )
+from tracer.meaning.against import examine as against_reference
 from tracer.meaning.drawn import why_untrained
 from tracer.meaning.material import Material
 from tracer.meaning.meant import Meant, not_checked
@@ -65,11 +66,25 @@ def examine_meaning(
         return [not_checked(name, reason) for name in asked]
     ended = []
     with closing(Material(checkpoint, config or {})) as material:
+        compared = _compared(material, against)
         for number, (name, test) in enumerate(asked.items()):
             if told is not None:
                 told(number, len(asked))
-            ended.append(_run(name, test, material))
+            by_reference = compared.get(name)
+            ended.append(by_reference if by_reference is not None else _run(name, test, material))
     return ended
+
+
+def _compared(material: Material, against: Checkpoint | None) -> dict[str, Meant]:
+    """What the reference decides; where it does not, the statistics are asked."""
+    if against is None or _unfit(against, against.config):
+        return {}
+    with closing(Material(against, against.config or {})) as reference:
+        try:
+            ended = against_reference(material, reference)
+        except Unreadable:
+            return {}
+    return {name: each for name, each in ended.items() if not each.check.unchecked}
 
 
 def _asked(expect: Mapping[str, str]) -> dict[str, Test]:

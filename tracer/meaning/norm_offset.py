@@ -17,6 +17,8 @@ from tracer.meaning.meant import Meant, fine, found, measured, not_checked
 from tracer.repair.changes import Transform
 
 NAME = "norm-offset"
+KINDS = ("norm", "q_norm", "k_norm")
+"""Roles of norms."""
 MANY = 0.25
 """Share of negative numbers that no norm has whose numbers are used as they are."""
 FEW = 0.02
@@ -33,7 +35,7 @@ def examine(material: Material) -> Meant:
         return not_checked(
             NAME, f"whether {model_type(material.config) or 'this model'} adds 1 to its norms is not known"
         )
-    parts = [part for held in material.vectors("norm", "q_norm", "k_norm").values() for part in held]
+    parts = [part for held in material.vectors(*KINDS).values() for part in held]
     total = sum(part.shape[0] for part in parts)
     if total < _LEAST:
         return not_checked(NAME, f"{total} numbers of norms are too few")

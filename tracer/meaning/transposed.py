@@ -25,15 +25,15 @@ CHANCE = 4.0
 _DIMENSIONS = 512
 """Of the residual stream that are looked at, evenly spread; and rows of the yardstick."""
 _ROWS = 2_048
-_READ = ("q", "k", "v", "gate", "up")
+READ = ("q", "k", "v", "gate", "up")
 """Roles whose columns meet the residual stream; of the others the rows do."""
-_WRITTEN = ("out", "down")
+WRITTEN = ("out", "down")
 
 
 def examine(material: Material) -> Meant:
     """Each role by itself: what one writer of files turned, it turned in all layers."""
     hidden = material.size("hidden")
-    square = {role: _square(material, role, hidden) for role in (*_READ, *_WRITTEN)}
+    square = {role: _square(material, role, hidden) for role in (*READ, *WRITTEN)}
     square = {role: parts for role, parts in square.items() if parts}
     if not square:
         return fine(NAME, "no matrix of the layers is square: shapes tell how each lies")
@@ -73,7 +73,7 @@ def _measure(
         for role, parts in square.items():
             if layer in parts:
                 columns, rows = _grams(material, parts[layer], chosen)
-                sides = (columns, rows) if role in _READ else (rows, columns)
+                sides = (columns, rows) if role in READ else (rows, columns)
                 found.setdefault(role, []).append((alignment(sides[0], yardstick), alignment(sides[1], yardstick)))
     return found
 

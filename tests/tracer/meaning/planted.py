@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+
+from tracer.repair.changes import Change, Drop, Rename, Transform
 
 Numbers = NDArray[Any]
 Model = dict[str, Numbers]
@@ -47,6 +49,30 @@ def interleaved(rows: Numbers, heads: int) -> Numbers:
 def halved(rows: Numbers, heads: int) -> Numbers:
     """And back."""
     return rows.reshape(heads, -1, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
+
+
+def mended(model: Model, changes: Iterable[Change]) -> Model:
+    """The tensors after the changes, carried out here in numpy, so that `tracer.repair` is not its own witness."""
+    found = dict(model)
+    for change in changes:
+        if isinstance(change, Rename):
+            moved = {new: found.pop(old) for old, new in change.names.items()}
+            found.update(moved)
+        elif isinstance(change, Transform):
+            for name in change.names:
+                found[name] = _transformed(found[name], change)
+        elif isinstance(change, Drop):
+            found = {name: values for name, values in found.items() if name not in change.names}
+    return found
+
+
+def _transformed(values: Numbers, change: Transform) -> Numbers:
+    if change.op == "transpose":
+        return np.ascontiguousarray(values.T)
+    if change.op == "add":
+        return (values.astype(np.float32) + change.amount).astype(values.dtype)
+    turn = interleaved if change.op == "half-to-interleaved" else halved
+    return np.ascontiguousarray(turn(values, change.heads))
 
 
 def _each(model: Model, ending: str) -> Iterator[str]:
@@ -181,3 +207,9 @@ FAULTS: Mapping[str, Fault] = {
     "layer nearly copied": Fault(nearly_duplicated, "duplicate", "value.duplicate"),
     "beyond float16": Fault(too_large, "overflow", "value.overflow"),
 }
+
+REPAIRED = (
+    "rope order left out", "rope order applied twice", "k permuted with q's heads", "gate and up swapped",
+    "q and o transposed", "o transposed", "norms off by one",
+)  # fmt: skip
+"""Those after whose repair the tensors are what they were."""

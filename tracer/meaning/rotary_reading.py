@@ -1,0 +1,130 @@
+"""In which order the rows of heads lie, read off how long they are.
+
+Profiles are the lengths of rows, [units, rows of a head], a unit being a head of a layer; all of them are put as if
+the two rows of a pair were half a head apart, whatever the model expects. Three things are looked at: whether units
+agree in which row of a pair is longer (they must not), whether they would if the same rows lay in the other order (or
+else nothing can be seen), and how rough the lengths are from one frequency to the next (the right order is smooth).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracer.meaning.material import Numbers
+from tracer.meaning.signs import Agreement, agreement
+from tracer.repair.changes import Op
+
+WRONG = 4.0
+"""Standard deviations from which units agree more than by chance."""
+CHANCE = 3.5
+SHARE = 0.15
+"""Of the differences that all units have in common, at least: a small one may be real without being an order."""
+TO_HALVES: Op = "interleaved-to-half"
+TO_PAIRS: Op = "half-to-interleaved"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One reordering of rows: of heads of as many as there are, or of another number by mistake."""
+
+    op: Op
+    heads: int
+
+    def undoes(self, other: Step) -> bool:
+        return self.heads == other.heads and self.op != other.op
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The rows in some order."""
+
+    steps: tuple[Step, ...]
+    """What was done to them."""
+    read: Agreement
+    """Of units, in which row of a pair is longer."""
+    shown: Agreement
+    """The same after the rows were put into the other order on purpose."""
+    rough: float
+    """Squares of differences of neighbouring frequencies."""
+
+    @property
+    def fits(self) -> bool:
+        return self.read.deviate < CHANCE and self.shown.deviate >= WRONG and self.shown.share >= SHARE
+
+    @property
+    def is_contradicted(self) -> bool:
+        return self.read.deviate >= WRONG and self.read.share >= SHARE
+
+    @property
+    def is_flat(self) -> bool:
+        return self.read.deviate < CHANCE and self.shown.deviate < CHANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One of q and k: as it is, and in the order in which it fits where it does not as it is."""
+
+    stored: Reading
+    mended: Reading | None
+
+
+def judge(profiles: Numbers, own: int, counts: tuple[int, int]) -> Judged:
+    """`own` is how many heads it has, `counts` those of q and of k."""
+    stored = _read(profiles, (), own)
+    if stored.fits:
+        return Judged(stored, None)
+    tried = [_read(profiles, steps, own) for steps in repairs(profiles.shape[1], own, counts)]
+    return Judged(stored, min((each for each in tried if each.fits), key=lambda each: each.rough, default=None))
+
+
+def wrong(judged: Mapping[str, Judged]) -> dict[str, Reading]:
+    """What has to be reordered: what contradicts its order; or q and k, where both show nothing as they are and fit
+    after the same steps."""
+    mended = {of: each.mended for of, each in judged.items() if each.mended is not None}
+    found = {of: reading for of, reading in mended.items() if judged[of].stored.is_contradicted}
+    alike = len(mended) == 2 and len({tuple(step.op for step in each.steps) for each in mended.values()}) == 1
+    return mended if alike and (found or all(each.stored.is_flat for each in judged.values())) else found
+
+
+def _read(profiles: Numbers, steps: tuple[Step, ...], own: int) -> Reading:
+    turned = profiles
+    for step in steps:
+        turned = reordered(turned, step.op, step.heads // own)
+    pairs = turned.mean(0).reshape(2, -1).sum(0)
+    seen = agreement(_differences(reordered(turned, TO_PAIRS)))
+    return Reading(steps, agreement(_differences(turned)), seen, float((np.diff(pairs) ** 2).sum()))
+
+
+def repairs(dim: int, own: int, counts: tuple[int, int]) -> list[tuple[Step, ...]]:
+    """Reorderings that mend one that was left out, done twice, or done with the other's number of heads."""
+    others = [n for n in dict.fromkeys(counts) if n > own and n % own == 0 and dim % (2 * n // own) == 0]
+    once = [(Step(op, count),) for count in (own, *others) for op in (TO_HALVES, TO_PAIRS)]
+    twice = [(Step(a, n), Step(b, own)) for n in others for a, b in ((TO_PAIRS, TO_HALVES), (TO_HALVES, TO_PAIRS))]
+    return [*once, *twice]
+
+
+def reordered(profiles: Numbers, op: Op, pieces: int = 1) -> Numbers:
+    """The rows of each of so many pieces of a head in the other order."""
+    units, dim = profiles.shape
+    half = dim // pieces // 2
+    split = (2, half) if op == TO_PAIRS else (half, 2)
+    return profiles.reshape(units * pieces, *split).swapaxes(1, 2).reshape(units, dim)
+
+
+def _differences(profiles: Numbers) -> Numbers:
+    half = profiles.shape[1] // 2
+    return np.asarray(profiles[:, :half] - profiles[:, half:])
+
+
+def in_pairs(steps: Sequence[Step], own: int) -> tuple[Step, ...]:
+    """The same steps for rows that lie in neighbouring pairs, and are to lie so afterwards."""
+    found: list[Step] = []
+    for step in (Step(TO_HALVES, own), *steps, Step(TO_PAIRS, own)):
+        if found and step.undoes(found[-1]):
+            found.pop()
+        else:
+            found.append(step)
+    return tuple(found)
