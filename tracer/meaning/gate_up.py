@@ -81,15 +81,23 @@ def _swapped(
     gate: Mapping[int, Part], up: Mapping[int, Part], layers: Sequence[int], told: str, sides: tuple[float, float],
     pool: int,
 ) -> Meant:  # fmt: skip
-    pairs = {gate[n].name: up[n].name for n in layers}
-    names = ", ".join(text for text, _ in collapse([*pairs, *pairs.values()]))
-    apart = all(gate[n].name != up[n].name for n in layers)
-    changes = [Rename(pairs | {other: name for name, other in pairs.items()})] if apart else []
+    names = ", ".join(text for text, _ in collapse([part[n].name for part in (gate, up) for n in layers]))
+    change = swap(gate, up, layers)
     evidence = measured(
         "lean of the rows of up", sides[1], LEANS, pool, "layers", gate=round(sides[0], 3), layers=list(layers)
     )
     message = f"{names}: gate and up are each other: {told}, and only what the activation is applied to can lean"
-    fix = "swap the two names" if apart else "swap the two halves of the fused tensor"
-    return found(
-        NAME, told, Finding("value.gate-up-swapped", "error", gate[layers[0]].name, message, evidence, fix), *changes
-    )
+    fix = "swap the two names" if change else "swap the two halves of the fused tensor"
+    finding = Finding("value.gate-up-swapped", "error", gate[layers[0]].name, message, evidence, fix)
+    return found(NAME, told, finding, *([change] if change else []))
+
+
+def swap(gate: Mapping[int, Part], up: Mapping[int, Part], layers: Sequence[int]) -> Rename | None:
+    """Each other's names, for all that a quantised weight consists of; None where both are one tensor."""
+    names: dict[str, str] = {}
+    for n in layers:
+        one, other = gate[n].weight.members, up[n].weight.members
+        if one.keys() != other.keys() or gate[n].name == up[n].name:
+            return None
+        names |= {info.name: other[leaf].name for leaf, info in one.items()}
+    return Rename(names | {other: name for name, other in names.items()})

@@ -51,7 +51,13 @@ class Part:
 
     @property
     def is_whole(self) -> bool:
+        """Whether it is all of a weight, and not a part of a fused one."""
         return self.weight.shape is not None and self.stop - self.start == self.weight.shape[0]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its numbers can be changed where they are: it is a tensor of its own, and not quantised."""
+        return self.is_whole and self.weight.scheme is None
 
 
 @dataclass

@@ -55,8 +55,7 @@ def examine(material: Material) -> Meant:
         return not_checked(NAME, f"{len(layers)} layers of {kv} heads are too few to agree or not")
     if order == "pairs":
         units = {of: reordered(held, TO_HALVES) for of, held in units.items()}
-    judged = {of: judge(held, counts[of], (heads, kv)) for of, held in units.items()}
-    return _told(material, judged, order, layers, partly=turned < dim)
+    return _told(material, judge(units, counts), order, layers, partly=turned < dim)
 
 
 def _unfit(
@@ -141,7 +140,7 @@ def _found(
         f" {_both(mended)} ({_shown(mended)})"
     )
     finding = Finding("value.rope-order", "error", names[0], message, evidence, f"reorder the rows: {told}")
-    whole = not partly and all(part.is_whole for held in parts.values() for part in held.values())
+    whole = not partly and all(part.is_plain for held in parts.values() for part in held.values())
     return found(NAME, _read(judged), finding, *(_changes(material, parts, mended) if whole else ()))
 
 

@@ -22,6 +22,9 @@ WRONG = 4.0
 CHANCE = 3.5
 SHARE = 0.15
 """Of the differences that all units have in common, at least: a small one may be real without being an order."""
+ALIKE = 0.6
+"""Correlation of the lengths of q's and k's pairs where both are in order, at least."""
+CLEARLY = 0.3
 TO_HALVES: Op = "interleaved-to-half"
 TO_PAIRS: Op = "half-to-interleaved"
 
@@ -47,8 +50,13 @@ class Reading:
     """Of units, in which row of a pair is longer."""
     shown: Agreement
     """The same after the rows were put into the other order on purpose."""
-    rough: float
-    """Squares of differences of neighbouring frequencies."""
+    pairs: Numbers
+    """How long each pair is, [units, pairs]."""
+
+    @property
+    def rough(self) -> float:
+        """Squares of the differences of neighbouring frequencies."""
+        return float((np.diff(self.pairs.mean(0)) ** 2).sum())
 
     @property
     def fits(self) -> bool:
@@ -71,31 +79,55 @@ class Judged:
     mended: Reading | None
 
 
-def judge(profiles: Numbers, own: int, counts: tuple[int, int]) -> Judged:
-    """`own` is how many heads it has, `counts` those of q and of k."""
-    stored = _read(profiles, (), own)
-    if stored.fits:
-        return Judged(stored, None)
-    tried = [_read(profiles, steps, own) for steps in repairs(profiles.shape[1], own, counts)]
-    return Judged(stored, min((each for each in tried if each.fits), key=lambda each: each.rough, default=None))
+def judge(profiles: Mapping[str, Numbers], counts: Mapping[str, int]) -> dict[str, Judged]:
+    """q by itself; k, whose rows may have been ordered as if it had as many heads as q, in the light of q.
+
+    Of several orders in which k fits, that one is meant in which it is long at the frequencies where q is: the length
+    of one can be traded for that of the other, and training evens them out.
+    """
+    both = counts["q"], counts["k"]
+    stored = {of: _read(held, (), counts[of]) for of, held in profiles.items()}
+    fitting = {
+        of: [
+            each for steps in repairs(held.shape[1], counts[of], both) if (each := _read(held, steps, counts[of])).fits
+        ]
+        for of, held in profiles.items()
+        if not stored[of].fits
+    }
+    q = min(fitting.get("q", []), key=lambda each: each.rough, default=None)
+    known = (q or stored["q"]).pairs
+    k = max(fitting.get("k", []), key=lambda each: likeness(each.pairs, known), default=None)
+    return {"q": Judged(stored["q"], q), "k": Judged(stored["k"], k)}
 
 
 def wrong(judged: Mapping[str, Judged]) -> dict[str, Reading]:
-    """What has to be reordered: what contradicts its order; or q and k, where both show nothing as they are and fit
-    after the same steps."""
+    """What has to be reordered: what contradicts its order; and what shows nothing as it is, but fits after the same
+    steps as the other, or fits the other, which is in order, far better."""
     mended = {of: each.mended for of, each in judged.items() if each.mended is not None}
     found = {of: reading for of, reading in mended.items() if judged[of].stored.is_contradicted}
-    alike = len(mended) == 2 and len({tuple(step.op for step in each.steps) for each in mended.values()}) == 1
-    return mended if alike and (found or all(each.stored.is_flat for each in judged.values())) else found
+    if len(mended) == 2:
+        alike = len({tuple(step.op for step in each.steps) for each in mended.values()}) == 1
+        return mended if alike and (found or all(each.stored.is_flat for each in judged.values())) else found
+    if "k" in mended and judged["q"].stored.fits and judged["k"].stored.is_flat:
+        q = judged["q"].stored.pairs
+        before, after = likeness(judged["k"].stored.pairs, q), likeness(mended["k"].pairs, q)
+        return mended if after >= ALIKE and after - before >= CLEARLY else found
+    return found
+
+
+def likeness(one: Numbers, other: Numbers) -> float:
+    """Correlation of how long pairs are within their heads, [units, pairs] each."""
+    a, b = (each - each.mean(1, keepdims=True) for each in (one, other))
+    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-300))
 
 
 def _read(profiles: Numbers, steps: tuple[Step, ...], own: int) -> Reading:
     turned = profiles
     for step in steps:
         turned = reordered(turned, step.op, step.heads // own)
-    pairs = turned.mean(0).reshape(2, -1).sum(0)
     seen = agreement(_differences(reordered(turned, TO_PAIRS)))
-    return Reading(steps, agreement(_differences(turned)), seen, float((np.diff(pairs) ** 2).sum()))
+    half = turned.shape[1] // 2
+    return Reading(steps, agreement(_differences(turned)), seen, turned[:, :half] + turned[:, half:])
 
 
 def repairs(dim: int, own: int, counts: tuple[int, int]) -> list[tuple[Step, ...]]:

@@ -117,6 +117,6 @@ def _found(
         f"{', '.join(text for text, _ in collapse(names))}: square, and transposed: {told}; the other matrices of the"
         " layers have the dimensions of the residual stream on the other side"
     )
-    whole = all(part.is_whole for part in parts)
+    whole = all(part.is_plain for part in parts)
     finding = Finding("value.transposed", "error", names[0], message, evidence, "transpose them")
     return found(NAME, told, finding, *([Transform(names, "transpose")] if whole else []), unchecked=left)

@@ -108,6 +108,12 @@ def wrong_heads(model: Model, config: dict[str, Any]) -> None:
         model[name] = halved(interleaved(model[name], kv), heads)
 
 
+def half_undone(model: Model, config: dict[str, Any]) -> None:
+    """k alone was put into pairs, with as many heads as q has."""
+    for name in _each(model, "k_proj.weight"):
+        model[name] = interleaved(model[name], config["num_attention_heads"])
+
+
 def swapped(model: Model, config: dict[str, Any]) -> None:
     for name in _each(model, "gate_proj.weight"):
         other = name.replace("gate_proj", "up_proj")
@@ -195,6 +201,7 @@ FAULTS: Mapping[str, Fault] = {
     "rope order left out": Fault(unpermuted, "rope-order", "value.rope-order"),
     "rope order applied twice": Fault(permuted_twice, "rope-order", "value.rope-order"),
     "k permuted with q's heads": Fault(wrong_heads, "rope-order", "value.rope-order"),
+    "k in pairs of q's heads": Fault(half_undone, "rope-order", "value.rope-order"),
     "gate and up swapped": Fault(swapped, "gate-up", "value.gate-up-swapped"),
     "q and o transposed": Fault(transposed, "transposed", "value.transposed"),
     "o transposed": Fault(one_transposed, "transposed", "value.transposed"),
@@ -209,7 +216,7 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 REPAIRED = (
-    "rope order left out", "rope order applied twice", "k permuted with q's heads", "gate and up swapped",
-    "q and o transposed", "o transposed", "norms off by one",
+    "rope order left out", "rope order applied twice", "k permuted with q's heads", "k in pairs of q's heads",
+    "gate and up swapped", "q and o transposed", "o transposed", "norms off by one",
 )  # fmt: skip
 """Those after whose repair the tensors are what they were."""

@@ -6,10 +6,9 @@ import numpy as np
 
 from mappings.findings import Finding
 from tracer.meaning.against.matched import OTHER, ROWS, SAME, STATISTIC, both, cosine, spelled, unlike
-from tracer.meaning.gate_up import NAME
+from tracer.meaning.gate_up import NAME, swap
 from tracer.meaning.material import Material, Part
 from tracer.meaning.meant import Meant, fine, found, measured, not_checked
-from tracer.repair.changes import Rename
 
 
 def examine(material: Material, reference: Material) -> Meant:
@@ -24,13 +23,14 @@ def examine(material: Material, reference: Material) -> Meant:
         return fine(NAME, told)
     if stored >= OTHER or swapped < SAME:
         return unlike(NAME, told)
-    own = material.of("gate"), material.of("up")
-    pairs = {part.name: own[1][n].name for n, part in own[0].items() if n in own[1]}
-    apart = all(one != other for one, other in pairs.items())
+    gate, up = material.of("gate"), material.of("up")
+    every = sorted(gate.keys() & up.keys())
+    names = [part[n].name for part in (gate, up) for n in every]
+    change = swap(gate, up, every)
     evidence = measured(STATISTIC, stored, OTHER, len(layers), "layers", swapped=round(swapped, 4))
-    message = f"{spelled([*pairs, *pairs.values()])}: gate and up are each other: {told}"
-    finding = Finding("value.gate-up-swapped", "error", next(iter(pairs)), message, evidence, "swap the two names")
-    return found(NAME, told, finding, *([Rename(pairs | {b: a for a, b in pairs.items()})] if apart else []))
+    message = f"{spelled(names)}: gate and up are each other: {told}"
+    finding = Finding("value.gate-up-swapped", "error", names[0], message, evidence, "swap the two names")
+    return found(NAME, told, finding, *([change] if change else []))
 
 
 def _look(

@@ -81,6 +81,6 @@ def _found(material: Material, measures: Mapping[str, Cosines], mended: Mapping[
     )  # fmt: skip
     message = f"{spelled(names)}: the rows are in another order than the reference's: cosines {told}"
     finding = Finding("value.rope-order", "error", names[0], message, evidence, f"reorder the rows: {told}")
-    whole = all(part.is_whole for parts in held.values() for part in parts)
+    whole = all(part.is_plain for parts in held.values() for part in parts)
     changes = [Transform(tuple(p.name for p in held[of]), s.op, s.heads) for of, way in mended.items() for s in way]
     return found(NAME, told, finding, *(changes if whole else ()))

@@ -55,7 +55,7 @@ def _found(material: Material, measures: dict[str, Cosines], turned: dict[str, C
     finding = Finding("value.transposed", "error", names[0], message, evidence, "transpose them")
     left = [role for role, each in measures.items() if role not in turned and each.stored < SAME]
     unchecked = f"{', '.join(left)} not like the reference's either way" if left else ""
-    whole = all(part.is_whole for part in parts)
+    whole = all(part.is_plain for part in parts)
     return found(
         NAME, said(measures), finding, *([Transform(names, "transpose")] if whole else []), unchecked=unchecked
     )
