@@ -28,6 +28,7 @@ from tracer.doctor.pickles import SUFFIXES, Listing, beside, list_globals, summa
 from tracer.doctor.rows import examine_rows
 from tracer.doctor.sizes import examine_sizes
 from tracer.doctor.texts import broken_texts, weights_below
+from tracer.doctor.tokens import examine_tokens
 
 Values = Callable[[Checkpoint], list[Check]]
 """Reads the values of a checkpoint."""
@@ -238,6 +239,7 @@ def _without_rows(patient: Patient, chart: Chart) -> None:
     checkpoint = patient.checkpoint
     config = checkpoint.config or {}
     names = checkpoint.names or [tensor.name for tensor in checkpoint.tensors]
+    examine_tokens(checkpoint, chart)
     scheme, differing = quantisation.declared(config, patient.files)
     chart.found(differing)
     if checkpoint.format is not GGUF and names and patient.whole:
