@@ -16,15 +16,15 @@ from tracer.report.words import plural
 _MOSTLY = 0.8
 _APART = 0.5
 """Cosine of numbers that have nothing to do with one another."""
+_OTHERWISE = ("rename", "rows")
+"""How a pair was found whose names differ."""
 OTHER = {"A": "B", "B": "A"}
 
 
 def clauses(comparison: Comparison) -> Iterator[str]:
     """One for each way in which the names do not simply agree."""
     pairing = comparison.pairing
-    told = "the same tensors under other names" if _mostly(comparison) else "some tensors under other names"
-    if _strangers(comparison):
-        told = "other tensors of the same shapes, whose names agree under an edit"
+    told = _relation(comparison)
     if pairing.by_rows:
         yield (f"{told}: {pairing.by_row_pairs} of {len(comparison.b.weights)} of B by the"
                f" rows of {pairing.by_rows}")  # fmt: skip
@@ -37,6 +37,18 @@ def clauses(comparison: Comparison) -> Iterator[str]:
         yield lacking(comparison)
 
 
+def _relation(comparison: Comparison) -> str:
+    """What tensors with other names are to each other, as far as it was compared."""
+    if _strangers(comparison):
+        return "other tensors of the same shapes, whose names agree under an edit"
+    mostly, renamed = _mostly(comparison), [pair for pair in comparison.pairs if pair.how in _OTHERWISE]
+    if all(pair.valued for pair in renamed):
+        return f"{'the same' if mostly else 'some'} tensors under other names"
+    if all(pair.shaped and not pair.resized for pair in renamed):
+        return f"{'the same' if mostly else 'some'} shapes under other names"
+    return f"{'the same' if mostly else 'some'} names but for an edit"
+
+
 def _mostly(comparison: Comparison) -> bool:
     """Whether the smaller side is found in the other but for a remainder."""
     fewest = min(len(comparison.a.weights), len(comparison.b.weights))
@@ -45,7 +57,7 @@ def _mostly(comparison: Comparison) -> bool:
 
 def _strangers(comparison: Comparison) -> bool:
     """Whether the numbers say that what is called otherwise is something else."""
-    found = [pair.valued for pair in comparison.pairs if pair.how in ("rename", "rows") and pair.valued]
+    found = [pair.valued for pair in comparison.pairs if pair.how in _OTHERWISE and pair.valued]
     apart = [each for each in found if each.distance and each.relation == "differs" and each.distance.cosine < _APART]
     return 2 * len(apart) > len(found)
 

@@ -65,6 +65,14 @@ def test_other_names_are_told_by_their_one_edit(diff: Diff) -> None:
     assert sentence(diff(renamed, A)) == f"{told.format('A')}; all 39 tensors equal byte for byte"
 
 
+def test_without_values_other_names_are_no_sign_of_the_same_tensors(diff: Diff) -> None:
+    renamed = {f"language_model.{name}": array + 1 for name, array in A.items()}
+    assert sentence(diff(A, renamed, values=False)) == (
+        "the same shapes under other names: strip `language_model.` from 39 of 39 names of B;"
+        " values were not compared (--values)"
+    )
+
+
 def test_a_fine_tune_is_told_with_its_distance(diff: Diff) -> None:
     b = diffing.tuned(A, 1, diffing.is_linear)
     found = diff(A, b)
