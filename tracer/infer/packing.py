@@ -2,7 +2,8 @@
 
 Layouts: AutoGPTQ and GPTQModel (`qweight` in/pack x out), AutoAWQ (`qweight` in x out/pack), bitsandbytes (4-bit: flat
 bytes with `absmax`; 8-bit: `SCB`), the FP8 checkpoints of DeepSeek-V3 (`weight_scale_inv` by blocks),
-compressed-tensors (`weight_packed`), MLX (`scales` and `biases` beside a packed `weight`), MXFP4 (gpt-oss).
+compressed-tensors (`weight_packed`), ModelOpt's NVFP4 and BitNet (bytes beside `weight_scale`), MLX (`scales` and
+`biases` beside a packed `weight`), MXFP4 (gpt-oss).
 """
 
 from __future__ import annotations
@@ -132,8 +133,10 @@ def _compressed(shapes: Mapping[str, Shape], hidden: int | None) -> Unpacked:
 
 
 def _scaled(shapes: Mapping[str, Shape], scheme: str, leaves: Leaves) -> Unpacked:
-    """A weight that keeps its shape: FP8 and the like."""
+    """A weight that keeps its shape: FP8 and the like; of bytes, what they hold."""
     weight = shapes["weight"]
+    if scheme and {dtype for _, dtype in leaves["weight"].shapes} == {"U8"}:
+        return _bytes(shapes, scheme)
     scale = shapes.get("weight_scale_inv") or shapes.get("weight_scale")
     if scheme == "fp8" and scale is not None and len(scale) == len(weight) == 2:
         block = tuple(_block(extent, count) for extent, count in zip(weight, scale, strict=True))
@@ -141,6 +144,19 @@ def _scaled(shapes: Mapping[str, Shape], scheme: str, leaves: Leaves) -> Unpacke
         return Unpacked(weight, scheme, 8, None, (block[0], block[1]), told)
     told = f"weight_scale {scale}" if scheme and "weight_scale" in leaves else ""
     return Unpacked(weight, scheme, 8 if scheme else None, None, None, told)
+
+
+def _bytes(shapes: Mapping[str, Shape], scheme: str) -> Unpacked:
+    """NVFP4 (ModelOpt): two codes a byte along the inputs, a scale for some of them, and one for all; BitNet as
+    Transformers packs it: four ternary values a byte along the outputs, one scale."""
+    weight, scale = shapes["weight"], shapes.get("weight_scale", ())
+    told = f"weight {weight} in bytes beside weight_scale {scale}"
+    if "weight_scale_2" in shapes and scale and scale[-1]:
+        inner = 2 * weight[-1]
+        return Unpacked((*weight[:-1], inner), "modelopt", 4, inner // scale[-1], None, told)
+    if prod(scale) == 1:
+        return Unpacked((4 * weight[0], *weight[1:]), "bitnet", 2, None, None, told)
+    return Unpacked(None, scheme)
 
 
 def _block(extent: int, count: int) -> int:

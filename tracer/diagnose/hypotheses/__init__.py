@@ -19,12 +19,32 @@ cost no trial. A finding with the code and subject of a symptom takes its place 
 
 from __future__ import annotations
 
-from tracer.diagnose.hypotheses import config, files, names
+from tracer.diagnose.hypotheses import (
+    activation_order,
+    config,
+    errors,
+    files,
+    fusing,
+    ignored,
+    names,
+    ranks,
+    scale_names,
+    stacking,
+    undeclared,
+)
 from tracer.diagnose.hypothesis import Proposer
 
 PROPOSERS: tuple[Proposer, ...] = (
     files.propose,
     config.propose,
     names.propose,
+    scale_names.propose,
+    stacking.propose,
+    undeclared.propose,
+    fusing.propose,
+    ignored.propose,
+    ranks.propose,
+    activation_order.propose,
+    errors.propose,
 )
 """Asked in this order; among hypotheses that explain equally much the first is believed."""

@@ -1,0 +1,73 @@
+"""Quantised weights, and no word of it in config.json: the model is built plain, and codes become weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mappings.findings import Finding
+from tracer.complaints.complaint import Complaint
+from tracer.diagnose.case import Case
+from tracer.diagnose.hypotheses.modules import WORDS, Kind, Module, is_side, modules_of
+from tracer.diagnose.hypotheses.question import counted
+from tracer.diagnose.hypotheses.whereabouts import place_of
+from tracer.diagnose.hypothesis import Hypothesis
+from tracer.diagnose.state import State, changed
+from tracer.doctor.quantisation import declared
+
+_ELSEWHERE = ("hf_quant_config.json", "quant_model_description.json", "quantization_config.json", "recipe.yaml")
+"""Where ModelOpt, Ascend's msmodelslim and others keep it."""
+_READ_OFF: tuple[Kind, ...] = ("int8", "fp8", "fp8-block", "nvfp4", "bitsandbytes-4", "bitsandbytes-8", "ternary")
+"""Kinds that the doctor does not look for by itself."""
+
+
+def propose(case: Case) -> Iterator[Hypothesis]:
+    state = case.original
+    if not any(is_side(tensor.name) for tensor in state.tensors):
+        return
+    scheme, _ = declared(state.config, state.checkpoint.files)
+    if scheme is not None or not state.checkpoint.config:
+        return
+    packed = [each for each in modules_of(state.tensors).values() if each.kind in _READ_OFF and _has_scale(each)]
+    elsewhere = next((file for file in _ELSEWHERE if state.checkpoint.files.has(file)), None)
+    answers = tuple(
+        each for each in case.complaints if any(is_side(n) and place_of(n, state.names) for n in each.names[:8])
+    )
+    if packed and (elsewhere is None or answers):
+        yield _missing(packed, elsewhere, answers, state)
+
+
+def _has_scale(module: Module) -> bool:
+    """A plain cast to FP8 has none, and is what its numbers are."""
+    return any(is_side(tensor.name) for tensor in module.leaves.values())
+
+
+def _missing(packed: list[Module], elsewhere: str | None, answers: tuple[Complaint, ...], state: State) -> Hypothesis:
+    kind, count = Counter(each.kind for each in packed).most_common(1)[0]
+    first = next(each for each in packed if each.kind == kind)
+    shown = ", ".join(f"{leaf} {tensor.dtype} {list(tensor.shape)}" for leaf, tensor in list(first.leaves.items())[:3])
+    told = f"the checkpoint is quantised ({WORDS[kind]}): {counted(count, 'weight')} like {first.name} ({shown})"
+    if elsewhere:
+        told += (
+            f"; {elsewhere} says how, and config.json has no quantization_config: an engine that reads only"
+            " config.json builds the model plain"
+        )
+        finding = Finding("quant.unsupported", "error", elsewhere, told, {"count": count, "kind": kind},
+                          "name the scheme to the engine (--quantization), or use one that reads this file")  # fmt: skip
+    else:
+        told += (
+            "; config.json has no quantization_config, so the model is built plain, and loading the weights alone"
+            " would put raw codes into its layers"
+        )
+        finding = Finding("config.missing-field", "error", "quantization_config", told, {"count": count, "kind": kind},
+                          "put back the quantiser's block in config.json; do not skip the scales")  # fmt: skip
+    return Hypothesis(finding, assume=_Declared(), evident=True, answers=answers)
+
+
+class _Declared:
+    """The same checkpoint with some declaration: no row then takes codes for weights."""
+
+    def __call__(self, state: State) -> State:
+        config = {**state.config, "quantization_config": {"quant_method": "lost"}}
+        return changed(state, replace(state.checkpoint, config=config))
