@@ -33,6 +33,8 @@ class Starter:
     trial: Trial
     total: int
     """Names of the checkpoint."""
+    foreign: bool = False
+    """Whether no architecture of that name is registered."""
 
     @property
     def claimed(self) -> int:
@@ -56,6 +58,28 @@ class Starter:
         return tuple(param.name for param in self.draft.params if param.name not in known)
 
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What the rows cannot do, in sentences."""
+        draft = self.draft
+        found = []
+        if self.unapplied:
+            found.append(
+                f"{_some(self.unapplied)}: the rows load the numbers, and the forward pass must also apply them"
+            )
+        found += [f"{name} is applied by the modules of {owner}, by others only if they have it too"
+                  for name, owner in draft.borrowed.items()]  # fmt: skip
+        if draft.renamed:
+            told = _some(sorted(draft.renamed))
+            found.append(f"{told}: loaded leaf by leaf; modules that keep them together need the tensors renamed")
+        if draft.like and draft.like.partition("/")[0] != draft.architecture and self.foreign:
+            found.append(
+                f"no modules compute {draft.architecture}: if it computes as {draft.like} does, write that class here and"
+                " in --hf-overrides"
+            )
+        return tuple(found)
+
+
 def starter(
     checkpoint: Checkpoint, config: Mapping[str, Any], *, tp: int = 1, dtype: str = "BF16",
     registered: Sequence[Architecture] = BUILT_IN, zeros: Collection[str] = (),
@@ -72,8 +96,9 @@ def starter(
         frozenset(zeros),
     )  # fmt: skip
     draft = composed(material)
+    own = [arch for arch in registered if draft.architecture in (arch.name, *arch.also)]
     text = text_of(draft)
-    return Starter(text, draft, _tried(text, checkpoint, config, tp, dtype), len(names))
+    return Starter(text, draft, _tried(text, checkpoint, config, tp, dtype), len(names), not own)
 
 
 def starter_of(prepared: Prepared, zeros: Collection[str] = ()) -> Starter:
@@ -97,3 +122,8 @@ class _Name:
     name: str
     dtype: str = "F32"
     shape: tuple[int, ...] = ()
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from mappings.architectures import BUILT_IN
 from mappings.bind import Binder, Binding, BoundRow
 from mappings.claims import Claims
-from mappings.names import HOLE, Pattern, blank
+from mappings.names import HOLE, Indices, Pattern, blank
 from mappings.rows import Architecture
 from mappings.sizes import ConfigError
 from tracer.infer.names import Group
@@ -30,13 +31,17 @@ class Opening:
     """As on disk, holes in it."""
     role: str = ""
 
-    @property
+    @cached_property
     def sample(self) -> str:
         return Pattern(self.name).name(next(self.row.instances()))
 
-    @property
-    def positions(self) -> frozenset[tuple[int, ...]]:
+    @cached_property
+    def _positions(self) -> frozenset[Indices]:
         return frozenset(self.row.instances())
+
+    def stands_at(self, positions: Set[Indices]) -> bool:
+        """Whether it has these positions and no others."""
+        return self.row.count() == max(1, len(positions)) and self._positions == positions
 
 
 @dataclass(eq=False)
@@ -56,13 +61,13 @@ class Base:
 
 def bases(
     groups: Mapping[str, Group], config: Mapping[str, Any], inferred: Mapping[str, Any],
-    known: Iterable[Architecture] = BUILT_IN,
+    known: Iterable[Architecture] = BUILT_IN, by_name: bool = False,
 ) -> list[Base]:  # fmt: skip
     """Every architecture whose sizes this config gives, those that claim most names first."""
     found = []
     for arch in known:
         try:
-            found.append(base_of(arch, groups, config, inferred))
+            found.append(base_of(arch, groups, config, inferred, by_name))
         except ConfigError:
             continue
     return sorted(found, key=lambda base: (-len(base.claimed), len(base.open)))
@@ -76,7 +81,7 @@ def base_of(
 
     Of a fused parameter nothing is claimed where a part of it has no tensors. Raises ConfigError.
     """
-    own, flags = fitted(arch, config, inferred)
+    own, flags = fitted(arch, config, inferred, by_name)
     binding = Binder(own, config, 1, set(groups)).bind()
     rows = [row for row in binding.rows if row.count()]
     homes = {p + row.pattern.template: row for row in rows for p in own.prefixes}

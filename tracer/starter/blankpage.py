@@ -7,7 +7,7 @@ from typing import Any
 
 from mappings.rows import Architecture
 from tracer.infer.canonical import canonical, spelled_in, text_config
-from tracer.infer.derive import Known
+from tracer.infer.derive import Known, experts_of
 from tracer.infer.heads import heads_of
 
 _AXES = {
@@ -45,6 +45,8 @@ def _sizes(config: Mapping[str, Any], known: Known | None) -> dict[str, int]:
             found["kv_heads"] = kv // found["head_dim"]
     elif "heads" in said and "hidden" in found and found["hidden"] % said["heads"] == 0:
         found.setdefault("head_dim", found["hidden"] // said["heads"])
+    if "experts" not in found and known and (experts := experts_of(known.names)[0]):
+        found["experts"] = experts
     if "heads" in found:
         found.setdefault("kv_heads", found["heads"])
     return found

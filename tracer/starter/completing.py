@@ -5,44 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
+from mappings.axes import spell
+from mappings.bind import bias_dims
+from mappings.params import Part
 from mappings.rows import Tie
 from tracer.infer.logical import PLAIN
-from tracer.infer.names import Group
 from tracer.starter.adopting import adopt
 from tracer.starter.base import Base
 from tracer.starter.biases import rebias
 from tracer.starter.blankpage import blank_page
 from tracer.starter.borrowing import borrow
 from tracer.starter.draft import Draft, axes_of
-from tracer.starter.kinds import Kind, Unspellable, kinds_of, new_domains
-from tracer.starter.leftover import place
+from tracer.starter.kinds import Kind, Template, Unspellable, new_domains
+from tracer.starter.leftover import Beside, place
 from tracer.starter.material import Material
-from tracer.starter.pairing import Paired, paired
+from tracer.starter.pairing import Pair, Paired, paired
 from tracer.starter.reading import vocabulary
 
 _DERIVED = {"inv_freq": "recomputed from rope_theta", "mask": "a mask or a table of positions, not a weight"}
 
 
 def unclaimed(
-    base: Base, groups: Mapping[str, Group], domains: dict[str, Sequence[int]]
+    base: Base, templates: Iterable[Template], domains: dict[str, Sequence[int]]
 ) -> tuple[list[Kind], list[tuple[str, str]]]:  # fmt: skip
     """The kinds that the base does not claim, and what no pattern can name. `domains` gains those that are needed."""
     domains |= base.binding.domains
-    experts = {"expert": base.binding.axes.size("expert")} if "expert" in base.arch.axes else {}
+    if "expert" in base.arch.axes:
+        domains.setdefault("expert", range(base.binding.axes.size("expert")))
     found: list[Kind] = []
     refused = []
-    for template, group in groups.items():
-        if template in base.claimed:
+    for template in templates:
+        if template.group.template in base.claimed:
             continue
         try:
-            found += kinds_of(group, domains, experts)
+            found += template.kinds(domains)
         except Unspellable as why:
-            refused.append((template, str(why)))
+            refused.append((template.group.template, str(why)))
     return found, refused
 
 
 def complete(
-    draft: Draft, base: Base, groups: Mapping[str, Group], material: Material, removing: bool
+    draft: Draft, base: Base, templates: Sequence[Template], material: Material, removing: bool
 ) -> None:  # fmt: skip
     """Write what is missing. `removing`: rows of the base without tensors do not hold here, and are removed."""
     towers = {group.template for own in material.towers.values() for group in own} - base.claimed
@@ -51,17 +54,17 @@ def complete(
         if count:
             draft.todo.append((f"{tower}.**", f"{count} tensors of a tower that is no decoder of text"))
     domains: dict[str, Sequence[int]] = {}
-    kinds, refused = unclaimed(base, {t: g for t, g in groups.items() if t not in towers}, domains)
+    kinds, refused = unclaimed(base, [t for t in templates if t.group.template not in towers], domains)
     draft.todo += refused
     kinds = _skipped(draft, kinds, material)
-    kinds = rebias(draft, kinds, base, removing)
     found = paired(kinds, base.open)
     left = _adopted(draft, kinds, found)
+    left = rebias(draft, left, base, {id(pair.opening) for pair in found.pairs}, removing)
     if removing:
         _remove(draft, base)
     left = borrow(draft, left, base, material.config, material.inferred, material.registered)
     _place(draft, left, base, material)
-    draft.domains = _used(draft, new_domains(base.binding.domains, domains))
+    draft.domains = _used(draft, new_domains({*base.binding.domains, "expert"}, domains))
 
 
 def _skipped(draft: Draft, kinds: Iterable[Kind], material: Material) -> list[Kind]:
@@ -83,8 +86,19 @@ def _adopted(draft: Draft, kinds: Sequence[Kind], found: Paired) -> list[Kind]:
     for kind, openings in found.unsure:
         places = " or ".join(opening.name for opening in openings)
         draft.assumed.append(f"{kind.name} may be {places}: it gets a parameter of its own")
+    for pair in found.pairs:
+        draft.assumed += _fused(pair)
     done = {id(pair.kind) for pair in found.pairs} - refused
     return [kind for kind in kinds if id(kind) not in done]
+
+
+def _fused(pair: Pair) -> list[str]:
+    """Parts that lie side by side on disk lie there in the order of the base: no shape tells them apart."""
+    row = pair.opening.row
+    if len(row.parts) < 2 or row.leaf.leaf != "weight":
+        return []
+    parts = ", ".join(part.name for part in row.parts)
+    return [f'{pair.kind.name} is fused: {parts} are taken to lie as in {row.row.name}, "{spell(row.told)}"']
 
 
 def _remove(draft: Draft, base: Base) -> None:
@@ -93,7 +107,7 @@ def _remove(draft: Draft, base: Base) -> None:
     filled = {row.row.name for row in base.binding.rows if row.count() and id(row) not in open_rows}
     filled |= {row.name for row in draft.rows} | {name for name, _ in draft.removes}
     ties = [entry for entry in base.arch.entries if isinstance(entry, Tie)]
-    for row in dict.fromkeys(opening.row.row for opening in base.open):
+    for row in dict.fromkeys(opening.row.row for opening in base.open if id(opening) not in draft.settled):
         tie = next((tie for tie in ties if tie.param.name == row.slot.param.name), None)
         if row.name in filled or row.slot.param.name in {tie.to.name for tie in ties}:
             continue
@@ -115,7 +129,7 @@ def _place(draft: Draft, kinds: Sequence[Kind], base: Base, material: Material) 
             good.append(kind)
     spare = blank_page(draft.architecture, material.config, material.known, base.arch.layers)
     words = vocabulary(base.binding, spare, material.config)
-    draft.todo += place(draft, good, words, _neighbours(base))
+    draft.todo += place(draft, good, words, _beside(base))
     draft.todo += bad.items()
     held = {*base.arch.axes, *base.arch.factors} if base.registered else set[str]()
     used = _in_use(draft, spare.factors) - held
@@ -133,14 +147,18 @@ def _unfit(kind: Kind) -> str:
     return "it has no elements" if shapes and not prod(shapes[0]) else ""
 
 
-def _neighbours(base: Base) -> dict[str, str]:
-    """Module -> the axes along which its parameters are cut."""
-    found: dict[str, list[str]] = {}
-    for row in base.binding.rows:
-        home = row.row.name.rpartition(".")[0]
-        cuts = [part.cut.axis for part in row.row.slot.parts if part.cut and part.cut.kind == "split"]
-        found.setdefault(home, []).extend(cuts)
-    return {home: " ".join(dict.fromkeys(cuts)) for home, cuts in found.items()}
+def _beside(base: Base) -> Beside:
+    cuts: dict[str, list[str]] = {}
+    biases: dict[str, Part] = {}
+    for row in (bound.row for bound in base.binding.rows if bound.leaf.leaf == "weight"):
+        home = row.name.rpartition(".")[0]
+        cuts.setdefault(home, []).extend(p.cut.axis for p in row.slot.parts if p.cut and p.cut.kind == "split")
+        if len(row.slot.parts) == 1:
+            (part,) = row.slot.parts
+            dims = bias_dims(part.dims)
+            cut = part.cut if part.cut and any(part.cut.axis in dim for dim in dims) else None
+            biases[f"{row.name}.bias"] = Part(part.name, dims, cut)
+    return Beside({home: " ".join(dict.fromkeys(axes)) for home, axes in cuts.items()}, biases)
 
 
 def _in_use(draft: Draft, factors: Mapping[str, Sequence[str]]) -> set[str]:

@@ -9,13 +9,13 @@ from typing import Any
 from mappings.bind import Binder
 from mappings.registry import declared
 from mappings.rows import Architecture
-from mappings.sizes import ConfigError
 from tracer.infer.canonical import spelled_in, text_config
 from tracer.infer.names import Group, grouped, structure
 from tracer.starter.base import Base, base_of, bases, wrapped
 from tracer.starter.blankpage import blank_page
 from tracer.starter.completing import complete, unclaimed
 from tracer.starter.draft import Draft
+from tracer.starter.kinds import Template, template_of
 from tracer.starter.material import Material
 from tracer.starter.pairing import paired
 
@@ -24,34 +24,43 @@ _NEAR = 0.5
 
 
 def composed(material: Material) -> Draft:
-    """The file. Raises ConfigError where config.json does not even name its class."""
+    """The file. Raises ConfigError where config.json names no class, or the sizes of a known one cannot be told."""
     groups = grouped(material.names, material.tensors)
     material.towers = structure(groups).towers
+    templates = [template_of(group) for group in groups.values()]
     name = declared(material.config)
     own = [arch for arch in material.registered if name in (arch.name, *arch.also)]
-    base = _whole(material, groups, name) or _nearest(material, groups, name, own)
+    fits = _whole(material, groups, name)
+    base = fits[0] if fits else _nearest(material, groups, templates, name, own)
     if base is None:
-        return _from_nothing(material, groups, name)
-    draft = Draft(name, None if base.arch.id == name else base.arch.id, _why(name, base, own), flags=dict(base.flags))
+        for arch in own:
+            base_of(arch, groups, material.config, material.inferred, by_name=True)
+        return _from_nothing(material, groups, templates, name)
+    why = _why(name, [fit.arch.id for fit in fits], base.arch.id, own)
+    draft = Draft(name, None if base.arch.id == name else base.arch.id, why, flags=dict(base.flags))
     registered = next(arch for arch in material.registered if arch.id == base.arch.id)
     if base.arch.prefixes != registered.prefixes:
         draft.prefixes = base.arch.prefixes
-    complete(draft, base, groups, material, removing=not own)
+    complete(draft, base, templates, material, removing=not own)
     return draft
 
 
-def _why(name: str, base: Base, own: Sequence[Architecture]) -> str:
-    if any(arch.id == base.arch.id for arch in own):
-        return f"Rows beside those of {base.arch.id}."
-    known = f"{name} has rows here that these tensors do not fit" if own else f"no rows are known for {name}"
-    return f"{known}; its names and shapes are most like {base.arch.id}."
+def _why(name: str, fits: Sequence[str], base: str, own: Sequence[Architecture]) -> str:
+    """What the file begins with."""
+    if any(arch.id == base for arch in own):
+        return f"Rows beside those of {base}."
+    known = f"{name} has no rows for all of these tensors" if own else f"No rows are known for {name}"
+    if not fits:
+        return f"{known}; most of their names and shapes are those of {base}."
+    others = f" ({', '.join(fits[1:])} would do as well)" if fits[1:] else ""
+    return f"{known}; every one has its place in those of {base}{others}."
 
 
-def _whole(material: Material, groups: Mapping[str, Group], name: str) -> Base | None:
-    """An architecture that has a place for every tensor and whose every place is filled."""
+def _whole(material: Material, groups: Mapping[str, Group], name: str) -> list[Base]:
+    """The architectures that have a place for every tensor and whose every place is filled, the likeliest first."""
     fits = [base for base in bases(groups, material.config, material.inferred, material.registered)
-            if len(base.claimed) == len(groups) and not base.open and _shapes_fit(base, groups)]  # fmt: skip
-    return max(fits, key=lambda base: _kinship(base.arch, name, material.config), default=None)
+            if groups and len(base.claimed) == len(groups) and not base.open]  # fmt: skip
+    return sorted(fits, key=lambda base: _kinship(base.arch, name, material.config), reverse=True)
 
 
 def _kinship(arch: Architecture, name: str, config: Mapping[str, Any]) -> tuple[bool, bool, bool, float]:
@@ -70,30 +79,25 @@ def _shapes_fit(base: Base, groups: Mapping[str, Group]) -> bool:
 
 
 def _nearest(
-    material: Material, groups: Mapping[str, Group], name: str, own: Sequence[Architecture]
+    material: Material, groups: Mapping[str, Group], templates: Sequence[Template], name: str,
+    own: Sequence[Architecture],
 ) -> Base | None:  # fmt: skip
-    """The architecture of that name; else the one that places most, if that is half of what there is."""
-    if own:
-        found = []
-        for arch in own:
-            try:
-                found.append(base_of(arch, groups, material.config, material.inferred, by_name=True))
-            except ConfigError:
-                continue
-        return max(found, key=lambda base: (len(base.claimed), -len(base.open)), default=None)
+    """The dialect of that name, else the architecture, that places most: for an unknown one half of what there is."""
     best: tuple[tuple[float, object], Base] | None = None
-    for base in bases(groups, material.config, material.inferred, material.registered):
-        trial = wrapped(base, groups, material.config, material.inferred)
-        kinds, _ = unclaimed(trial, groups, {})
+    for base in bases(groups, material.config, material.inferred, own or material.registered, by_name=bool(own)):
+        trial = base if own else wrapped(base, groups, material.config, material.inferred)
+        kinds, _ = unclaimed(trial, templates, {})
         pairs = paired(kinds, trial.open).pairs
         places = len(trial.claimed) + len(pairs)
         rank = places - 0.5 * (len(trial.open) - len(pairs)), _kinship(trial.arch, name, material.config)
-        if places >= _NEAR * len(groups) and (best is None or rank > best[0]):
+        if (own or places > _NEAR * len(groups)) and (best is None or rank > best[0]):
             best = rank, trial
     return best[1] if best else None
 
 
-def _from_nothing(material: Material, groups: Mapping[str, Group], name: str) -> Draft:
+def _from_nothing(
+    material: Material, groups: Mapping[str, Group], templates: Sequence[Template], name: str
+) -> Draft:  # fmt: skip
     """Every parameter new."""
     text = text_config(material.config)
     layers = spelled_in(text, "layers") or "num_hidden_layers"
@@ -104,7 +108,7 @@ def _from_nothing(material: Material, groups: Mapping[str, Group], name: str) ->
     base = Base(arch, binding, flags, [], frozenset(), registered=False)
     why = f"No rows are known for {name}, and it is like no architecture that has some: every parameter is new."
     draft = Draft(name, None, why, None if layers == "num_hidden_layers" else layers, flags=dict(flags))
-    complete(draft, base, groups, material, removing=False)
+    complete(draft, base, templates, material, removing=False)
     return draft
 
 

@@ -96,6 +96,8 @@ class Draft:
     """New parameter -> the architecture whose it is."""
     rebiased: set[str] = field(default_factory=set)
     """Parameters of the base itself, with a bias or without."""
+    settled: set[int] = field(default_factory=set)
+    """Ids of openings that stay empty, and for which nothing is to be removed."""
     renamed: set[str] = field(default_factory=set)
     """Parameters of the base itself, a leaf of which has another name on disk."""
 

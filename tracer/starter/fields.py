@@ -16,14 +16,16 @@ _ROUNDS = 24
 
 
 def fitted(
-    arch: Architecture, config: Mapping[str, Any], inferred: Mapping[str, Any]
+    arch: Architecture, config: Mapping[str, Any], inferred: Mapping[str, Any], spelled_alike: bool = False
 ) -> tuple[Architecture, dict[str, Any]]:  # fmt: skip
     """The architecture with flags for the fields that config lacks, and those flags.
 
     A field that the config has under another name refers to it; one of a nested object, or one that only the tensors
-    tell, is a number. Raises ConfigError where a size cannot be told at all.
+    tell, is a number. A config that is `spelled_alike` is not looked through for other names. Raises ConfigError
+    where a size cannot be told at all.
     """
-    flags = {field: value for field in _asked(arch) if (value := _elsewhere(field, config)) is not None}
+    asked = [] if spelled_alike else _asked(arch, config)
+    flags = {field: value for field in asked if (value := _elsewhere(field, config)) is not None}
     own = replace(arch, flags={**arch.flags, **flags}, requires={})
     for _ in range(_ROUNDS):
         try:
@@ -47,10 +49,16 @@ def _evaluate(arch: Architecture, config: Mapping[str, Any]) -> None:
         axes.size(axis)
 
 
-def _asked(arch: Architecture) -> list[str]:
-    """Every config field that sizes and the number of layers are told by."""
-    words = [word for text in arch.axes.values() for word in text.split() if word.isidentifier() and word != "ceil"]
-    return list(dict.fromkeys([arch.layers, *words]))
+def _asked(arch: Architecture, config: Mapping[str, Any]) -> list[str]:
+    """The config fields that sizes and the number of layers are told by: of alternatives those before one that holds."""
+    found = [arch.layers]
+    for text in arch.axes.values():
+        for alternative in text.split("|"):
+            words = [word for word in alternative.split() if word.isidentifier() and word != "ceil"]
+            found += words
+            if all(config.get(word) is not None or _elsewhere(word, config) is not None for word in words):
+                break
+    return list(dict.fromkeys(found))
 
 
 def _elsewhere(field: str, config: Mapping[str, Any]) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 from mappings.names import ANYTHING, HOLE, Domains, Indices, Pattern, runs
@@ -12,10 +13,11 @@ from tracer.infer.roles import split
 
 _MOST_LITERALS = 64
 """Numbers of a name that are no layer and no expert are written out, one entry each, up to this many."""
-_EXPERTS = ("experts", "expert")
+_EXPERTS = "experts", "expert"
+_LAYERS = "layers", "h", "blocks", "layer", "blk"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """Tensors that one entry of a mapping file can name."""
 
@@ -25,13 +27,13 @@ class Kind:
     """Of the holes that are no number."""
     group: Group
 
-    @property
+    @cached_property
     def name(self) -> str:
         """`model.layers.{layer}.mlp.experts.{expert}.w1.weight`."""
         own = iter(self.holes)
         return ".".join(_spelled(next(own)) if s == HOLE else s for s in self.group.template.split("."))
 
-    @property
+    @cached_property
     def sample(self) -> str:
         """The first of the names."""
         return Pattern(self.name).name(min(self.positions, default=()))
@@ -45,16 +47,16 @@ class Kind:
     def count(self) -> int:
         return max(1, len(self.positions))
 
-    @property
+    @cached_property
     def module(self) -> str:
         """The name without its leaf."""
         return split(self.name)[0]
 
-    @property
+    @cached_property
     def leaf(self) -> str:
         return split(self.name)[1]
 
-    @property
+    @cached_property
     def shape(self) -> Shape | None:
         """The shape of all of them; None where it is not known or not one."""
         shapes = {shape for shape, _ in self.group.shapes}
@@ -73,46 +75,62 @@ class Unspellable(ValueError):
     """No pattern can name these tensors; says why."""
 
 
-def kinds_of(group: Group, domains: dict[str, Sequence[int]], experts: Mapping[str, int]) -> list[Kind]:
-    """The kinds of one template. `domains` gains those that its numbers need and that are not in it yet.
+@dataclass(frozen=True, eq=False)
+class Template:
+    """The names of one template, sorted by what their numbers count; the same for every architecture."""
 
-    `experts` are the axes that count experts, with their sizes, the likeliest first. Raises Unspellable.
-    """
+    group: Group
+    axes: tuple[str | None, ...]
+    """For every number the axis that it counts; None where it is a part of the name."""
+    variants: tuple[tuple[Indices, frozenset[Indices]], ...]
+    """The numbers that are parts of the name, and the positions of the others."""
+    why_not: str = ""
+    """Why no pattern can name these tensors."""
+
+    def kinds(self, domains: dict[str, Sequence[int]]) -> list[Kind]:
+        """As entries can name them. `domains` gains those that these need and that are not in it yet.
+
+        Raises Unspellable.
+        """
+        if self.why_not:
+            raise Unspellable(self.why_not)
+        return [Kind(self._holes(numbers, found, domains), found, self.group) for numbers, found in self.variants]
+
+    def _holes(
+        self, numbers: Indices, found: frozenset[Indices], domains: dict[str, Sequence[int]]
+    ) -> tuple[str | int, ...]:  # fmt: skip
+        literals, columns = iter(numbers), iter(zip(*found, strict=True))
+        return tuple(
+            next(literals) if axis is None else _domain(axis, sorted(set(next(columns))), domains) for axis in self.axes
+        )
+
+
+def template_of(group: Group) -> Template:
+    """What the numbers of its names count."""
     segments = group.template.split(".")
     if any(not s or ANYTHING in s or ("{" in s and s != HOLE) or "}" in s.replace(HOLE, "") for s in segments):
-        raise Unspellable("no pattern can spell this name")
+        return Template(group, (), (), "no pattern can spell this name")
     places = [position for position, segment in enumerate(segments) if segment == HOLE]
-    columns = [sorted(set(column)) for column in zip(*group.indices, strict=True)] if places else []
-    named: list[str | None] = []
-    for place, column in zip(places, columns, strict=True):
-        named.append(_axis(segments, place, column, places[0], experts))
-    literal = [k for k, axis in enumerate(named) if axis is None]
-    variants = sorted({tuple(indices[k] for k in literal) for indices in group.indices})
-    if len(variants) > _MOST_LITERALS:
-        raise Unspellable(f"{len(variants)} numbers in it are neither layers nor experts")
-    return [_kind(group, named, literal, variant, domains) for variant in variants]
+    columns = [set(column) for column in zip(*group.indices, strict=True)] if places else []
+    axes = tuple(_axis(segments, place, len(own), places[0]) for place, own in zip(places, columns, strict=True))
+    if not any(axis is None for axis in axes):
+        return Template(group, axes, (((), frozenset(group.indices)),))
+    found: dict[Indices, set[Indices]] = {}
+    for indices in group.indices:
+        pairs = list(zip(indices, axes, strict=True))
+        numbers = tuple(index for index, axis in pairs if axis is None)
+        found.setdefault(numbers, set()).add(tuple(index for index, axis in pairs if axis is not None))
+    if len(found) > _MOST_LITERALS:
+        return Template(group, (), (), f"{len(found)} numbers in it are neither layers nor experts")
+    return Template(group, axes, tuple((numbers, frozenset(own)) for numbers, own in sorted(found.items())))
 
 
-def _axis(segments: Sequence[str], place: int, column: Sequence[int], first: int, experts: Mapping[str, int]) -> str | None:
+def _axis(segments: Sequence[str], place: int, different: int, first: int) -> str | None:
     """The axis of a number in a name: the first that runs counts layers, one after `experts` counts those."""
     before = segments[place - 1] if place else ""
     if before in _EXPERTS:
-        wanted = column[-1] + 1
-        return next((axis for axis, size in experts.items() if size == wanted), next(iter(experts), None))
-    return "layer" if place == first and (len(column) > 1 or before in ("layers", "h", "blocks", "layer")) else None
-
-
-def _kind(
-    group: Group, named: Sequence[str | None], literal: Sequence[int], variant: Indices,
-    domains: dict[str, Sequence[int]],
-) -> Kind:  # fmt: skip
-    own = [indices for indices in group.indices if tuple(indices[k] for k in literal) == variant]
-    numbers = iter(variant)
-    holes: list[str | int] = []
-    for k, axis in enumerate(named):
-        holes.append(next(numbers) if axis is None else _domain(axis, sorted({i[k] for i in own}), domains))
-    kept = [k for k, axis in enumerate(named) if axis is not None]
-    return Kind(tuple(holes), frozenset(tuple(i[k] for k in kept) for i in own), group)
+        return "expert"
+    return "layer" if place == first and (different > 1 or before in _LAYERS) else None
 
 
 def _domain(axis: str, column: Sequence[int], domains: dict[str, Sequence[int]]) -> str:
@@ -127,7 +145,7 @@ def _domain(axis: str, column: Sequence[int], domains: dict[str, Sequence[int]])
     return name
 
 
-def new_domains(before: Domains, after: Domains) -> dict[str, str]:
+def new_domains(before: Set[str], after: Domains) -> dict[str, str]:
     """Those that were added, as a file spells them."""
     return {name: _ranges(found) for name, found in after.items() if name not in before}
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from mappings.axes import Layout, parse, spell
+from mappings.params import Part
 from tracer.starter.draft import Draft, NewParam, NewRow
 from tracer.starter.kinds import Kind
 from tracer.starter.practice import CUT, FUSIONS, LAYOUTS, QUANTISED, Fusion
@@ -24,13 +26,20 @@ class Module(NamedTuple):
         return self.leaves.get("weight") or next(iter(self.leaves.values()))
 
 
-def place(
-    draft: Draft, kinds: Sequence[Kind], words: Vocabulary, neighbours: Mapping[str, str]
-) -> list[tuple[str, str]]:  # fmt: skip
-    """Write parameters and rows for tensors; what is left, and why.
+class Beside(NamedTuple):
+    """What the rows of the base say of tensors that stand beside theirs."""
 
-    `neighbours` say of modules along which axes their parameters are cut.
-    """
+    cuts: Mapping[str, str]
+    """Module -> the axes along which the parameters in it are cut."""
+    biases: Mapping[str, Part]
+    """Name of a bias -> what it consists of, if its weight has one."""
+
+
+def place(
+    draft: Draft, kinds: Sequence[Kind], words: Vocabulary, beside: Beside
+) -> list[tuple[str, str]]:  # fmt: skip
+    """Write parameters and rows for tensors; what is left, and why."""
+    kinds = [kind for kind in kinds if not _lone_bias(draft, kind, words, beside)]
     modules = _modules(kinds)
     for fusion in FUSIONS:
         for together in _fusible(modules, fusion):
@@ -43,8 +52,20 @@ def place(
             why = "its shape is not here, and its name does not tell its layout"
             left += [(kind.group.template, why) for kind in module.leaves.values()]
         else:
-            _alone(draft, module, words, neighbours)
+            _alone(draft, module, words, beside)
     return list(dict.fromkeys(left))
+
+
+def _lone_bias(draft: Draft, kind: Kind, words: Vocabulary, beside: Beside) -> bool:
+    """Write a bias that only some parts of a fused parameter have: laid out and cut as its weight is."""
+    part = beside.biases.get(kind.name)
+    if part is None or not words.fits(part.dims, kind.shape):
+        return False
+    cuts = {part.cut.kind.replace("-", "_"): part.cut.axis} if part.cut else {}
+    param = NewParam(kind.name, {"": spell(part.dims)}, style="plain", **cuts)
+    draft.params.append(replace(param, why=f"the bias of {kind.module} alone, laid out as its weight is; {param.cut}"))
+    draft.rows.append(NewRow(kind.name, kind.name))
+    return True
 
 
 def _modules(kinds: Sequence[Kind]) -> dict[str, Module]:
@@ -109,14 +130,14 @@ def _cut(role: str, parts: Mapping[str, str]) -> dict[str, str]:
     return {kind: axes for kind, axes in cuts.items() if axes}
 
 
-def _alone(draft: Draft, module: Module, words: Vocabulary, neighbours: Mapping[str, str]) -> None:
+def _alone(draft: Draft, module: Module, words: Vocabulary, beside: Beside) -> None:
     """A parameter for one module: with its leaves where they are the usual two, else one for each tensor."""
     layout = _by_role(module, words)
     if _usual(module) and (layout is not None or _same_bias(module)):
-        _write(draft, module, module.weight, layout, words, neighbours, module.name, None, "bias" in module.leaves)
+        _write(draft, module, module.weight, layout, words, beside, module.name, None, "bias" in module.leaves)
         return
     for kind in module.leaves.values():
-        _write(draft, module, kind, None, words, neighbours, kind.name, "plain", False)
+        _write(draft, module, kind, None, words, beside, kind.name, "plain", False)
 
 
 def _usual(module: Module) -> bool:
@@ -130,13 +151,13 @@ def _same_bias(module: Module) -> bool:
 
 
 def _write(
-    draft: Draft, module: Module, kind: Kind, layout: Layout | None, words: Vocabulary,
-    neighbours: Mapping[str, str], name: str, style: str | None, bias: bool,
+    draft: Draft, module: Module, kind: Kind, layout: Layout | None, words: Vocabulary, beside: Beside,
+    name: str, style: str | None, bias: bool,
 ) -> None:  # fmt: skip
     shape = kind.shape
     readings = [layout] if layout is not None or shape is None else words.readings(shape)
     text = {"": spell(readings[0])}
-    cuts = _cut(module.role, text) if layout is not None else _as_beside(module.name, readings, neighbours)
+    cuts = _cut(module.role, text) if layout is not None else _as_beside(module.name, readings, beside.cuts)
     param = NewParam(
         name, text, bias=bias, style=style, quantised=bool(cuts) and module.role in QUANTISED and style is None, **cuts
     )  # fmt: skip
@@ -145,21 +166,16 @@ def _write(
         harmless = "whole on each rank it is placed alike" if not cuts else "the cut depends on it"
         why += f"; {told(readings[1:])} fit as well, {harmless}"
         draft.assumed.append(f"{kind.name} {list(shape)} is read as {told(readings[:1])}; {told(readings[1:])} fit as well")
-    draft.params.append(_because(param, f"{why}; {param.cut}"))
+    draft.params.append(replace(param, why=f"{why}; {param.cut}"))
     draft.rows.append(NewRow(name, name))
 
 
-def _because(param: NewParam, why: str) -> NewParam:
-    fields = {name: getattr(param, name) for name in NewParam.__dataclass_fields__}
-    return NewParam(**(fields | {"why": why}))
-
-
-def _as_beside(name: str, readings: Sequence[Layout], neighbours: Mapping[str, str]) -> dict[str, str]:
+def _as_beside(name: str, readings: Sequence[Layout], cut: Mapping[str, str]) -> dict[str, str]:
     """Cut as the parameters of the same module are, where every reading of the shape has the axis that is cut."""
     home = name
     while "." in home:
         home = home.rpartition(".")[0]
-        for axis in neighbours.get(home, "").split():
+        for axis in cut.get(home, "").split():
             if all(any(axis in dim for dim in reading) for reading in readings):
                 return {"split": axis}
     return {}

@@ -14,7 +14,7 @@ from mappings.names import is_index
 from tracer.infer.roles import LEAVES
 from tracer.renames.candidates import OLD_SPELLINGS
 
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORDS = re.compile(r"w[123]\b|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SYNONYMS = {
     "query": "q", "queries": "q", "wq": "q", "key": "k", "keys": "k", "wk": "k", "value": "v", "values": "v",
     "wv": "v", "wo": "o", "output": "o", "out": "o", "attention": "attn", "ffn": "mlp", "ff": "mlp", "fc": "mlp",
@@ -22,7 +22,7 @@ _SYNONYMS = {
     "embedding": "embed", "embd": "embed", "wte": "embed", "tok": "tokens", "token": "tokens", "word": "tokens",
     "projection": "proj", "lin": "proj", "linear": "proj", "pre": "input", "expand": "up", "contract": "down",
     "router": "gate", "blocks": "layers", "h": "layers", "block": "layers", "layer": "layers", "unembed": "head",
-    "classifier": "head", "final": "f", "post": "post",
+    "classifier": "head", "final": "f", "w1": "gate", "w2": "down", "w3": "up",
 }  # fmt: skip
 _SILENT = frozenset({"model", "transformer", "module", "backbone", "decoder", "base", "language", "text", "self", "layers"})
 """Words that most names of a checkpoint have."""

@@ -59,7 +59,7 @@ def _by_edits(kinds: Sequence[Kind], openings: Sequence[Opening]) -> list[Pair]:
             continue
         for name, other in rewrite.pairs.items():
             kind, opening = own[name], theirs[other]
-            if kind.positions == opening.positions and _not_apart(kind, opening):
+            if opening.stands_at(kind.positions) and _not_apart(kind, opening):
                 found.append(Pair(kind, opening, False))
     return found
 
@@ -91,7 +91,7 @@ def _scores(kinds: Sequence[Kind], openings: Sequence[Opening]) -> list[tuple[fl
         for opening in openings
         if (turned := _turned(kind.shape, opening.row.shape)) is not None
         and leaf_of(kind.leaf) == _leaf(opening)
-        and kind.positions == opening.positions
+        and opening.stands_at(kind.positions)
     ]
     ways, fits = Counter(id(kind) for kind, _, _ in fitting), Counter(id(o) for _, o, _ in fitting)
     found = []

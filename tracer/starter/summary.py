@@ -24,21 +24,7 @@ def summary(starter: Starter) -> Iterator[str]:
     for subject, why in draft.todo[:_SHOWN]:
         yield f"TODO {subject}: {why}"
     yield f"{len(draft.todo)} TODO, {len(draft.assumed)} assumed" + (f"; {draft.assumed[0]}" if draft.assumed else "")
-    yield from _computing(starter)
-
-
-def _computing(starter: Starter) -> Iterator[str]:
-    for name, owner in starter.draft.borrowed.items():
-        yield f"{name}: as in {owner}; a forward pass that does not apply it, as {owner}'s does, computes without it"
-    if starter.unapplied:
-        yield (
-            f"{_some(starter.unapplied)}: the rows load the numbers, and the forward pass must also apply them"
-        )
-
-
-def _some(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    yield from starter.limits
 
 
 def records(starter: Starter) -> Iterator[str]:
@@ -47,7 +33,7 @@ def records(starter: Starter) -> Iterator[str]:
     yield json.dumps({
         "kind": "starter", "architecture": draft.architecture, "like": draft.like, "claimed": starter.claimed,
         "names": starter.total, "loads": starter.loads, "left": list(starter.left), "assumed": draft.assumed,
-        "unapplied": list(starter.unapplied), "text": starter.text,
+        "limits": list(starter.limits), "text": starter.text,
     })  # fmt: skip
     for row in draft.rows:
         yield json.dumps({"kind": "row", **row.fields(), "why": row.why})
