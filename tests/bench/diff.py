@@ -18,8 +18,8 @@ from fixtures import header_set
 
 ROUNDS = 5
 MODEL = "deepseek-v3"
-LIMIT = 4.0
-"""Seconds for two sides, with Python's own start: 2 for each."""
+LIMIT = 2.0
+"""Seconds for both sides, with Python's own start."""
 
 
 def seconds(a: Path, b: Path) -> float:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from mappings.proof.bytes import Span
+from tracer.bulk import in_bulk
 from tracer.checkpoint.entries import Entries, Refusal, checked, encodable, refuse, shown
 from tracer.checkpoint.header import Header
 from tracer.checkpoint.json_object import READ_LIMIT, DuplicateKey, is_costly, unique_dict
 from tracer.checkpoint.plain_header import METADATA, plain_entries
 from tracer.checkpoint.regular_file import open_regular
 from tracer.checkpoint.sniff import HEAD_BYTES, kind_of_weights
-from tracer.checkpoint.tensor_info import TensorInfo, in_bulk
+from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError
 
 HEADER_LIMIT = 100_000_000
@@ -75,7 +76,8 @@ def _parse(raw: bytes, file_size: int, name: str) -> Header:
     _tile(entries, file_size - start)
     offsets = [start + begin for begin in entries.begins]
     sizes = map(sub, entries.ends, entries.begins)
-    tensors = in_bulk(entries.names, entries.dtypes, entries.shapes, name, offsets, sizes)
+    described = entries.names, entries.dtypes, entries.shapes
+    tensors = in_bulk(TensorInfo, *described, repeat(name), offsets, sizes, repeat(None), repeat(False))
     stops = [start + end for end in entries.ends]
     data = map(Span, repeat(name), offsets, stops, entries.names)
     spans = [Span(name, 0, start, "the header"), *data, Span(name, file_size, file_size, "the end of the file")]

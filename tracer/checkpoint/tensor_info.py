@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from math import prod
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +31,3 @@ class TensorInfo:
             return prod(self.shape)
         return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
 
-
-def in_bulk(
-    names: Sequence[str], dtypes: Iterable[str], shapes: Iterable[tuple[int, ...]], file: str,
-    offsets: Iterable[int], sizes: Iterable[int],
-) -> list[TensorInfo]:  # fmt: skip
-    """Tensors of one file in row-major order, a column a field: in half the time of a constructor's call each."""
-    found = list(map(TensorInfo.__new__, repeat(TensorInfo, len(names))))
-    columns: dict[str, Iterable[Any]] = {
-        "name": names, "dtype": dtypes, "shape": shapes, "file": repeat(file), "offset": offsets, "nbytes": sizes,
-        "strides": repeat(None), "big_endian": repeat(False),
-    }  # fmt: skip
-    for field, values in columns.items():
-        deque(map(getattr(TensorInfo, field).__set__, found, values), maxlen=0)
-    return found

@@ -78,7 +78,7 @@ def _rewrite(comparison: Comparison, place: int) -> Finding:
 
 
 def _shapes(comparison: Comparison) -> Check:
-    known = sum(all(weight.shape is not None for weight in (*pair.a, *pair.b)) for pair in comparison.pairs)
+    known = comparison.shaped
     twins = sum(_in_a_twin(comparison, pair) for pair in comparison.pairs) if comparison.files else 0
     unknown = len(comparison.pairs) - known - twins
     why = f"shapes of {plural(unknown, 'tensor')} are not known from headers" if unknown else ""
@@ -89,18 +89,24 @@ def _shapes(comparison: Comparison) -> Check:
 def _in_a_twin(comparison: Comparison, pair: Pair) -> bool:
     """Whether shapes that no header tells are alike all the same."""
     file = comparison.file_of(pair)
-    unknown = any(weight.shape is None for weight in (*pair.a, *pair.b))
-    return unknown and file is not None and bool(file.equal)
+    return not pair.shaped and file is not None and bool(file.equal)
 
 
 def _placement(comparison: Comparison) -> Check:
     """Which file holds what; a difference that no reader of weights sees."""
     files = [len(set(side.homes.values())) for side in (comparison.a, comparison.b)]
     homes = comparison.a.homes, comparison.b.homes
-    moved = sum(_home(homes[0], pair.a) != _home(homes[1], pair.b) for pair in comparison.pairs)
+    # Of one home map for both, only tensors of other names can lie elsewhere.
+    pairs = [pair for pair in comparison.pairs if not _namesakes(pair)] if homes[0] == homes[1] else comparison.pairs
+    moved = sum(_home(homes[0], pair.a) != _home(homes[1], pair.b) for pair in pairs)
     many = plural(files[0], "file")
     told = f"{many} in A, {files[1]} in B; {moved} of {len(comparison.pairs)} in a file of another name"
     return Check("placement in files", told if moved else f"{many}, each tensor in one of the same name")
+
+
+def _namesakes(pair: Pair) -> bool:
+    """Whether both sides have the same tensors by name: one weight in the same leaves."""
+    return pair.alike and pair.how == "name" and pair.a[0].members.keys() == pair.b[0].members.keys()
 
 
 def _home(homes: Mapping[str, str], weights: Sequence[Weight]) -> set[str]:

@@ -96,6 +96,8 @@ class Pair:
     valued: Valued | None = None
     unchecked: str = ""
     """Why its values were not compared, or not all of what could be; empty where they were."""
+    alike: bool = False
+    """Whether two weights have one shape and are kept in one way, so that neither need be looked at again."""
 
     @property
     def subject(self) -> str:
@@ -103,12 +105,22 @@ class Pair:
         return self.a[0].name
 
     @property
+    def shaped(self) -> bool:
+        """Whether the shapes of all are known."""
+        if self.alike:
+            return self.a[0].shape is not None
+        return all(weight.shape is not None for weight in (*self.a, *self.b))
+
+    @property
     def resized(self) -> bool:
-        return len(self.a) == len(self.b) == 1 and None not in (self.a[0].shape, self.b[0].shape) and (
-            self.a[0].shape != self.b[0].shape)  # fmt: skip
+        if self.alike or len(self.a) > 1 or len(self.b) > 1:
+            return False
+        return self.shaped and self.a[0].shape != self.b[0].shape
 
     @property
     def retyped(self) -> bool:
+        if self.alike:
+            return False
         if len(self.a) == len(self.b) == 1:
             return self.a[0].kind != self.b[0].kind and bool(self.a[0].kind and self.b[0].kind)
         return {weight.kind for weight in self.a} != {weight.kind for weight in self.b}
@@ -126,7 +138,7 @@ class Pair:
     @property
     def quantised(self) -> bool:
         """Whether one side is quantised in another way than the other."""
-        unlike = self.retyped or self.a[0].scheme != self.b[0].scheme
+        unlike = not self.alike and (self.retyped or self.a[0].scheme != self.b[0].scheme)
         return unlike and any(weight.scheme for weight in (*self.a, *self.b))
 
 
@@ -168,6 +180,11 @@ class Comparison:
     """Of heads that one side lacks, where values were read."""
     files: list[FilePair] = field(default_factory=list)
     """Of which one at least is a Git-LFS pointer."""
+
+    @cached_property
+    def shaped(self) -> int:
+        """Pairs whose shapes are known."""
+        return sum(pair.shaped for pair in self.pairs)
 
     @cached_property
     def config(self) -> dict[str, tuple[Any, Any]]:
@@ -238,13 +255,30 @@ class Comparison:
         return {(file.a, file.b): file for file in self.files}
 
 
+class _Alike:
+    """Whether two weights have one shape and are kept in one way."""
+
+    def __init__(self) -> None:
+        self._schemes: dict[tuple[int, int], bool] = {}
+
+    def __call__(self, a: Weight, b: Weight) -> bool:
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        # Thousands of weights share a scheme.
+        key = id(a.scheme), id(b.scheme)
+        if key not in self._schemes:
+            self._schemes[key] = a.scheme == b.scheme
+        return self._schemes[key]
+
+
 def pairs_of(pairing: Pairing) -> list[Pair]:
     """Every pair and every fusion."""
     renamed = len(pairing.pairs) - pairing.same_name - pairing.by_row_pairs
     hows: Iterable[str] = (
         ["name"] * pairing.same_name + ["rows"] * pairing.by_row_pairs + ["rename"] * renamed
     )  # fmt: skip
-    found = [Pair((a,), (b,), how) for (a, b), how in zip(pairing.pairs, hows, strict=True)]
+    alike = _Alike()
+    found = [Pair((a,), (b,), how, alike=alike(a, b)) for (a, b), how in zip(pairing.pairs, hows, strict=True)]
     found += [Pair((a,), (b,), "name" if a.name == b.name else "rename") for a, b in pairing.beside]
     for fusion in pairing.fusions:
         how = "stacked" if fusion.stacked else "fused"

@@ -51,11 +51,9 @@ def pair(
 ) -> Pairing:  # fmt: skip
     """Pair what can be paired, the plainest way first."""
     found = Pairing()
-    left_a, left_b = dict(a), dict(b)
-    for name in a:
-        if name in b:
-            found.pairs.append((left_a.pop(name), left_b.pop(name)))
+    found.pairs = [(one, b[name]) for name, one in a.items() if name in b]
     found.same_name = len(found.pairs)
+    left_a, left_b = ({name: own[name] for name in own if name not in other} for own, other in ((a, b), (b, a)))
     if left_a and left_b:
         _by_rows(found, left_a, left_b, config_a, config_b)
     if left_a and left_b:
@@ -75,7 +73,7 @@ def pair(
 
 def _beside(found: Pairing, one: Weight, other: Weight) -> None:
     """Whoever quantises may add them; that one quantised side has others than the other is a difference."""
-    if one.scheme is None or other.scheme is None:
+    if one.scheme is None or other.scheme is None or not (one.beside or other.beside):
         return
     for leaf in one.beside.keys() | other.beside.keys():
         if leaf in one.beside and leaf in other.beside:

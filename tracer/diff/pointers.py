@@ -102,6 +102,8 @@ def _judged(one: _Known, other: _Known, values: bool) -> tuple[bool | None, str]
 def lend_names(a: Side, b: Side, files: list[FilePair]) -> None:
     """Whoever has a file's twin knows its tensors: names for a side that has neither headers nor an index."""
     alike = [(pair.a, pair.b) for pair in files if pair.equal]
+    if not alike:
+        return
     for side, homes, file_of in (
         (a, b.own_homes(), {there: here for here, there in alike}), (b, a.own_homes(), dict(alike))
     ):  # fmt: skip

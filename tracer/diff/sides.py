@@ -50,14 +50,14 @@ class Side:
     @cached_property
     def homes(self) -> dict[str, str]:
         """The file of each tensor, by its header, by the index, or by the other side's twin of the file."""
-        return self.lent | self.own_homes()
+        return self.lent | self.own_homes() if self.lent else self.own_homes()
 
     def own_homes(self) -> dict[str, str]:
         """As far as this side knows them itself."""
         index = self.checkpoint.index
-        named = dict(index.weight_map) if index else {}
-        read = {tensor.name: tensor.file for tensor in self.checkpoint.tensors if tensor.file is not None}
-        return named | read
+        homes = dict(index.weight_map) if index else {}
+        homes.update({tensor.name: tensor.file for tensor in self.checkpoint.tensors if tensor.file is not None})
+        return homes
 
     @property
     def has_mere_names(self) -> bool:

@@ -56,6 +56,8 @@ def _pairs(comparison: Comparison, whole: bool) -> Iterator[tuple[str, str, str]
 
 def _told(pair: Pair) -> tuple[str, ...]:
     """What is to be said of a pair, but for figures; empty where nothing differs."""
+    if pair.alike and pair.how == "name" and pair.valued is None and not pair.unchecked:
+        return ()
     said = []
     if len(pair.a) > 1 or len(pair.b) > 1:
         said.append(_fusion(pair))

@@ -42,8 +42,7 @@ def _nothing_in_common(comparison: Comparison) -> str:
 def _same(comparison: Comparison) -> str:
     a, b = comparison.a, comparison.b
     tensors = plural(max(len(side.checkpoint.names) for side in (a, b)), "tensor")
-    unknown = any(weight.shape is None for pair in comparison.pairs for weight in (*pair.a, *pair.b))
-    known = "" if unknown else ", shapes and dtypes"
+    known = "" if comparison.shaped < len(comparison.pairs) else ", shapes and dtypes"
     if not comparison.with_values:
         return f"the same names{known}: {tensors}"
     if len(comparison.compared) < len(comparison.pairs):

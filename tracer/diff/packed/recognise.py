@@ -10,19 +10,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import repeat
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from mappings.ggml import BLOCKS
 from mappings.schemes import DECLARED_IN
+from tracer.bulk import in_bulk
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.diff.packed import layouts
-from tracer.diff.weights import Scheme, Weight, plain
+from tracer.diff.weights import Scheme, Shape, Weight, plain
 
 Members: TypeAlias = dict[str, TensorInfo]
 Matched: TypeAlias = tuple[Scheme, tuple[int, ...] | None]
 
 _BITSANDBYTES_4 = ("absmax", "quant_map", "nested_absmax", "nested_quant_map", "quant_state")
-_MARKERS = ("qweight", "weight_packed", "weight_scale_inv", "weight_scale", "scales", "SCB", "weight_blocks")
+_MARKERS = frozenset(
+    {"qweight", "weight_packed", "weight_scale_inv", "weight_scale", "scales", "SCB", "weight_blocks"}
+)
 _LEAVES = (
     "qweight", "weight_packed", "weight", "weight_blocks",  # first what is packed
     "qzeros", "scales", "biases", "g_idx", "weight_scale_inv", "weight_scale", "weight_zero_point", "weight_g_idx",
@@ -30,8 +35,10 @@ _LEAVES = (
     "weight_format",
 )  # fmt: skip
 _RANKS = {leaf: rank for rank, leaf in enumerate(_LEAVES)}
-_BESIDE = ("input_scale", "input_global_scale")
+_BESIDE = frozenset({"input_scale", "input_global_scale"})
 """Of activations: a module may have them or not, and the weight is the same."""
+_NOTHING: Members = {}
+_KEPT = attrgetter("dtype", "shape")
 
 MATCHERS: Sequence[Callable[[Members, Mapping[str, Any]], Matched | None]] = (
     layouts.gptq_or_awq, layouts.mlx, layouts.compressed_integers, layouts.nvfp4, layouts.scaled_floats,
@@ -46,24 +53,47 @@ def weights(tensors: Sequence[TensorInfo], config: Mapping[str, Any] | None) -> 
     declared = _declared(config or {})
     if "group_size" not in declared:
         declared = declared | _mlx_group(marked, tensors, config or {})
-    packed: dict[str, Weight] = {}
-    known: dict[tuple[object, ...], tuple[str, str, Matched] | None] = {}
-    for stem, members in marked.items():
-        # Thousands of modules have the same leaves in the same shapes.
-        key = tuple((leaf, info.dtype, info.shape) for leaf, info in members.items())
-        if key not in known:
-            known[key] = _match(members, declared)
-        found = known[key]
-        if found:
-            own = {leaf: info for leaf, info in members.items() if leaf not in _BESIDE}
-            beside = {leaf: info for leaf, info in members.items() if leaf in _BESIDE}
-            weight = Weight(stem + found[0], found[2][1], found[1], own, found[2][0], beside)
-            packed.update({info.name: weight for info in members.values()})
+    packed = _packed(marked, declared)
+    if not packed:
+        return _all_alone(by_name)
     weights: dict[str, Weight] = {}
     for info in tensors:
         weight = packed.get(info.name) or _alone(info)
         weights.setdefault(weight.name, weight)
     return weights
+
+
+def _packed(marked: Mapping[str, Members], declared: Mapping[str, Any]) -> dict[str, Weight]:
+    """The weights that several tensors are kept in, by the names of all of them."""
+    known: dict[tuple[object, ...], tuple[str, str, Matched] | None] = {}
+    found: list[tuple[str, Shape | None, str, Members, Scheme, Members]] = []
+    for stem, members in marked.items():
+        # Thousands of modules have the same leaves in the same shapes.
+        key = (*members, *map(_KEPT, members.values()))
+        if key not in known:
+            known[key] = _match(members, declared)
+        if (match := known[key]) is not None:
+            leaf, dtype, (scheme, shape) = match
+            own, beside = (members, {}) if _BESIDE.isdisjoint(members) else _apart(members)
+            found.append((stem + leaf, shape, dtype, own, scheme, beside))
+    weights = in_bulk(Weight, *zip(*found, strict=True)) if found else []
+    return {info.name: weight for weight in weights for info in (*weight.members.values(), *weight.beside.values())}
+
+
+def _apart(members: Members) -> tuple[Members, Members]:
+    """What a weight is kept in, and what only lies beside it."""
+    own = {leaf: info for leaf, info in members.items() if leaf not in _BESIDE}
+    return own, {leaf: info for leaf, info in members.items() if leaf in _BESIDE}
+
+
+def _all_alone(by_name: Mapping[str, TensorInfo]) -> dict[str, Weight]:
+    infos = list(by_name.values())
+    if any(info.dtype in BLOCKS for info in infos):
+        return {info.name: _alone(info) for info in infos}
+    kept = [{"": info} for info in infos]
+    shapes, dtypes = (map(attrgetter(field), infos) for field in ("shape", "dtype"))
+    weights = in_bulk(Weight, list(by_name), shapes, dtypes, kept, repeat(None), repeat(_NOTHING))
+    return dict(zip(by_name, weights, strict=True))
 
 
 def _declared(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,26 +160,31 @@ def _marked(by_name: Mapping[str, TensorInfo]) -> dict[str, Members]:
     for name, info in by_name.items():
         stem, _, leaf = name.rpartition(".")
         if leaf in _RANKS:
-            modules.setdefault(stem, {})[leaf] = info
+            own = modules.get(stem)
+            if own is None:
+                own = modules[stem] = {}
+            own[leaf] = info
         if leaf in _MARKERS:
             stems.setdefault(stem, {})
         elif ".weight." in name:
             stem, _, rest = name.partition(".weight.")
             if rest.partition(".")[0] in _BITSANDBYTES_4:
-                stems.setdefault(stem, {})[f"weight.{rest}"] = by_name[name]
+                stems.setdefault(stem, {})[f"weight.{rest}"] = info
         elif leaf.endswith("_blocks") and f"{name[:-7]}_scales" in by_name:
-            stems[name[:-7]] = {"blocks": by_name[name], "scales": by_name[f"{name[:-7]}_scales"]}
+            stems[name[:-7]] = {"blocks": info, "scales": by_name[f"{name[:-7]}_scales"]}
     for stem, members in stems.items():
         if "blocks" not in members:
             own = modules.get(stem, {})
-            stems[stem] = {leaf: own[leaf] for leaf in _ordered(tuple(own))} | members
+            held = tuple(own)
+            ordered = _ordered(held)
+            stems[stem] = own if ordered == held and not members else {leaf: own[leaf] for leaf in ordered} | members
     return stems
 
 
 @lru_cache(maxsize=1024)
-def _ordered(leaves: tuple[str, ...]) -> list[str]:
+def _ordered(leaves: tuple[str, ...]) -> tuple[str, ...]:
     """As in `_LEAVES`: remembered, as thousands of modules have the same ones."""
-    return sorted(leaves, key=_RANKS.__getitem__)
+    return tuple(sorted(leaves, key=_RANKS.__getitem__))
 
 
 def _match(members: Members, declared: Mapping[str, Any]) -> tuple[str, str, Matched] | None:
