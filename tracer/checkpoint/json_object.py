@@ -37,7 +37,12 @@ def read_object(files: Files, file: str, code: str) -> dict[str, Any]:
             f"{path}: expected JSON, found {kind.what}; {kind.advice}", code=kind.code, subject=file
         )
     try:
-        return _parse(content)
+        if is_costly(content):
+            held = f"{len(content)} bytes of JSON whose values would take more than {_MEMORY} bytes of memory"
+            raise _Refusal(held)
+        text = _text(content)
+        del content  # of as many bytes as the text
+        return _parse(text)
     except _Refusal as refusal:
         raise InputError(f"{path}: {refusal}", code=code, subject=file) from None
 
@@ -46,11 +51,9 @@ class _Refusal(Exception):
     """A reason without its file, which the caller knows."""
 
 
-def _parse(content: bytes) -> dict[str, Any]:
-    if is_costly(content):
-        raise _Refusal(f"{len(content)} bytes of JSON whose values would take more than {_MEMORY} bytes of memory")
+def _parse(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(_text(content), object_pairs_hook=consistent_dict)
+        value = json.loads(text, object_pairs_hook=consistent_dict)
     except RecursionError:
         raise _Refusal(_TOO_DEEP) from None
     except (json.JSONDecodeError, DuplicateKey) as error:

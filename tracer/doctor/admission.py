@@ -16,7 +16,7 @@ from tracer.doctor.damage import Damage, damage_of_texts, damage_of_weights
 from tracer.doctor.trainers import is_trainers
 from tracer.doctor.undamaged import Undamaged
 from tracer.errors import InputError, Refused
-from tracer.prepare import Prepared, Request, prepare
+from tracer.prepare import Prepared, Request, prepare_opened
 from tracer.prepare.model import open_model
 
 
@@ -54,16 +54,9 @@ def admit(model: str, revision: str | None = None, tp: int = 1) -> Patient:
     """Raises InputError where there is nothing to examine, and UsageError."""
     request = Request(model, tp, plan_only=True, revision=revision)
     try:
-        prepared = prepare(request)
-    except Refused as refused:
-        checkpoint = open_model(request)
-        assert checkpoint is not None
-        patient = Patient(checkpoint.files, checkpoint, refused=refused)
+        patient = _opened(request)
     except InputError as error:
         return _salvage(model, revision, error)
-    else:
-        assert prepared.checkpoint is not None
-        patient = Patient(prepared.checkpoint.files, prepared.checkpoint, prepared=prepared)
     read = patient.checkpoint.index.file if patient.checkpoint.index else None
     # What was opened did without them.
     patient.damaged = [
@@ -71,6 +64,16 @@ def admit(model: str, revision: str | None = None, tp: int = 1) -> Patient:
         for damage in damage_of_texts(patient.files, read)
     ]
     return _as_part(patient) if patient.files.one_file else patient
+
+
+def _opened(request: Request) -> Patient:
+    """One of which nothing is damaged that must be read. Raises InputError."""
+    checkpoint = open_model(request)
+    assert checkpoint is not None
+    try:
+        return Patient(checkpoint.files, checkpoint, prepared=prepare_opened(request, checkpoint))
+    except Refused as refused:
+        return Patient(checkpoint.files, checkpoint, refused=refused)
 
 
 def _as_part(patient: Patient) -> Patient:

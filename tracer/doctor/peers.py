@@ -68,8 +68,9 @@ def _groups(config: Mapping[str, Any], stack: Layers) -> Iterator[list[int]]:
     A layer that is the only one of its kind may be as it likes.
     """
     kinds: dict[object, list[int]] = defaultdict(list)
+    count = max(stack.held) + 1
     for layer in sorted(stack.held):
-        kinds[_kind(config, layer, max(stack.held) + 1)].append(layer)
+        kinds[_kind(config, layer, count)].append(layer)
     several = [layers for layers in kinds.values() if len(layers) > 1]
     yield from several
     if len(several) > 1:
@@ -93,7 +94,8 @@ def _stacks(names: Sequence[str], tensors: Sequence[TensorInfo], packed: bool) -
 
 
 def _is_number(segment: str) -> bool:
-    return segment.isdecimal() and segment.isascii() and len(segment) < 7
+    """Of a layer: what has more digits counts something else, and each would be remembered."""
+    return len(segment) < 6 and segment.isdecimal() and segment.isascii()
 
 
 def _sort(dtype: str) -> str:
