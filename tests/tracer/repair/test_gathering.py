@@ -56,7 +56,7 @@ def stored(draw: st.DrawFn, heads: int) -> tuple[Array, bytes, TensorInfo]:
     return values.reshape(shape), b"abc" + on_disk.tobytes() + b"end", info
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data(), st.integers(1, 3), st.integers(16, 200))
 def test_pieces_are_what_numpy_makes_of_the_whole_and_none_is_longer_than_allowed(
     data: st.DataObject, heads: int, limit: int
@@ -80,7 +80,7 @@ def test_pieces_are_what_numpy_makes_of_the_whole_and_none_is_longer_than_allowe
     assert longest <= limit
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data(), st.integers(8, 100))
 def test_what_is_joined_and_cut_and_joined_again_is_what_numpy_makes_of_it(data: st.DataObject, limit: int) -> None:
     array, content, info = data.draw(stored(1))
