@@ -7,7 +7,7 @@ from functools import cached_property
 
 from mappings.findings import Finding
 from tracer.diagnose.state import State
-from tracer.diagnose.weight import weight_of
+from tracer.diagnose.weight import key_of, weight_of
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Trial:
     @cached_property
     def gone(self) -> tuple[Finding, ...]:
         """Symptoms that are not there any more."""
-        left = {(finding.code, finding.subject) for finding in self.after.findings}
-        return tuple(each for each in self.before.symptoms if (each.code, each.subject) not in left)
+        left = set(map(key_of, self.after.findings))
+        return tuple(each for each in self.before.symptoms if key_of(each) not in left)
 
     @cached_property
     def new(self) -> tuple[Finding, ...]:
         """Symptoms that were not there before: hidden behind what was mended, or made by it."""
-        had = {(finding.code, finding.subject) for finding in self.before.symptoms}
-        return tuple(each for each in self.after.symptoms if (each.code, each.subject) not in had)
+        had = set(map(key_of, self.before.symptoms))
+        return tuple(each for each in self.after.symptoms if key_of(each) not in had)
 
     @property
     def gain(self) -> tuple[int, int]:
@@ -39,20 +39,26 @@ class Trial:
 
     @property
     def helps(self) -> bool:
-        return self.gain > (0, 0)
+        return self.gain > (0, 0) and bool(self.gone)
 
     @property
     def claimed(self) -> tuple[int, int]:
         """Of all tensors, how many a row, a skip or a tie claims afterwards, and how many there are."""
-        plan = self.after.plan
-        if plan is None:
-            return 0, len(self.after.names)
-        return sum(claim.owner is not None for claim in plan.claims), len(plan.claims)
+        return _claimed(self.after), len(self.after.names)
+
+    @property
+    def loses(self) -> bool:
+        """Whether tensors that were claimed before are nobody's afterwards: then less is wrong as less is known."""
+        return self.before.plan is not None and _claimed(self.after) < _claimed(self.before)
 
     @property
     def explained(self) -> int:
         """Tensors and parameters behind what is gone."""
         return sum(map(weight_of, self.gone))
+
+
+def _claimed(state: State) -> int:
+    return sum(claim.owner is not None for claim in state.plan.claims) if state.plan else 0
 
 
 _PLAN = 1 << 32

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from mappings.findings import Finding
+from mappings.names import is_index
 
+_HOLE = "{}"
 _COUNTS = ("missing", "tensors", "layers", "experts", "count")
 """Fields of a finding's evidence that say of how much it speaks, the most exact first."""
 
@@ -19,6 +21,24 @@ def weight_of(finding: Finding) -> int:
         if isinstance(value, list | tuple | set | dict) and value:
             return len(value)
     return 1
+
+
+def key_of(finding: Finding) -> tuple[str, str]:
+    """What a finding is of, whichever layers and experts: of fewer of them it is still there."""
+    segments = (_HOLE if segment.startswith("{") or is_index(segment) else segment for segment in _split(finding))
+    return finding.code, ".".join(segments)
+
+
+def _split(finding: Finding) -> list[str]:
+    """The subject in segments; ranges within braces have dots of their own."""
+    found, depth = [""], 0
+    for letter in finding.subject:
+        depth += (letter == "{") - (letter == "}")
+        if letter == "." and not depth:
+            found.append("")
+        else:
+            found[-1] += letter
+    return [] if finding.code == "layers.missing" else found
 
 
 def same(one: Finding, other: Finding) -> bool:

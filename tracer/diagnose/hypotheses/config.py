@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from mappings.findings import Finding
+from mappings.registry import candidates
+from mappings.sizes import ConfigError
 from tracer.diagnose.case import Case
+from tracer.diagnose.fitting import Fitted, Fitting, Sample
 from tracer.diagnose.hypothesis import Hypothesis, Wording
 from tracer.diagnose.state import State
 from tracer.diagnose.trial import Trial
@@ -18,55 +21,69 @@ from tracer.repair.changes import SetField
 _SHOWN = frozenset({
     "shape.mismatch", "param.unfilled", "tensor.unmapped", "layers.missing", "layers.extra", "experts.missing",
     "config.conflict", "config.missing-field", "config.invalid", "config.missing", "tie.conflict", "vocab.padded",
-    "quant.missing", "quant.orphan",
+    "quant.missing", "quant.orphan", "arch.mismatch",
 })  # fmt: skip
 """What a wrong field looks like."""
 _NO_FIELDS = ("architectures", "model_type", "torch_dtype", "dtype", "quantization_config")
 """Fields that others try, or that no tensor contradicts."""
+_MOST = 6
+"""Values that are tried as a plan, of those that rows work out."""
+
+
+class _Value(NamedTuple):
+    """One field with another value."""
+
+    path: str
+    value: Any
+    finding: Finding | None = None
+    """What inference says of it, where it does."""
+    witness: str = ""
+    """A tensor that asks for it."""
+    rivals: tuple[str, ...] = ()
+    """Other fields under which all shapes would fit as well."""
 
 
 def propose(case: Case) -> Iterator[Hypothesis]:
     """Values that disagree with the tensors, those first of which `tracer.infer` names the evidence."""
     state = case.state
-    if not state.codes & _SHOWN and not case.complained("shape", "no-field"):
+    if not state.tensors or not (state.codes & _SHOWN or case.complained("shape", "no-field")):
         return
-    if not state.tensors:
-        return
+    inferred = [*_conflicts(state), *_differing(state)]
+    fitting = _fitting(state)
+    found = inferred if fitting is None else _by_rows(fitting, inferred)
     tried: set[tuple[str, str]] = set()
-    for field, value, finding in (*_conflicts(state), *_differing(state)):
-        key = (field, repr(value))
+    for each in found:
+        key = (each.path, repr(each.value))
         if key not in tried:
             tried.add(key)
-            yield Hypothesis(_worded(field, value, finding), (SetField(field, value),))
+            yield Hypothesis(_worded(each), (SetField(each.path, each.value),))
+    lacking = [each for each in inferred if _said(state.config, each.path) is None]
+    if state.refused is not None and len(lacking) > 1:
+        yield Hypothesis(_all_worded(lacking), tuple(SetField(each.path, each.value) for each in lacking))
 
 
-def _conflicts(state: State) -> Iterator[tuple[str, Any, Finding | None]]:
+# --- what inference says ---
+
+
+def _conflicts(state: State) -> Iterator[_Value]:
     """What inference holds against config.json, and the value that the tensors have."""
     for finding in state.inferred.findings:
         name, value = finding.evidence.get("field"), finding.evidence.get("tensors")
         if finding.code == "tie.conflict" and finding.severity == "error":
-            yield _path(state.config, "tie_word_embeddings"), True, finding
+            yield _Value(_path(state.config, "tie_word_embeddings"), True, finding)
         elif isinstance(name, str) and type(value) in (int, bool) and name not in _NO_FIELDS:
-            yield _path(state.config, name), value, finding
+            yield _Value(_path(state.config, name), value, finding if finding.severity != "info" else None)
 
 
-def _differing(state: State) -> Iterator[tuple[str, Any, Finding | None]]:
+def _differing(state: State) -> Iterator[_Value]:
     """Every field that inference has a value for, and config.json another, or none."""
     said = text_config(state.config)
     for field in state.inferred.fields:
         sure = field.confidence in ("certain", "likely")
         if not sure or field.name in _NO_FIELDS or type(field.value) not in (int, bool):
             continue
-        if said.get(field.name) != field.value and _matters(state, field.name):
-            yield _path(state.config, field.name), field.value, None
-
-
-def _matters(state: State, name: str) -> bool:
-    """Whether the rows ask for the field, under this name; all do where there are no rows."""
-    if state.plan is None:
-        return True
-    used = state.plan.binding.config.used
-    return name in used or name in ("head_dim", "num_key_value_heads", "tie_word_embeddings")
+        if said.get(field.name) != field.value:
+            yield _Value(_path(state.config, field.name), field.value, None, field.evidence)
 
 
 def _path(config: Mapping[str, Any], name: str) -> str:
@@ -78,30 +95,96 @@ def _path(config: Mapping[str, Any], name: str) -> str:
     return name
 
 
-def _worded(path: str, value: Any, known: Finding | None) -> Wording:
-    def worded(trial: Trial) -> Finding:
-        claimed, total = trial.claimed
-        fits = f"with {json.dumps(value)}, {claimed} of {total} tensors are claimed" if trial.after.plan else ""
-        wrong = sum(finding.severity == "error" for finding in trial.after.findings)
-        clean = "and fit" if fits and not wrong else ""
-        shown = " ".join(each for each in (fits, clean) if each)
-        finding = known if known and known.severity != "info" else _own(path, value, trial)
+# --- what rows say ---
+
+
+def _fitting(state: State) -> Fitting | None:
+    """The rows that config.json means, and of their dialects the one that fits best; None where there are none."""
+    config = state.prepared.configured.config if state.prepared else state.config
+    dtype = state.prepared.run.dtype if state.prepared and state.prepared.run.dtype else "BF16"
+    try:
+        known = candidates(config)
+    except ConfigError:
+        return None
+    sample = Sample(state.names, state.shapes)
+    # A dialect that no name is of binds where the right one cannot.
+    found = (Fitting(arch, config, sample, dtype) for arch in known)
+    return min(found, key=lambda each: (not each.claimed, each.misfit))
+
+
+def _by_rows(fitting: Fitting, inferred: list[_Value]) -> list[_Value]:
+    """What inference thinks of, where rows fit better with it; then what they work out themselves."""
+    solved = fitting.better()
+    whole = [each for each in solved if not each.misfit]
+    helpful = [each for each in inferred if "." in each.path or each.finding or _helps(fitting, each)]
+    own = [_Value(each.field, each.value, None, each.witness) for each in solved[:_MOST]]
+    return [each._replace(rivals=_rivals(each, whole)) for each in (*helpful, *own)]
+
+
+def _helps(fitting: Fitting, each: _Value) -> bool:
+    return fitting.fitted(each.path, each.value).misfit < fitting.misfit
+
+
+def _rivals(each: _Value, whole: list[Fitted]) -> tuple[str, ...]:
+    if not any((fit.field, fit.value) == (each.path, each.value) for fit in whole):
+        return ()
+    return tuple(f"{fit.field} = {json.dumps(fit.value)}" for fit in whole if fit.field != each.path)
+
+
+# --- in words ---
+
+
+def _worded(each: _Value) -> Wording:
+    def worded(trial: Trial) -> Finding | None:
+        if trial.loses:
+            return None
+        finding = each.finding or _own(each, trial)
+        others = f"; {' or '.join(each.rivals)} alone would fit as well" if each.rivals else ""
+        shown = _shown(trial, json.dumps(each.value)) + others
         return replace(
             finding, severity="error", message=f"{finding.message}; {shown}" if shown else finding.message,
-            evidence={**finding.evidence, "field": path, "value": value}, fix=f"set {path} to {json.dumps(value)}",
+            evidence={**finding.evidence, "field": each.path, "value": each.value},
+            fix=f"set {each.path} to {json.dumps(each.value)}",
         )  # fmt: skip
 
     return worded
 
 
-def _own(path: str, value: Any, trial: Trial) -> Finding:
-    """A finding for what inference saw and did not object to."""
-    said: Any = trial.before.config
+def _shown(trial: Trial, values: str) -> str:
+    """What the trial has come to: `with 8, 291 of 291 tensors are claimed and fit`."""
+    if trial.after.plan is None:
+        return ""
+    claimed, total = trial.claimed
+    wrong = any(finding.severity == "error" for finding in trial.after.findings)
+    return f"with {values}, {claimed} of {total} tensors are claimed{'' if wrong else ' and fit'}"
+
+
+def _said(config: Mapping[str, Any], path: str) -> Any:
+    said: Any = config
     for key in path.split("."):
         said = said.get(key) if isinstance(said, dict) else None
-    evidence = next((f.evidence for f in trial.before.inferred.fields if f.name == path.rpartition(".")[2]), "")
+    return said
+
+
+def _own(each: _Value, trial: Trial) -> Finding:
+    """A finding for what inference saw and did not object to, or what rows alone ask for."""
+    said, value = _said(trial.before.config, each.path), json.dumps(each.value)
+    because = f": {each.witness}" if each.witness else ""
     if said is None:
-        told = f"config.json has no {path}, the tensors have {json.dumps(value)}: {evidence}"
-        return Finding("config.missing-field", "error", path, told, {"tensors": value})
-    told = f"config.json says {path} = {json.dumps(said)}, the tensors {json.dumps(value)}: {evidence}"
-    return Finding("config.conflict", "error", path, told, {"found": said, "tensors": value})
+        told = f"config.json has no {each.path}, the tensors ask for {value}{because}"
+        return Finding("config.missing-field", "error", each.path, told, {"tensors": each.value})
+    told = f"config.json says {each.path} = {json.dumps(said)}, the tensors {value}{because}"
+    return Finding("config.conflict", "error", each.path, told, {"found": said, "tensors": each.value})
+
+
+def _all_worded(lacking: list[_Value]) -> Wording:
+    def worded(trial: Trial) -> Finding:
+        told = ", ".join(f"{each.path} = {json.dumps(each.value)}" for each in lacking)
+        names = ", ".join(each.path for each in lacking)
+        return Finding(
+            "config.missing-field", "error", trial.before.refused.subject if trial.before.refused else lacking[0].path,
+            f"config.json lacks {names}; {_shown(trial, 'the values that the tensors have')}",
+            {"fields": {each.path: each.value for each in lacking}}, f"add {told}",
+        )  # fmt: skip
+
+    return worded

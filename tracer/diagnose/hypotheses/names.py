@@ -91,8 +91,8 @@ def _worded(edit: str, changed: Mapping[str, str]) -> Wording:
     def worded(trial: Trial) -> Finding | None:
         after = trial.after.names
         collisions = len(after) - len(set(after))
-        if collisions:
-            return None
+        if collisions or 2 * trial.after.burden[0] > trial.before.burden[0]:
+            return None  # names that one edit does not mend for the most part have another cause
         mapped = _mapped(trial, set(changed.values()))
         first, new = next(iter(changed.items()))
         counted = f"{mapped} of {len(changed)} map, {collisions} collisions"
