@@ -16,7 +16,7 @@ from tracer.checkpoint.stamp import Stamp
 from tracer.repair import index
 from tracer.repair.changes import Change, RewriteIndex
 from tracer.repair.config import CONFIG, edited
-from tracer.repair.contents import Beside, beside, new_names
+from tracer.repair.folder import Beside, beside, new_names
 from tracer.repair.gathering import Sources
 from tracer.repair.model import Model, model_of
 from tracer.repair.planned import Planned, plan
@@ -24,6 +24,7 @@ from tracer.repair.repaired import Repaired
 from tracer.repair.target import check_room, check_target, new_folder
 from tracer.repair.whole_files import clone, copy, write_small
 from tracer.repair.written import compare, header_of, in_file_order, write
+from tracer.unchanged import changed, located
 
 Heard = Callable[[int, int], None]
 """Bytes that are done, and bytes in all."""
@@ -148,6 +149,9 @@ class _Doing:
         for name, content in intended.small.items():
             write_small(self._folder / name, content)
         self._write(stamps)
+        error = changed(located(self._source, stamps))
+        if error is not None:
+            raise error
         self.copied = tuple(whole.values())
         self.nbytes = sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
         return self

@@ -11,7 +11,7 @@ from typing import Any
 from tracer.checkpoint.consistency import some
 from tracer.repair.changes import Change, Cut, Drop, Join, RemoveField, Rename, RewriteIndex, SetField, Transform
 from tracer.repair.config import told as field_told
-from tracer.repair.contents import LeftOut
+from tracer.repair.folder import LeftOut
 from tracer.repair.planned import kind, named
 from tracer.report.words import plural, size
 
@@ -56,8 +56,8 @@ class Repaired:
         yield f"  {plural(len(self.copied), 'file')} copied whole: of the size they had"
         if self.removed:
             yield f"  {plural(len(self.removed), 'file')} without a tensor left out: {', '.join(self.removed)}"
-        for file, why in self.left_out:
-            yield f"  not copied: {file} ({why})"
+        for why in dict.fromkeys(left.why for left in self.left_out):
+            yield f"  not copied: {some([left.file for left in self.left_out if left.why == why])} ({why})"
 
     def records(self) -> Iterator[str]:
         """For `--json`: a record a change, then one of the copy."""
@@ -77,7 +77,7 @@ def told(change: Change) -> str:
         case Rename(names):
             return f"renamed {plural(len(names), 'tensor')}{_example(list(names.items()))}"
         case Drop(names, why):
-            return f"dropped {plural(len(names), 'tensor')}: {why}"
+            return f"dropped {plural(len(names), 'tensor')}{f': {why}' if why else ''}"
         case Transform(names, op):
             return f"{_OPS[op].format(change)} in {plural(len(names), 'tensor')}"
         case Cut(name, axis, parts):

@@ -213,6 +213,17 @@ def test_a_checkpoint_that_changed_after_it_was_opened_is_not_copied(source: Pat
             repair(checkpoint, [CHANGES], source.parent / "copy")
 
 
+@pytest.mark.parametrize("file", TWO)
+def test_a_checkpoint_that_changes_while_it_is_copied_is_not_copied(source: Path, file: str) -> None:
+    """Whether the file is copied whole or tensor by tensor."""
+
+    def touches(done: int, total: int) -> None:
+        os.utime(source / file, ns=(1, 1))
+
+    with nothing_left(source), pytest.raises(InputError, match=f"{file}: expected .*it changed "):
+        repair(open_checkpoint(source), [CHANGES], source.parent / "copy", touches)
+
+
 def test_a_copy_that_does_not_read_as_it_was_written_is_not_kept(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def loses_a_bit(target: Path, *rest: object) -> list[str]:
         digests = written.write(target, *rest)  # type: ignore[arg-type]
