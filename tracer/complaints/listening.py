@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tracer.complaints.complaint import Complaint, Told
 from tracer.complaints.gathering import Gathering
 from tracer.complaints.missing_key import judged
 from tracer.complaints.noise import is_noise
+from tracer.complaints.of_python import KEY, LONE_KEY
 from tracer.complaints.pattern import Pattern
 from tracer.complaints.prefixes import Said, plain, without_prefixes
 from tracer.complaints.quoting import continues_list, unfinished_list
 from tracer.complaints.settings import Settings
 from tracer.complaints.tracebacks import BEGINS, Frame, Traceback, exception
-from tracer.complaints.wordings import (
-    ECHO,
-    ECHO_NEEDLE,
-    KEY,
-    LONE_KEY,
-    QUOTES_A_REQUEST,
-    by_people,
-    patterns,
-)  # fmt: skip
+from tracer.complaints.wordings import ECHO, ECHO_NEEDLE, QUOTES_A_REQUEST, by_people, wordings
 
 _UNDERSTOOD, _NOT_UNDERSTOOD, _WARNING = range(3)
-_ERROR_TYPE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure)$")
+_ERROR_TYPE = re.compile(r"(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Failure)$")
 _RAISED = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,8}[A-Z]\w{0,60}(?:Error|Exception): ")
+_BOX = ("│", "╭", "╰", "❱")
+"""What rich draws around a traceback, which quotes code before and after the line that failed."""
 _JOINED_LIMIT = 1 << 19
 _SPEAKERS = 4_096
 
@@ -40,7 +35,7 @@ class Listener:
         self._settings = Settings()
         self._speakers: dict[str, _Speaker] = {}
         self._last = self._speaker("")
-        self._patterns = patterns(pasted=pasted)
+        self._wordings = wordings(pasted=pasted)
         self._pasted = pasted
         self._busy: set[str] = set()
 
@@ -51,16 +46,18 @@ class Listener:
 
     def hear(self, number: int, line: str) -> None:
         """One line of the log, without its end."""
-        for part in plain(line).replace("\\n", "\n").split("\n") if "\\n" in line else (plain(line),):
-            for piece in part.split("\r"):
-                if piece:
-                    self._hear(number, without_prefixes(piece))
-            if not part:
-                self._hear(number, without_prefixes(""))
+        text = plain(line)
+        if "\\" in text and "Error" in text:  # a traceback in a line of JSON
+            text = text.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"').replace("\\'", "'")
+        if "\r" not in text and "\n" not in text:
+            self._hear(number, without_prefixes(text))
+            return
+        for part in re.split(r"[\r\n]+", text):
+            self._hear(number, without_prefixes(part))
 
     def hear_a_person(self, text: str) -> None:
         """Words about an output, or a shortened error."""
-        for pattern, complaint in self._read(text, by_people()):
+        for pattern, complaint in by_people().read(text):
             self._take(pattern, complaint, self._last, 0, Said(complaint.text, "", None, False), ())
 
     def told(self, lines: int) -> Told:
@@ -72,8 +69,10 @@ class Listener:
         return Told(complaints, program, self._settings.version, self._settings.found, lines)
 
     def _hear(self, number: int, said: Said) -> None:
-        speaker = self._who(said)
         text = said.text
+        if text.lstrip()[:1] in _BOX:
+            return
+        speaker = self._who(said)
         if speaker.pending:
             if continues_list(text) and len(speaker.pending) < _JOINED_LIMIT:
                 speaker.pending += " " + text.strip()
@@ -85,7 +84,7 @@ class Listener:
         if at >= 0:
             self._complaints(speaker, number, said._replace(text=text[:at]), ())
             speaker.traceback.begin()
-        elif not speaker.traceback.open:
+        elif not speaker.traceback.open and not speaker.traceback.resumes(text):
             self._plain_line(speaker, number, said)
         elif not speaker.traceback.takes(text):
             self._exception(speaker, number, said)
@@ -137,12 +136,12 @@ class Listener:
 
     def _complaints(self, speaker: _Speaker, number: int, said: Said, frames: Sequence[Frame]) -> bool:
         """Take in what a line complains of; whether it does."""
-        if unfinished_list(said.text) and any(pattern.applies(said.text) for pattern in self._patterns):
+        if unfinished_list(said.text) and self._wordings.possible(said.text):
             speaker.pending, speaker.pended = said.text, (number, said, tuple(frames))
             return True
         if not self._pasted and any(words in said.text for words in QUOTES_A_REQUEST):
             return False
-        found = self._read(said.text, self._patterns)
+        found = self._wordings.read(said.text)
         for pattern, complaint in found:
             self._take(pattern, complaint, speaker, number, said, frames)
         return bool(found) or self._repeated(speaker, number, said)
@@ -152,21 +151,9 @@ class Listener:
         echo = ECHO.search(said.text) if ECHO_NEEDLE in said.text else None
         if echo is None:
             return False
-        for pattern, complaint in self._read(echo["one"] or echo["other"], patterns(pasted=True)):
+        for pattern, complaint in wordings(pasted=True).read(echo["one"] or echo["other"]):
             self._take(pattern, complaint, speaker, number, said, (), echo=True)
         return True
-
-    def _read(self, text: str, those: Iterable[Pattern]) -> list[tuple[Pattern, Complaint]]:
-        """Complaints in the order of their places; what a pattern has read, a later and wider one does not."""
-        taken: list[tuple[int, int, Pattern, Complaint]] = []
-        for pattern in those:
-            if not pattern.applies(text):
-                continue
-            for match in pattern.matches(text):
-                start, end = match.span()
-                if all(end <= first or start >= last for first, last, _, _ in taken):
-                    taken.append((start, end, pattern, pattern.read(match)))
-        return [(pattern, complaint) for _, _, pattern, complaint in sorted(taken, key=lambda each: each[0])]
 
     def _take(
         self, pattern: Pattern, complaint: Complaint, speaker: _Speaker, number: int, said: Said,
@@ -191,8 +178,11 @@ class Listener:
             return
         number, said, frames = speaker.pended
         text, speaker.pending, speaker.pended = speaker.pending, "", None
-        for pattern, complaint in self._read(text, self._patterns):
+        found = self._wordings.read(text)
+        for pattern, complaint in found:
             self._take(pattern, complaint, speaker, number, said, frames)
+        if not found:
+            self._not_understood(speaker, number, said)
         self._note(speaker)
 
 

@@ -34,6 +34,8 @@ _FIELD = re.compile(
 def judged(complaint: Complaint, frames: Sequence[Frame]) -> Complaint:
     """The complaint of a missing key, as the kind that it is."""
     key = complaint.names[0]
+    if " " in key:
+        return replace(complaint, kind="other", names=())
     kind = _kind(key, frames)
     if kind in ("no-field", "no-architecture", "quantisation", "dtype"):
         return replace(complaint, kind=kind, names=(), fields=(key,))

@@ -30,7 +30,7 @@ PATTERNS = (
         "adapter", "LoRAModel.from_local_checkpoint", needle="expected target modules in", program="vllm",
     ),
     Pattern(
-        r"Can't find '(?P<file>adapter_config\.json)' at '(?P<file2>[^'\n]{1,600})'",
+        r"Can't find '(?P<file>adapter_config\.json)' at '(?P<field>[^'\n]{1,600})'",
         "no-file", "PeftConfig.from_pretrained", needle="adapter_config.json",
     ),
 )  # fmt: skip

@@ -57,6 +57,15 @@ _LOADER = (
                 "file appears to be version"),
     ),
     Pattern(
+        r"unknown \(magic, version\) combination: (?P<field>[0-9a-f]{1,8}, [0-9a-f]{1,8})",
+        "header", "llama_model_load_from_file before GGUF", needle="unknown (magic, version)",
+    ),
+    Pattern(
+        r"key (?P<field>[\w.-]+) has wrong (?:array length|type)[^\n\d]{0,60}(?P<number2>\d{1,9})?(?:, got"
+        r" (?P<number1>\d{1,9}))?",
+        "no-field", "llama_model_loader::get_key_or_arr: a field that does not fit the layers", needle="has wrong ",
+    ),
+    Pattern(
         r"key not found in model: (?P<field>[\w.-]+)",
         "no-field", "llama_model_loader::get_key: metadata that the converter did not write",
         needle="key not found in model",
@@ -81,11 +90,15 @@ _CONVERTER = (
         "no-parameter", "ModelBase.map_tensor_name; #6488, #7924, #12341", needle="not map tensor",
     ),
     Pattern(
+        rf"Unexpected tensor name: ['\"]?(?P<name>{NAME})",
+        "no-parameter", "convert.py before 2024", needle="Unexpected tensor name",
+    ),
+    Pattern(
         r"[Cc]ould not find any of: (?P<fields>\[[^\]\n]{1,400}\])",
         "no-field", "ModelBase.find_hparam", needle="ould not find any of:",
     ),
     Pattern(
-        r"(?:Architecture|Model) ['\"`]?(?P<field>\w+)['\"`]? (?:is )?not supported",
+        r"(?:Architecture|Model) ['\"`]?(?P<field>(?!is\b)\w+)['\"`]? (?:is )?not supported",
         "no-architecture", "ModelBase.from_model_architecture", needle=" not supported",
     ),
     Pattern(

@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from tracer.complaints.pattern import NAME, SHAPE, Pattern
 
+_DOTTED = r"['\"`]?(?P<name>[\w-]{1,100}+(?:\.[\w-]{1,100}+){1,30})['\"`]?"
+
 PATTERNS = (
+    Pattern(
+        rf"\b[Uu]n(?:expected|recognised|recognized|known|supported) (?:weight|tensor|key|parameter)(?: name)?s?:?"
+        rf" {_DOTTED}",
+        "no-parameter", "load_weights of single models of vLLM and SGLang", gathers=True,
+        needle=("expected ", "recognised ", "recognized ", "nknown ", "nsupported "),
+    ),
+    Pattern(
+        rf"\b(?:[Ww]eight|[Tt]ensor|[Pp]arameter|[Kk]ey)s? {_DOTTED} (?:(?:is|was|could|does)? ?not|missing) ?(?:be )?"
+        r"(?:found|present|exist)?(?: in)? (?:the |any )?(?:model|module|network|engine)\b",
+        "no-parameter", "loaders of many a project", needle=(" not ", " missing "), gathers=True,
+    ),
+    Pattern(
+        rf"\b(?:[Ww]eight|[Tt]ensor|[Pp]arameter|[Kk]ey)s? {_DOTTED} (?:(?:is|was|could|does)? ?not|missing) ?(?:be )?"
+        r"(?:found|present|exist|in\b|from\b)",
+        "no-tensor", "loaders of many a project", needle=(" not ", " missing "), gathers=True,
+    ),
     Pattern(
         r"Received (?P<number>\d{1,9}) parameters not in model:?\s?(?P<names>[^\n]*)",
         "no-parameter", "Module.load_weights of MLX; mlx-vlm#1367, mlx-vlm#2216", needle="parameters not in model",

@@ -49,5 +49,10 @@ PATTERNS = (
         r"|\bcoherent[- ]looking\b|\bmakes? no sense\b",
         "garbage", "nntrainer#4194, AutoAWQ#589", needle="", ignore_case=True,
     ),
+    Pattern(
+        r"(?<![\w.])(?P<name>\w{1,80}+(?:\.\w{1,80}+){1,30})(?=[\s'\"`,;)]|$)",
+        "other", "a tensor's name among other words", gathers=True,
+        needle=(".weight", ".bias", ".scale", "_scale", ".qweight", ".layers.", "_proj", ".experts", "blk."),
+    ),
     Pattern(r"乱码|胡言乱语|复读|重复输出|输出异常", "garbage", "threads of Qwen and of vllm-ascend", needle=""),
 )  # fmt: skip

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from tracer.complaints.pattern import QUOTED, Pattern
 
+_OF_A_MODEL = r"\.(?:safetensors|bin|json|gguf|pth?|ckpt|model|msgpack|h5|npz|jinja)"
+"""Ends of file names that a checkpoint has; engines also miss compilers and sockets."""
+
 PATTERNS = (
     Pattern(
         r"module '(?:torch|ml_dtypes|numpy)' has no attribute '(?P<field>b?float\w+|u?int\d+)'",
         "dtype", "PyTorch older than the dtype, as float8_e8m0fnu before 2.7", needle="has no attribute",
     ),
     Pattern(
-        r"'(?P<field1>\w+)Config' object has no attribute '(?P<field2>\w+)'",
+        r"'\w{1,100}Config' object has no attribute '(?P<field>\w+)'",
         "no-field", "PretrainedConfig.__getattribute__, and any code that takes a field for granted",
         needle="has no attribute",
     ),
     Pattern(
-        r"['\"`]?(?P<field>[A-Za-z_][\w.]*)['\"`]? object has no attribute ['\"`](?P<name>\w+)['\"`]",
+        r"(?<![\w.])(?P<field>[A-Za-z_][\w.]{0,200}+)['\"`]? object has no attribute ['\"`](?P<name>\w+)['\"`]",
         "attribute", "AttributeError of CPython; vllm#34201, vllm#43564", needle="has no attribute",
     ),
     Pattern(
-        r"No such file or directory(?:: ?| \(os error 2\):? ?)['\"](?P<file>[^'\"\n]{1,1000})['\"]",
+        rf"No such file or directory(?:: ?| \(os error 2\):? ?)['\"](?P<file>[^'\"\n]{{1,1000}}?{_OF_A_MODEL})['\"]",
         "no-file", "open() of CPython, safe_open of safetensors", needle="No such file or directory",
     ),
     Pattern(
-        r"No such file or directory: (?P<file>[^\s'\"]{1,1000})",
-        "no-file", "safe_open of safetensors 0.4", needle="No such file or directory",
+        rf"No such file or directory: \"?(?P<file>[^\s'\"]{{1,1000}}?{_OF_A_MODEL})(?=[\s\"',]|$)",
+        "no-file", "safe_open of safetensors", needle="No such file or directory",
+    ),
+    Pattern(
+        rf"[Ff]ile not found: ['\"]?(?P<file>[^\s'\"]{{1,1000}}?{_OF_A_MODEL})(?=[\s\"',]|$)",
+        "no-file", "vocabulary readers of convert_hf_to_gguf.py", needle="ile not found: ",
     ),
     Pattern(
         r"JSONDecodeError: (?P<field>Expecting value|Extra data|Expecting [^\n:]{1,60}|Unterminated string[^\n:]{0,40}"

@@ -10,6 +10,10 @@ PATTERNS = (
         "no-tensor", "Weights.get_filename; TGI#541, TGI#1020", needle="does not exist", program="tgi",
     ),
     Pattern(
+        r"No (?:local |\.\w{1,20} )weights found (?:in|for model) (?P<file>\S{1,600})",
+        "no-file", "weight_files and weight_hub_files", needle="weights found ", program="tgi",
+    ),
+    Pattern(
         r"[Cc]annot load [`'\"](?P<field>\w+)[`'\"] weight",
         "quantisation", "GPTQ and AWQ loaders: the tensors are not those of the scheme", needle="annot load ",
         program="tgi",

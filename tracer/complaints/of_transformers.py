@@ -96,13 +96,17 @@ _ARCHITECTURE = (
 
 _FILES = (
     Pattern(
-        r"Error no file named (?P<files>[^\n]{1,600}?),? found in directory (?P<file>[^\s]{1,600})",
+        r"Error no file named (?P<files>[^\n]{1,600}?),? found in directory (?P<field>[^\s]{1,600})",
         "no-file", "from_pretrained", needle="Error no file named",
     ),
     Pattern(
         r"(?P<field>(?<!\S)\S{1,400}+) does not appear to have (?:a file|files?) named (?P<files>[^\n]{1,400}?)"
         r"(?:\. | and thus| but there| which is|\.?$)",
         "no-file", "cached_file", needle="does not appear to have",
+    ),
+    Pattern(
+        r"Entry Not Found for url: [^\s?]{1,800}/(?P<file>[^\s/?]{1,200})",
+        "no-file", "hf_hub_download of huggingface_hub", needle="Entry Not Found for url",
     ),
     Pattern(
         r"Can't load the (?:model|configuration) (?:for|of) '(?P<field>[^'\n]{1,400})'",

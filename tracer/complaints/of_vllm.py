@@ -25,7 +25,7 @@ _NAMES = (
         needle="weights are not initialized from checkpoint", program="", warning=True,
     ),
     Pattern(
-        rf"Found (?P<field>\w{{1,20}}) in the checkpoint \(e\.g\. (?P<name1>{NAME})\), but not found the expected"
+        rf"Found \w{{1,20}} in the checkpoint \(e\.g\. (?P<name1>{NAME})\), but not found the expected"
         rf" name in "
         rf"the model \(e\.g\. (?P<name2>{NAME})\)",
         "no-parameter", "maybe_remap_kv_scale_name; vllm#25047", needle="not found the expected name in the model",
@@ -96,7 +96,7 @@ _QUANTISATION = (
     ),
     Pattern(
         r"[Qq]uantization method (?P<field>[\w.-]+) is not (?:currently )?supported"
-        r"|(?P<field2>[\w-]+) quantization is (?:currently )?not supported",
+        r"|(?<![\w-])(?P<field2>[\w-]{1,60}+) quantization is (?:currently )?not supported",
         "quantisation", "_verify_quantization and get_quant_config", needle=("uantization method ", "uantization is "),
         program="",
     ),

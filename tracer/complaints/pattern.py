@@ -71,12 +71,6 @@ class Pattern:
     def needles(self) -> tuple[str, ...]:
         return (self.needle,) if isinstance(self.needle, str) else self.needle
 
-    def applies(self, text: str) -> bool:
-        """Whether it is worth looking: cheap, and right whenever it says no."""
-        if any(needle in text for needle in self.needles):
-            return True
-        return self.ignore_case and any(needle in text.lower() for needle in self.needles)
-
     def matches(self, text: str) -> Iterator[re.Match[str]]:
         """Where a text says this."""
         return islice(self.expression.finditer(text), _MATCHES)

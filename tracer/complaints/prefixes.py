@@ -41,10 +41,12 @@ _PREFIXES = (
     rf"[\[(]{_LEVEL}[\])]", rf"{_LEVEL}\b:?(?= |$)", rf"\| {_LEVEL} +\|",
     rf"\[{_PLACE}\]", rf"{_PLACE}\](?=[ :])", rf"\[[IWEF]\d{{3,4}} {_TIME} {_PLACE}\]",
     rf"[IWEF]\d{{4}} {_TIME} +\d{{1,10}} {_PLACE}\]",  # glog, as torchrun's own lines
-    r"[│┃|](?= )", r"[>] ",
+    r" {0,12}\|(?= )",  # groups of exceptions
+    r">",  # mails
 )  # fmt: skip
 _PREFIX = re.compile("(?:" + "|".join(_PREFIXES) + r")(?: |\t|$|(?<=\]:))")
 _RANK_IN_PROCESS = re.compile(r"(?:_TP|Worker_|rank)(\d{1,6})\b|TP(\d{1,6})(?=_|\b)")
+_IS_ERROR = re.compile(r"ERROR|CRITICAL|FATAL|error|critical|fatal|\[?E\d{3,4} ")
 _AT_MOST = 12
 _REPEATED = re.compile(r"\s*\[repeated (\d{1,9})x across cluster\].*$", re.DOTALL)
 
@@ -76,13 +78,16 @@ def without_prefixes(text: str) -> Said:
         if match is None or match.end() == start:
             break
         start = match.end()
+        if match.lastgroup is None:
+            error = error or _IS_ERROR.search(match.group()) is not None
+            continue
         groups = match.groupdict()
-        found = groups["process"] or groups["torchrun"] or groups["sglang"] or groups["sglang2"]
-        if found:
-            speaker = f"{speaker} {found}".strip()
-            rank = _rank(groups, found, rank)
-        error = error or any(word in match.group() for word in ("ERROR", "CRITICAL", "FATAL", "[E"))
-    said, repeated = text[start:], _REPEATED.search(text, max(start, len(text) - 400))
+        found = groups["process"] or groups["torchrun"] or groups["sglang"] or groups["sglang2"] or ""
+        speaker = f"{speaker} {found}".strip()
+        rank = _rank(groups, found, rank)
+    said, repeated = text[start:], None
+    if "across cluster]" in text[-400:]:
+        repeated = _REPEATED.search(text, max(start, len(text) - 400))
     if repeated is None:
         return Said(said, speaker, rank, error)
     return Said(text[start : repeated.start()], speaker, rank, error, int(repeated.group(1)))

@@ -70,10 +70,10 @@ class Settings:
 
     def read(self, text: str) -> None:
         """Take in a line, if it is one of those."""
-        program = next((program for program, words in _START_UP if any(word in text for word in words)), None)
-        if program is None and not any(words in text for words in _OPTION_WORDS):
+        if not [word for word in NEEDLES if word in text]:
             return
-        self.program = self.program or program or ""
+        programs = (program for program, words in _START_UP if any(word in text for word in words))
+        self.program = self.program or next(programs, "")
         text = text[:_LIMIT]
         version = _VERSION.search(text)
         if version and not self.version:

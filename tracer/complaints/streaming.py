@@ -12,17 +12,18 @@ LONGEST = 1 << 18
 
 def tell(
     file: BinaryIO, needles: Sequence[bytes], hear: Callable[[int, str], None], attentive: Callable[[], bool],
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None, block: int = BLOCK,
 ) -> int:  # fmt: skip
     """Call `hear` with the number (from 1) and text of each line that contains a needle, and of each line while
     `attentive`. Returns the number of lines.
 
     :param progress: called with the bytes read so far
+    :param block: bytes that are read at once
     """
     number, rest, done = 0, b"", 0
-    while block := file.read(BLOCK):
-        done += len(block)
-        head, newline, tail = block.rpartition(b"\n")
+    while read := file.read(block):
+        done += len(read)
+        head, newline, tail = read.rpartition(b"\n")
         if newline:
             number = _tell_block(rest + head, number, needles, hear, attentive)
             rest = tail[:LONGEST]

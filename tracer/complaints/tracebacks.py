@@ -42,9 +42,16 @@ class Traceback:
         self._frames.clear()
         self._quiet = 0
 
+    def resumes(self, text: str) -> bool:
+        """Whether a line shows that one is under way whose beginning was not pasted; it begins with this line."""
+        if not text.lstrip().startswith('File "') or _FRAME.search(text) is None:
+            return False
+        self.begin()
+        return True
+
     def takes(self, text: str) -> bool:
         """Whether a line belongs to the traceback; the exception itself, which ends it, does not."""
-        frame = _FRAME.search(text)
+        frame = _FRAME.search(text) if 'File "' in text else None
         if frame:
             self._frames.append(Frame(frame["path"], (frame["function"] or "").strip()))
             self._quiet = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 
 from tracer.complaints import (
     of_adapters,
@@ -19,17 +20,18 @@ from tracer.complaints import (
     of_vllm,
     settings,
 )  # fmt: skip
+from tracer.complaints.complaint import Complaint
 from tracer.complaints.of_python import KEY, LONE_KEY
 from tracer.complaints.pattern import Pattern
 from tracer.complaints.tracebacks import BEGINS
 
-_ALL = (
+ALL = (
     *of_adapters.PATTERNS, *of_transformers.PATTERNS, *of_torch.PATTERNS, *of_safetensors.PATTERNS,
     *of_vllm.PATTERNS, *of_tgi.PATTERNS, *of_llama_cpp.PATTERNS, *of_others.PATTERNS, *of_parallel.PATTERNS,
     *of_python.PATTERNS,
 )  # fmt: skip
-_IN_LOGS = (*(pattern for pattern in _ALL if not pattern.pasted), KEY)
-_PASTED = (*_ALL, KEY, LONE_KEY)
+_IN_LOGS = (*(pattern for pattern in ALL if not pattern.pasted), KEY)
+_PASTED = (*ALL, KEY, LONE_KEY)
 _EXCEPTIONS = ("Error", "Exception", BEGINS)
 
 ECHO = re.compile(
@@ -42,16 +44,57 @@ QUOTES_A_REQUEST = ("Received request", "Added request", "prompt: '", 'prompt: "
 """Lines of a log that repeat what a user wrote, which may be anything."""
 
 
+_REMEMBERED = 1_000
+"""Characters of a line that is remembered."""
+
+
+class Wordings:
+    """Sentences, and what of them a text can say at all: a text is searched for some hundred words in microseconds."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._exactly = [(word, each) for each in patterns if not each.ignore_case for word in each.needles]
+        self._in_any_case = [(word, each) for each in patterns if each.ignore_case for word in each.needles]
+        self._order = {each.says: place for place, each in enumerate(patterns)}
+        self._remembered = lru_cache(maxsize=2_048)(self._read)
+
+    def read(self, text: str) -> tuple[tuple[Pattern, Complaint], ...]:
+        """What a text complains of, in the order of its places.
+
+        What one pattern has read, a later and wider one does not. Lines are remembered: a failing server says the same
+        ones again and again.
+        """
+        return self._remembered(text) if len(text) < _REMEMBERED else self._read(text)
+
+    def _read(self, text: str) -> tuple[tuple[Pattern, Complaint], ...]:
+        taken: list[tuple[int, int, Pattern, Complaint]] = []
+        for pattern in self.possible(text):
+            for match in pattern.matches(text):
+                start, end = match.span()
+                if all(end <= first or start >= last for first, last, _, _ in taken):
+                    taken.append((start, end, pattern, pattern.read(match)))
+        return tuple((pattern, complaint) for _, _, pattern, complaint in sorted(taken, key=lambda each: each[0]))
+
+    def possible(self, text: str) -> list[Pattern]:
+        """Those worth trying, the most particular first; right about all that it leaves out."""
+        found = [each for word, each in self._exactly if word in text]
+        if self._in_any_case:
+            lower = text.lower()
+            found += [each for word, each in self._in_any_case if word in lower]
+        if len(found) < 2:
+            return found
+        return sorted({each.says: each for each in found}.values(), key=lambda each: self._order[each.says])
+
+
 @cache
-def patterns(*, pasted: bool) -> tuple[Pattern, ...]:
+def wordings(*, pasted: bool) -> Wordings:
     """Those for a log; or for what a person pasted, which may be shortened."""
-    return _PASTED if pasted else _IN_LOGS
+    return Wordings(_PASTED if pasted else _IN_LOGS)
 
 
 @cache
-def by_people() -> tuple[Pattern, ...]:
+def by_people() -> Wordings:
     """What people say of an output: only where no program's words were recognised."""
-    return of_people.PATTERNS
+    return Wordings(of_people.PATTERNS)
 
 
 @cache

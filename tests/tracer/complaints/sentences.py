@@ -81,7 +81,7 @@ FAILURES = {
     "F5": Sentence("Found k_scale in the checkpoint (e.g. layers.3.self_attn.attn.k_scale), but not found the expected "
                    "name in the model (e.g. layers.3.self_attn.attn.attn.k_scale). k_scale is not loaded.",
                    "no-parameter", {"names": ("layers.3.self_attn.attn.k_scale",
-                                              "layers.3.self_attn.attn.attn.k_scale"), "fields": ("k_scale",)}),
+                                              "layers.3.self_attn.attn.attn.k_scale")}),
     "F6": Sentence("'MergedColumnParallelLinear' object has no attribute 'weight_scale_inv'. "
                    "Did you mean: 'weight_scale'?", "attribute",
                    {"names": ("weight_scale_inv",), "fields": ("MergedColumnParallelLinear",)}),

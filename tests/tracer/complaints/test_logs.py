@@ -20,7 +20,7 @@ from tests.tracer.complaints.logs import (
     vllm_of_eight,
     worker,
 )  # fmt: skip
-from tracer.complaints import read_log
+from tracer.complaints import read_error, read_log
 from tracer.errors import InputError
 
 
@@ -86,7 +86,8 @@ def test_sglang_puts_its_prefix_before_the_first_line_only(tmp_path: Path) -> No
     lines = [
         line for rank in (3, 1)
         for line in (
-            f"[2025-01-01 10:00:00 DP0 TP{rank} EP{rank}] Scheduler hit an exception: Traceback (most recent call last):",
+            f"[2025-01-01 10:00:00 DP0 TP{rank} EP{rank}] Scheduler hit an exception: Traceback (most recent call"
+            f" last):",
             *(f"  {frame}" for frame in frames), f"KeyError: '{MISSING}'", "",
         )
     ]  # fmt: skip
@@ -152,7 +153,8 @@ def test_mismatches_of_one_state_dict_are_each_told(tmp_path: Path) -> None:
         "RuntimeError: Error(s) in loading state_dict for FooForCausalLM:\n"
         '\tMissing key(s) in state_dict: "model.a.weight", "model.b.weight". \n'
         '\tUnexpected key(s) in state_dict: "module.a.weight". \n'
-        "\tsize mismatch for lm_head.weight: copying a param with shape torch.Size([8, 4]) from checkpoint, the shape in "
+        "\tsize mismatch for lm_head.weight: copying a param with shape torch.Size([8, 4]) from checkpoint, the"
+        " shape in "
         "current model is torch.Size([6, 4])."))  # fmt: skip
     found = told(tmp_path, lines)
     assert [(each.kind, each.names, each.shapes) for each in found.complaints] == [
@@ -237,6 +239,25 @@ def test_a_bare_assertion_says_what_its_code_says(tmp_path: Path) -> None:
               "    assert param_data.shape == loaded_weight.shape", "           ^^^^^^^^^^"]  # fmt: skip
     [complaint] = told(tmp_path, traceback("AssertionError", frames)).complaints
     assert (complaint.kind, complaint.fields) == ("shape", ("param_data.shape", "loaded_weight.shape"))
+
+
+def test_a_traceback_without_its_beginning_is_still_one() -> None:
+    """The line of code that raises is not what is said."""
+    text = "\n".join(traceback(
+        "ValueError: Total number of attention heads (40) must be divisible by tensor parallel size (16).",
+        ['File "/v/vllm/config.py", line 9, in verify', "    raise ValueError("])[1:])  # fmt: skip
+    [complaint] = read_error(text).complaints
+    assert (complaint.kind, complaint.numbers) == ("divisible", (40, 16))
+
+
+def test_a_group_of_exceptions_and_a_box_of_rich_are_seen_through(tmp_path: Path) -> None:
+    group = ["  + Exception Group Traceback (most recent call last):", *(f"  |   {frame}" for frame in LOADER),
+             f"  | KeyError: '{MISSING}'", "  +------------------------------------"]  # fmt: skip
+    box = ["╭───────── Traceback (most recent call last) ─────────╮", "│ /v/vllm/linear.py:12 in weight_loader │",
+           "│ ❱ 12 │   assert param_data.shape == loaded_weight.shape │", "╰──────────╯",
+           f"KeyError: '{MISSING}'"]  # fmt: skip
+    for lines in (group, box):
+        assert [(each.kind, each.names) for each in told(tmp_path, lines).complaints] == [("no-parameter", (MISSING,))]
 
 
 def test_what_users_ask_is_not_what_the_engine_says(tmp_path: Path) -> None:

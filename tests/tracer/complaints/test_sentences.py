@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.tracer.complaints.sentences import FAILURES, Sentence
+from tests.tracer.complaints.wordings import EVERYTHING
 from tracer.complaints import read_error
 from tracer.complaints.complaint import Complaint
 
@@ -24,6 +25,13 @@ def said(complaint: Complaint, stated: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("sentence", FAILURES.values(), ids=list(FAILURES))
 def test_what_was_said_of_a_real_failure(sentence: Sentence) -> None:
+    told = read_error(sentence.text)
+    first = told.complaints[0]
+    assert (first.kind, said(first, sentence.says)) == (sentence.kind, sentence.says)
+
+
+@pytest.mark.parametrize("sentence", EVERYTHING, ids=[sentence.text[:60] for sentence in EVERYTHING])
+def test_what_a_program_says_by_its_own_source(sentence: Sentence) -> None:
     told = read_error(sentence.text)
     first = told.complaints[0]
     assert (first.kind, said(first, sentence.says)) == (sentence.kind, sentence.says)
