@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mappings.findings import Finding
 from tracer.checks import Check
@@ -12,12 +12,16 @@ from tracer.diagnose.case import Case
 from tracer.diagnose.cause import Cause
 from tracer.diagnose.hypotheses import PROPOSERS
 from tracer.diagnose.ranking import ranked
+from tracer.diagnose.reading import Reading, read, settle
 from tracer.diagnose.search import search
 from tracer.diagnose.state import State
 from tracer.diagnose.weight import same
 from tracer.doctor.admission import admit
 from tracer.doctor.examination import examine_patient
 from tracer.prepare import Request
+from tracer.repair.changes import Change
+
+NO_WISHES = Reading()
 
 _OF_FILES = ("file", "header", "pickle", "index", "shards", "adapter", "value")
 """Families of codes that no edit of names or config mends."""
@@ -38,6 +42,9 @@ class Diagnosis:
     original: State | None = None
     mended: State | None = None
     """The checkpoint as it would be with every cause mended that could be tried."""
+    stages: list[tuple[Change, ...]] = field(default_factory=list)
+    """What `--repair` does: the changes of each cause, in the order in which they were found; each names tensors as
+    they are after those before it."""
 
     @property
     def failed(self) -> bool:
@@ -51,19 +58,37 @@ class Diagnosis:
         return [complaint for complaint in self.told.complaints if complaint not in answered]
 
 
-def diagnose(model: str, told: Told, tp: int = 1, revision: str | None = None) -> Diagnosis:
-    """Headers only. Raises InputError where there is nothing to examine, and UsageError."""
+def diagnose(
+    model: str, told: Told, tp: int = 1, revision: str | None = None, reading: Reading = NO_WISHES
+) -> Diagnosis:  # fmt: skip
+    """Headers first; values, a bounded sample of them, where these leave the question open.
+
+    Raises InputError where there is nothing to examine, and UsageError.
+    """
     patient = admit(model, revision, tp)
     examined = examine_patient(patient)
     found = [finding for check in examined.checks for finding in check.findings]
     kept = [finding for finding in found if finding.code.partition(".")[0] in _OF_FILES]
-    request = Request(model, tp, plan_only=True, revision=revision)
-    state = State(request, patient, tuple(kept), tuple(found))
-    causes, case = search(Case(state, state, told, examined.checks), PROPOSERS)
-    everything = ranked([*causes, *_alone(causes, state, case.state)], told.complaints)
-    remarks = [finding for finding in found if finding.severity == "info"]
+    state = State(Request(model, tp, plan_only=True, revision=revision), patient, tuple(kept), tuple(found))
+    searched = search(Case(state, state, told, examined.checks), PROPOSERS)
+    after = searched.case.state
+    causes = [*searched.causes, *_alone(searched.causes, state, after)]
+    values = read(state, told, causes, reading)
+    causes, settled = settle(causes, values)
+    everything = ranked(causes, told.complaints)
+    remarks = [*settled, *(finding for finding in found if finding.severity == "info")]
     remarks = [each for each in remarks if not any(same(each, cause.finding) for cause in everything)]
-    return Diagnosis(examined.title, everything, remarks, examined.checks, told, state, case.state)
+    stages = [*searched.stages, *(cause.changes for cause in values.causes if cause.changes)]
+    checks = [*_own(examined.checks), *values.checks]
+    return Diagnosis(examined.title, everything, remarks, checks, told, state, after, stages)
+
+
+def _own(checks: Sequence[Check]) -> list[Check]:
+    """The doctor's, without what it says of its own option."""
+    return [
+        replace(check, unchecked=check.unchecked.replace("--values reads", "`tracer doctor --values` reads"))
+        for check in checks if check.name != "values"
+    ]  # fmt: skip
 
 
 def _alone(causes: Sequence[Cause], before: State, after: State) -> list[Cause]:

@@ -15,6 +15,7 @@ from tracer.diagnose.state import changed
 from tracer.diagnose.trial import Trial
 from tracer.diagnose.weight import same
 from tracer.errors import InputError, UsageError
+from tracer.repair.changes import Change
 
 _ROUNDS = 6
 """Causes that are found one behind the other. No checkpoint of the field had more than four."""
@@ -28,8 +29,19 @@ class Tried(NamedTuple):
     """None where there was nothing to try."""
 
 
-def search(case: Case, proposers: Sequence[Proposer]) -> tuple[list[Cause], Case]:
-    """The causes in the order in which they were found, and the case with all of them mended."""
+class Searched(NamedTuple):
+    """What came of all of them."""
+
+    causes: list[Cause]
+    """In the order in which they were found."""
+    case: Case
+    """With all of them mended."""
+    stages: list[tuple[Change, ...]]
+    """The changes of each, in that order; each names tensors as they are after those before it."""
+
+
+def search(case: Case, proposers: Sequence[Proposer]) -> Searched:
+    """Try, mend in thought what removes most, and ask anew."""
     causes: list[Cause] = []
     evident: dict[tuple[str, str], Cause] = {}
     for _ in range(_ROUNDS):
@@ -48,7 +60,8 @@ def search(case: Case, proposers: Sequence[Proposer]) -> tuple[list[Cause], Case
         case = replace(case, state=trial.after)
     gone = [finding for cause in causes for finding in cause.explains]
     standing = [cause for cause in evident.values() if not any(same(cause.finding, finding) for finding in gone)]
-    return [*causes, *standing], case
+    stages = [cause.changes for cause in (*causes, *standing) if cause.changes]
+    return Searched([*causes, *standing], case, stages)
 
 
 def _tried(case: Case, hypothesis: Hypothesis) -> Tried:

@@ -42,17 +42,22 @@ def lines(found: Diagnosis) -> Iterator[str]:
     for check in found.checks:
         if check.state == "ok":
             yield f"ok  {check.name}  {check.told}".rstrip()
+    reasons: dict[str, list[str]] = {}
     for check in found.checks:
         if check.unchecked:
-            yield f"not checked: {check.name} ({check.unchecked})"
+            reasons.setdefault(check.unchecked, []).append(check.name)
+    yield from (f"not checked: {', '.join(names)} ({reason})" for reason, names in reasons.items())
 
 
 def _nothing(found: Diagnosis) -> str:
+    """One line; whoever reads no more should know what was not here, and what it could not be held against."""
     ok = sum(check.state == "ok" for check in found.checks)
     undone = sum(bool(check.unchecked) for check in found.checks)
+    absent = next((f"{check.absent}; " for check in found.checks if check.absent), "")
     limits = list(dict.fromkeys(check.limit for check in found.checks if check.limit))
     limited = f" with what could be checked ({'; '.join(limits)})" if limits else ""
-    return f"nothing is wrong{limited}; {plural(ok, 'check')} ok, {undone} not checked"
+    said = "; what was complained of does not follow from the checkpoint" if found.unanswered else ""
+    return f"{absent}nothing is wrong{limited}{said}; {plural(ok, 'check')} ok, {undone} not checked"
 
 
 def _cause(cause: Cause, verdict: bool) -> Iterator[str]:
