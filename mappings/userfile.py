@@ -78,14 +78,16 @@ def _extend(base: Architecture, name: str, data: Mapping[str, Any]) -> Architect
     rows: list[Entry] = [_row(table, params) for table in data.get("row", [])]
     rows += [_skip(table) for table in data.get("skip", [])]
     replaced = {entry.name for entry in rows if isinstance(entry, Row | Skip)}
-    replaced |= _removed(data.get("remove", []), base, {row.slot.param.name for row in rows if isinstance(row, Row)})
+    fed = {row.slot.param.name for row in rows if isinstance(row, Row)}
+    replaced |= _removed(data.get("remove", []), base, fed)
+    own_domains = {hole: spans(text, MAX_POSITIONS) for hole, text in data.get("domains", {}).items()}
     kept = [entry for entry in base.entries if getattr(entry, "name", None) not in replaced]
     return replace(
         base, name=name, entries=(*kept, *rows), axes={**base.axes, **data.get("axes", {})},
         factors={**base.factors, **{k: tuple(v) for k, v in data.get("factors", {}).items()}},
         flags={**base.flags, **data.get("flags", {})}, layers=data.get("layers", base.layers),
         prefixes=tuple(data.get("prefixes", base.prefixes)), requires={},
-        domains=partial(_domains, base, {hole: spans(text, MAX_POSITIONS) for hole, text in data.get("domains", {}).items()}),
+        domains=partial(_domains, base, own_domains),
     )  # fmt: skip
 
 

@@ -19,8 +19,9 @@ DESCRIPTION = """List the architectures, or the mapping rows of one; `new MODEL`
 A row says where the axes of a tensor lie on disk and which part of which engine parameter it fills. Own rows are
 given to trace-load with --mapping FILE, a TOML file: `architecture`, `like`, [axes], [[param]], [[row]], [[skip]].
 
-`tracer mappings new MODEL` writes such a file for a checkpoint of an architecture that has no rows: what it is most
-like, which of its tensors have other names there, parameters for the rest; what could not be decided is a TODO in it."""
+`tracer mappings new MODEL` writes such a file for a checkpoint of an architecture that has no rows: what it is
+most like, which of its tensors have other names there, parameters for the rest. What could not be decided is a TODO
+in the file."""
 EPILOG = "Exit status: 0; 1 where `new` leaves something to do; 2 for an unknown architecture or unreadable input."
 
 

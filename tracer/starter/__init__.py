@@ -9,7 +9,6 @@ from typing import Any
 from mappings.architectures import BUILT_IN
 from mappings.plan import Stored
 from mappings.rows import Architecture
-from mappings.userfile import MappingFileError
 from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.formats import GGUF
 from tracer.infer import infer
@@ -53,10 +52,9 @@ class Starter:
 
     @property
     def unapplied(self) -> tuple[str, ...]:
-        """New parameters of no architecture: rows load their numbers, and the forward pass has to apply them too."""
+        """New parameters of no architecture: the rows load their numbers, the forward pass has to apply them too."""
         known = self.draft.borrowed.keys() | self.draft.rebiased | self.draft.renamed
         return tuple(param.name for param in self.draft.params if param.name not in known)
-
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -74,8 +72,8 @@ class Starter:
             found.append(f"{told}: loaded leaf by leaf; modules that keep them together need the tensors renamed")
         if draft.like and draft.like.partition("/")[0] != draft.architecture and self.foreign:
             found.append(
-                f"no modules compute {draft.architecture}: if it computes as {draft.like} does, write that class here and"
-                " in --hf-overrides"
+                f"no modules compute {draft.architecture}: if it computes as {draft.like} does, write that class in the"
+                " file and in --hf-overrides"
             )
         return tuple(found)
 

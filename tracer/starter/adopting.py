@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from mappings.axes import spell
 from mappings.bind import bias_dims
+from mappings.params import Part
 from mappings.rows import DiskStyle, Row
-from tracer.starter.draft import Draft, NewParam, NewRow, of_row
+from tracer.starter.draft import Draft, NewParam, NewRow, cuts_of, of_row
 from tracer.starter.kinds import Kind
 from tracer.starter.pairing import Pair
 
@@ -81,12 +82,10 @@ def _plain(row: Row, pair: Pair, why: str) -> NewParam:
     (part,) = row.slot.param.parts
     leaf = _leaf(pair)
     dims = bias_dims(part.dims) if leaf == "bias" else part.dims
-    mentioned = {axis for dim in dims for axis in dim}
-    cut = part.cut if part.cut and part.cut.axis in mentioned else None
-    cuts = {cut.kind.replace("-", "_"): cut.axis} if cut else {}
-    return NewParam(row.slot.param.leaf_name(leaf), {"": spell(dims)}, style="plain", why=why, **cuts)
+    kept = part.cut if part.cut and any(part.cut.axis in dim for dim in dims) else None
+    cuts = cuts_of([Part(part.name, dims, kept)])
+    return NewParam(row.slot.param.leaf_name(leaf), {"": spell(dims)}, style="plain", cuts=cuts, why=why)
 
 
 def _leaf(pair: Pair) -> str:
     return pair.opening.row.leaf.leaf
-

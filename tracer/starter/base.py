@@ -88,7 +88,8 @@ def base_of(
     claims = Claims(binding)
     claimed = {t for t, group in groups.items() if _owned(claims, group) and (by_name or _fits(homes.get(t), group))}
     if not by_name:
-        claimed -= _broken(homes, claimed)
+        claimed -= _broken(homes, claimed, groups)
+        claimed -= _broken(homes, claimed, groups)  # what the first pass took may have been a part of another
     filled = {id(row) for template, row in homes.items() if template in claimed}
     prefix = max(own.prefixes, key=lambda each: sum(each + row.pattern.template in groups for row in rows))
     roles = roles_of([prefix + row.pattern.name(next(row.instances())) for row in rows])
@@ -112,11 +113,15 @@ def _fits(row: BoundRow | None, group: Group) -> bool:
     return row is None or all(shape == row.shape for shape, _ in group.shapes)
 
 
-def _broken(homes: Mapping[str, BoundRow], claimed: Set[str]) -> set[str]:
-    """Names that go to a leaf of which another part has no tensors: it would never be whole."""
+def _broken(homes: Mapping[str, BoundRow], claimed: Set[str], groups: Mapping[str, Group]) -> set[str]:
+    """Names that go to a leaf of which another part has no tensors, or to a row of which another leaf does not fit."""
     filled = {id(homes[template]) for template in claimed if template in homes}
     lame = {id(row.leaf) for row in homes.values() if id(row) not in filled and len(row.leaf.parts) > 1}
-    return {template for template in claimed if template in homes and id(homes[template].leaf) in lame}
+    strange = {id(homes[template].row) for template in groups if template in homes and template not in claimed}
+    return {
+        template for template in claimed
+        if template in homes and (id(homes[template].leaf) in lame or id(homes[template].row) in strange)
+    }  # fmt: skip
 
 
 def roles_of(samples: Sequence[str]) -> dict[str, str]:

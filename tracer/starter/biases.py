@@ -54,8 +54,8 @@ def _fed(draft: Draft, base: Base, still: Sequence[Opening]) -> list[Feeding]:
 def _name_here(draft: Draft, row: Row) -> str:
     parts = tuple(part.name for part in row.slot.parts if part.name)
     whole = len(row.slot.parts) == len(row.slot.param.parts)
-    new = (each.name for each in draft.rows if each.param == row.slot.param.name and each.parts == (() if whole else parts))
-    return next(new, row.name)
+    wanted = row.slot.param.name, () if whole else parts
+    return next((new.name for new in draft.rows if (new.param, new.parts) == wanted), row.name)
 
 
 def _bare(base: Base, feeding: Feeding, still: Sequence[Opening]) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from math import prod
 
 from mappings.axes import spell
-from mappings.bind import bias_dims
+from mappings.bind import BoundRow, bias_dims
 from mappings.params import Part
 from mappings.rows import Tie
 from tracer.infer.logical import PLAIN
@@ -19,7 +19,7 @@ from tracer.starter.draft import Draft, axes_of
 from tracer.starter.kinds import Kind, Template, Unspellable, new_domains
 from tracer.starter.leftover import Beside, place
 from tracer.starter.material import Material
-from tracer.starter.pairing import Pair, Paired, paired
+from tracer.starter.pairing import Paired, paired
 from tracer.starter.reading import vocabulary
 
 _DERIVED = {"inv_freq": "recomputed from rope_theta", "mask": "a mask or a table of positions, not a weight"}
@@ -59,7 +59,11 @@ def complete(
     kinds = _skipped(draft, kinds, material)
     found = paired(kinds, base.open)
     left = _adopted(draft, kinds, found)
-    left = rebias(draft, left, base, {id(pair.opening) for pair in found.pairs}, removing)
+    filled = {id(pair.opening) for pair in found.pairs}
+    if removing:
+        empty = {id(opening.row) for opening in base.open if id(opening) not in filled}
+        draft.assumed += [told for row in base.binding.rows for told in _fused(draft, row, empty)]
+    left = rebias(draft, left, base, filled, removing)
     if removing:
         _remove(draft, base)
     left = borrow(draft, left, base, material.config, material.inferred, material.registered)
@@ -86,19 +90,16 @@ def _adopted(draft: Draft, kinds: Sequence[Kind], found: Paired) -> list[Kind]:
     for kind, openings in found.unsure:
         places = " or ".join(opening.name for opening in openings)
         draft.assumed.append(f"{kind.name} may be {places}: it gets a parameter of its own")
-    for pair in found.pairs:
-        draft.assumed += _fused(pair)
     done = {id(pair.kind) for pair in found.pairs} - refused
     return [kind for kind in kinds if id(kind) not in done]
 
 
-def _fused(pair: Pair) -> list[str]:
+def _fused(draft: Draft, row: BoundRow, empty: Set[int]) -> list[str]:
     """Parts that lie side by side on disk lie there in the order of the base: no shape tells them apart."""
-    row = pair.opening.row
-    if len(row.parts) < 2 or row.leaf.leaf != "weight":
+    if len(row.parts) < 2 or row.leaf.leaf != "weight" or id(row) in empty:
         return []
     parts = ", ".join(part.name for part in row.parts)
-    return [f'{pair.kind.name} is fused: {parts} are taken to lie as in {row.row.name}, "{spell(row.told)}"']
+    return [f'{parts} are one tensor, taken to lie in it as in {row.row.name} of {draft.like}, "{spell(row.told)}"']
 
 
 def _remove(draft: Draft, base: Base) -> None:
@@ -111,7 +112,7 @@ def _remove(draft: Draft, base: Base) -> None:
         tie = next((tie for tie in ties if tie.param.name == row.slot.param.name), None)
         if row.name in filled or row.slot.param.name in {tie.to.name for tie in ties}:
             continue
-        if tie is not None and base.binding.config.get(tie.when) is not True and tie.when not in base.binding.config.fields:
+        if tie is not None and tie.when not in base.binding.config.fields:
             draft.flags[tie.when] = True
             draft.assumed.append(f"no {row.name} is stored: it is taken to be tied ({tie.when})")
         else:
@@ -133,7 +134,7 @@ def _place(draft: Draft, kinds: Sequence[Kind], base: Base, material: Material) 
     draft.todo += bad.items()
     held = {*base.arch.axes, *base.arch.factors} if base.registered else set[str]()
     used = _in_use(draft, spare.factors) - held
-    draft.axes |= {axis: text for axis, text in (spare.axes | words.added).items() if axis in used}
+    draft.axes |= {axis: text for axis, text in {**spare.axes, **words.added}.items() if axis in used}
     draft.factors |= {axis: atoms for axis, atoms in spare.factors.items() if axis in used}
 
 

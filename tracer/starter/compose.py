@@ -73,9 +73,7 @@ def _kinship(arch: Architecture, name: str, config: Mapping[str, Any]) -> tuple[
 
 def _shapes_fit(base: Base, groups: Mapping[str, Group]) -> bool:
     wanted = {p + row.pattern.template: row.shape for row in base.binding.rows for p in base.arch.prefixes}
-    return all(
-        shape == wanted.get(template, shape) for template, group in groups.items() for shape, _ in group.shapes
-    )
+    return all(shape == wanted.get(template, shape) for template, group in groups.items() for shape, _ in group.shapes)
 
 
 def _nearest(

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mappings.axes import parse, spell
-from mappings.params import Param, fused
+from mappings.params import Param, Part, fused
 from mappings.rows import Row
 
-_CUTS = {"split": "split", "share": "share", "share-one": "share_one", "pad": "pad"}
+
+class Cuts(NamedTuple):
+    """The axes that are cut over ranks, by how; several are parted by blanks."""
+
+    split: str = ""
+    share: str = ""
+    share_one: str = ""
+    pad: str = ""
+
+    def __str__(self) -> str:
+        told = (
+            (self.split, "{} split over ranks"), (self.share, "{} split, or shared where there are more ranks"),
+            (self.share_one, "{} split, a single one shared"), (self.pad, "{} padded and split"),
+        )  # fmt: skip
+        return "; ".join(text.format(axes) for axes, text in told if axes) or "whole on each rank"
+
+
+WHOLE = Cuts()
+
+
+def cuts_of(parts: Iterable[Part]) -> Cuts:
+    """As the parts of a table have them."""
+    found: dict[str, list[str]] = {}
+    for cut in (part.cut for part in parts if part.cut):
+        axes = found.setdefault(cut.kind.replace("-", "_"), [])
+        if cut.axis not in axes:
+            axes.append(cut.axis)
+    return Cuts(**{kind: " ".join(axes) for kind, axes in found.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +71,16 @@ class NewParam:
     bias: bool = False
     style: str | None = None
     quantised: bool = False
-    split: str = ""
-    share: str = ""
-    share_one: str = ""
-    pad: str = ""
+    cuts: Cuts = WHOLE
     why: str = ""
 
     def fields(self) -> dict[str, Any]:
         """As the file has them."""
+        cuts = {key: axes for key, axes in self.cuts._asdict().items() if axes}
         return _given(
             name=self.name, parts=dict(self.parts), layout=self.layout, bias=self.bias or None, style=self.style,
-            quantised=self.quantised or None, split=self.split or None, share=self.share or None,
-            share_one=self.share_one or None, pad=self.pad or None,
+            quantised=self.quantised or None, **cuts,
         )  # fmt: skip
-
-    @property
-    def cut(self) -> str:
-        """What becomes of it on several ranks, in words."""
-        told = (
-            (self.split, "{} split over ranks"), (self.share, "{} split, or shared where there are more ranks"),
-            (self.share_one, "{} split, a single one shared"), (self.pad, "{} padded and split"),
-        )  # fmt: skip
-        return "; ".join(text.format(axes) for axes, text in told if axes) or "whole on each rank"
 
 
 @dataclass
@@ -104,16 +119,11 @@ class Draft:
 
 def of_param(param: Param, why: str, biased: bool) -> NewParam:
     """A parameter of a table, as a file can say it."""
-    cuts: dict[str, list[str]] = {}
-    for part in param.parts:
-        if part.cut and part.cut.axis not in cuts.setdefault(_CUTS[part.cut.kind], []):
-            cuts[_CUTS[part.cut.kind]].append(part.cut.axis)
     parts = {part.name: spell(part.dims) for part in param.parts}
     plain = fused(param.name, parts).layout
-    told = {kind: " ".join(axes) for kind, axes in cuts.items()}
     return NewParam(
         param.name, parts, None if param.layout == plain else spell(param.layout), biased,
-        None if param.style == "module" else param.style, param.quantised, why=why, **told,
+        None if param.style == "module" else param.style, param.quantised, cuts_of(param.parts), why,
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def fitted(
             return own, flags
         except ConfigError as error:
             field = error.finding.evidence.get("field")
-            if error.finding.code != "config.missing-field" or field not in inferred:
+            if error.finding.code != "config.missing-field" or field is None or field not in inferred:
                 raise
             flags[field] = inferred[field]
             own = replace(own, flags={**own.flags, field: inferred[field]})
@@ -50,7 +50,7 @@ def _evaluate(arch: Architecture, config: Mapping[str, Any]) -> None:
 
 
 def _asked(arch: Architecture, config: Mapping[str, Any]) -> list[str]:
-    """The config fields that sizes and the number of layers are told by: of alternatives those before one that holds."""
+    """The config fields that sizes and the layers are told by: of alternatives those up to one that holds."""
     found = [arch.layers]
     for text in arch.axes.values():
         for alternative in text.split("|"):

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from mappings.axes import Layout, parse, spell
 from mappings.params import Part
-from tracer.starter.draft import Draft, NewParam, NewRow
+from tracer.infer.names import Shape
+from tracer.starter.draft import Cuts, Draft, NewParam, NewRow, axes_of, cuts_of
 from tracer.starter.kinds import Kind
-from tracer.starter.practice import CUT, FUSIONS, LAYOUTS, QUANTISED, Fusion
+from tracer.starter.practice import CUT, FUSIONS, LAYOUTS, ON_DISK, QUANTISED, Fusion
 from tracer.starter.reading import Vocabulary, told
 
 
@@ -48,6 +49,8 @@ def place(
                     del modules[module.name]
     left = []
     for module in modules.values():
+        if _split(draft, module, words):
+            continue
         if module.weight.shape is None and (not _usual(module) or _by_role(module, words) is None):
             why = "its shape is not here, and its name does not tell its layout"
             left += [(kind.group.template, why) for kind in module.leaves.values()]
@@ -61,10 +64,31 @@ def _lone_bias(draft: Draft, kind: Kind, words: Vocabulary, beside: Beside) -> b
     part = beside.biases.get(kind.name)
     if part is None or not words.fits(part.dims, kind.shape):
         return False
-    cuts = {part.cut.kind.replace("-", "_"): part.cut.axis} if part.cut else {}
-    param = NewParam(kind.name, {"": spell(part.dims)}, style="plain", **cuts)
-    draft.params.append(replace(param, why=f"the bias of {kind.module} alone, laid out as its weight is; {param.cut}"))
+    param = NewParam(kind.name, {"": spell(part.dims)}, style="plain", cuts=cuts_of([part]))
+    draft.params.append(replace(param, why=f"the bias of {kind.module} alone, laid out as its weight is; {param.cuts}"))
     draft.rows.append(NewRow(kind.name, kind.name))
+    return True
+
+
+def _split(draft: Draft, module: Module, words: Vocabulary) -> bool:
+    """Write a parameter of several parts for a module in which they are fused on disk, one after the other."""
+    fused = ON_DISK.get(module.role)
+    if fused is None or not _usual(module):
+        return False
+    if any(words.extent((axis,)) is None for text in fused.values() for axis in axes_of(text)):
+        return False
+    wanted: Shape = sum(words.extent(parse(t)[0]) or 0 for t in fused.values()), words.extent(("hidden",)) or 0
+    layout = {wanted: "part, hidden", wanted[::-1]: "hidden, part"}.get(module.weight.shape or wanted)
+    if layout is None:
+        return False
+    parts = ", ".join(fused)
+    told = f'{parts} are taken to lie one after the other, "{layout}"; by head they would have this shape too'
+    first = "q" if "q" in fused else "gate"
+    draft.params.append(NewParam(
+        module.name, fused, bias="bias" in module.leaves, quantised=True, why=told, cuts=_cut(first, fused)
+    ))  # fmt: skip
+    draft.rows.append(NewRow(module.name, module.name, (), layout))
+    draft.assumed.append(f"{module.weight.name}: {told}")
     return True
 
 
@@ -106,7 +130,7 @@ def _fuse(draft: Draft, fusion: Fusion, modules: Mapping[str, Module], words: Vo
         name, parts, layout="expert, part, hidden" if stacked else None, bias="bias" in first.leaves,
         style="stacked" if fusion.expert else None, quantised=True,
         why=f"{', '.join(m.name.rpartition('.')[2] for m in named.values())} as vLLM keeps them",
-        **_cut(first.role, parts),
+        cuts=_cut(first.role, parts),
     ))  # fmt: skip
     for part, module in named.items():
         draft.rows.append(NewRow(module.name, name, (part,) if len(parts) > 1 else ()))
@@ -121,13 +145,10 @@ def _by_role(module: Module, words: Vocabulary) -> Layout | None:
     return None
 
 
-def _cut(role: str, parts: Mapping[str, str]) -> dict[str, str]:
+def _cut(role: str, parts: Mapping[str, str]) -> Cuts:
     """What is cut of these parts, as far as they mention it."""
-    mentioned = {axis for text in parts.values() for dim in parse(text) for axis in dim}
-    cuts = {kind: " ".join(a for a in axes.split() if a in mentioned) for kind, axes in CUT.get(role, {}).items()}
-    if role in ("q", "k", "v") and len(parts) > 1:
-        cuts = {"split": "head", "share": "kv" if "kv" in mentioned else ""}
-    return {kind: axes for kind, axes in cuts.items() if axes}
+    mentioned = {axis for text in parts.values() for axis in axes_of(text)}
+    return Cuts(*(" ".join(axis for axis in axes.split() if axis in mentioned) for axes in CUT.get(role, Cuts())))
 
 
 def _alone(draft: Draft, module: Module, words: Vocabulary, beside: Beside) -> None:
@@ -154,28 +175,27 @@ def _write(
     draft: Draft, module: Module, kind: Kind, layout: Layout | None, words: Vocabulary, beside: Beside,
     name: str, style: str | None, bias: bool,
 ) -> None:  # fmt: skip
-    shape = kind.shape
-    readings = [layout] if layout is not None or shape is None else words.readings(shape)
+    readings = [layout] if layout is not None else words.readings(kind.shape or ())
     text = {"": spell(readings[0])}
     cuts = _cut(module.role, text) if layout is not None else _as_beside(module.name, readings, beside.cuts)
-    param = NewParam(
-        name, text, bias=bias, style=style, quantised=bool(cuts) and module.role in QUANTISED and style is None, **cuts
-    )  # fmt: skip
-    why = f"{module.role} by its name" if layout is not None else f"{list(shape)} is {told(readings[:1])} by its size"
+    quantised = any(cuts) and module.role in QUANTISED and style is None
+    param = NewParam(name, text, bias=bias, style=style, quantised=quantised, cuts=cuts)
+    shape = list(kind.shape or ())
+    why = f"{module.role} by its name" if layout is not None else f"{shape} is {told(readings[:1])} by its size"
     if len(readings) > 1:
-        harmless = "whole on each rank it is placed alike" if not cuts else "the cut depends on it"
-        why += f"; {told(readings[1:])} fit as well, {harmless}"
-        draft.assumed.append(f"{kind.name} {list(shape)} is read as {told(readings[:1])}; {told(readings[1:])} fit as well")
-    draft.params.append(replace(param, why=f"{why}; {param.cut}"))
+        others = f"{told(readings[1:])} {'fits' if len(readings) == 2 else 'fit'} as well"
+        why += f"; {others}, {'the cut depends on it' if any(cuts) else 'whole on each rank it is placed alike'}"
+        draft.assumed.append(f"{kind.name} {shape} is read as {told(readings[:1])}; {others}")
+    draft.params.append(replace(param, why=f"{why}; {param.cuts}"))
     draft.rows.append(NewRow(name, name))
 
 
-def _as_beside(name: str, readings: Sequence[Layout], cut: Mapping[str, str]) -> dict[str, str]:
+def _as_beside(name: str, readings: Sequence[Layout], cut: Mapping[str, str]) -> Cuts:
     """Cut as the parameters of the same module are, where every reading of the shape has the axis that is cut."""
     home = name
     while "." in home:
         home = home.rpartition(".")[0]
         for axis in cut.get(home, "").split():
             if all(any(axis in dim for dim in reading) for reading in readings):
-                return {"split": axis}
-    return {}
+                return Cuts(axis)
+    return Cuts()

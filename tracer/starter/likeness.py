@@ -24,7 +24,9 @@ _SYNONYMS = {
     "router": "gate", "blocks": "layers", "h": "layers", "block": "layers", "layer": "layers", "unembed": "head",
     "classifier": "head", "final": "f", "w1": "gate", "w2": "down", "w3": "up",
 }  # fmt: skip
-_SILENT = frozenset({"model", "transformer", "module", "backbone", "decoder", "base", "language", "text", "self", "layers"})
+_SILENT = frozenset({
+    "model", "transformer", "module", "backbone", "decoder", "base", "language", "text", "self", "layers",
+})  # fmt: skip
 """Words that most names of a checkpoint have."""
 _FIRST, _SECOND = frozenset({"input", "attn", "1"}), frozenset({"post", "mlp", "2", "o"})
 """What norms before attention, and those after it, are called."""

@@ -1,9 +1,11 @@
-"""What a tensor consists of by what it is for, what vLLM cuts of it over ranks, and what vLLM keeps in one parameter."""
+"""By what a tensor is for: what it consists of, what vLLM cuts of it over ranks, and what vLLM keeps together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from tracer.starter.draft import Cuts
 
 LAYOUTS: Mapping[str, tuple[str, ...]] = {
     "embed": ("vocab, hidden",), "head": ("vocab, hidden",), "embed_norm": ("hidden",),
@@ -23,15 +25,20 @@ LAYOUTS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Role -> what its tensor consists of, the usual one first."""
 
-CUT: Mapping[str, Mapping[str, str]] = {
-    "embed": {"pad": "vocab"}, "head": {"pad": "vocab"}, "q": {"split": "head"}, "out": {"split": "head"},
-    "k": {"share": "kv", "split": "head"}, "v": {"share": "kv", "split": "head"}, "sinks": {"split": "head"},
-    **dict.fromkeys(("gate", "up", "down"), {"split": "ffn"}),
-    **dict.fromkeys(("expert_gate", "expert_up", "expert_down"), {"split": "moe_ffn ffn"}),
-    **dict.fromkeys(("experts_gate", "experts_up", "experts_down"), {"split": "moe_ffn ffn"}),
-    **dict.fromkeys(("shared_gate", "shared_up", "shared_down"), {"split": "shared_ffn ffn"}),
+_FFN, _MOE, _SHARED = Cuts("ffn"), Cuts("moe_ffn ffn"), Cuts("shared_ffn ffn")
+CUT: Mapping[str, Cuts] = {
+    "embed": Cuts(pad="vocab"), "head": Cuts(pad="vocab"), "q": Cuts("head", "kv"), "out": Cuts("head"),
+    "k": Cuts("head", "kv"), "v": Cuts("head", "kv"), "sinks": Cuts("head"), "gate": _FFN, "up": _FFN, "down": _FFN,
+    "expert_gate": _MOE, "expert_up": _MOE, "expert_down": _MOE, "experts_gate": _MOE, "experts_up": _MOE,
+    "experts_down": _MOE, "shared_gate": _SHARED, "shared_up": _SHARED, "shared_down": _SHARED,
 }  # fmt: skip
 """Role -> what vLLM cuts over ranks."""
+
+ON_DISK: Mapping[str, Mapping[str, str]] = {
+    "qkv": {"q": "head.dim, hidden", "k": "kv.dim, hidden", "v": "kv.dim, hidden"},
+    "gate_up": {"gate": "ffn, hidden", "up": "ffn, hidden"},
+}  # fmt: skip
+"""Role -> parts that are one tensor in the checkpoint."""
 
 QUANTISED = frozenset(CUT) - {"embed", "head", "sinks"}
 

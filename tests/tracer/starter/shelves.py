@@ -1,0 +1,67 @@
+"""Small checkpoints of every architecture under names of one's own, and where two plans put their elements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mappings.architectures import BUILT_IN
+from mappings.plan import LoadPlan, plan
+from mappings.registry import choose
+from mappings.synth import Synthetic, synthesise
+from mappings.userfile import parse_mapping
+from mappings.views import Shape
+from tests.mappings.small import CONFIGS, bind
+from tests.placements import apply_moves, number, write_checkpoint
+from tracer.events import Move
+
+Names = Sequence[tuple[str, str]]
+"""Segments and what they become; `^` in front of a text that names begin with."""
+
+UNQUANTISED = [key for key, small in CONFIGS.items() if "/gguf" not in small.arch and "fp8" not in key]
+
+
+def renamed(name: str, changes: Names) -> str:
+    """A name in another program's spelling."""
+    for old, new in changes:
+        if old.startswith("^"):
+            name = new + name[len(old) - 1 :] if name.startswith(old[1:]) else name
+        else:
+            name = ".".join(new if segment == old else segment for segment in name.split("."))
+    return name
+
+
+def tensors(key: str, changes: Names = ()) -> list[Synthetic]:
+    """Of one of the small architectures."""
+    return [tensor._replace(name=renamed(tensor.name, changes)) for tensor in synthesise(bind(key))]
+
+
+def shelve(folder: Path, config: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Path:
+    """A checkpoint whose elements are all different."""
+    return write_checkpoint(folder, config, number(shapes))
+
+
+def shapes_of(found: Iterable[Synthetic]) -> dict[str, Shape]:
+    return {tensor.name: tensor.shape for tensor in found}
+
+
+def by_file(text: str, config: Mapping[str, Any], found: Sequence[Synthetic], tp: int) -> LoadPlan:
+    """The plan that a mapping file gives."""
+    arch = parse_mapping(text, BUILT_IN)
+    return plan(choose(config, [t.name for t in found], tp, "F32", [arch]).binding, found)
+
+
+def built_in(key: str, tp: int) -> LoadPlan:
+    """The plan that the package gives for the original names."""
+    return plan(bind(key, tp), tensors(key))
+
+
+def placed(made: LoadPlan, rank: int) -> dict[str, Any]:
+    """Every parameter of a rank in ids: numbers by the order of the header, which renaming keeps."""
+    numbered = number({t.name: tuple(t.shape) for t in made.tensors})
+    moves = [
+        Move(rank, made.tensors[step.tensor].name, "", step.shard, step.param, box.src, box.dst, box.perm, None)
+        for step in made.steps(rank) for box in made.boxes(step)
+    ]  # fmt: skip
+    return apply_moves(moves, made.shapes(rank), numbered)
