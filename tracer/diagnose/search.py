@@ -47,7 +47,8 @@ def search(case: Case, proposers: Sequence[Proposer]) -> Searched:
     for _ in range(_ROUNDS):
         tried = [_tried(case, each) for propose in proposers for each in propose(case)]
         for hypothesis, trial in tried:
-            if hypothesis.evident and (cause := _cause(hypothesis, trial, case)):
+            cause = _cause(hypothesis, trial, case) if hypothesis.evident else None
+            if cause is not None and not any(same(cause.finding, each.finding) for each in causes):
                 evident.setdefault((cause.finding.code, cause.finding.subject), cause)
         best = _best(tried)
         if best is None:

@@ -21,7 +21,9 @@ from __future__ import annotations
 
 from tracer.diagnose.hypotheses import (
     activation_order,
+    architecture,
     config,
+    dialects,
     errors,
     files,
     fusing,
@@ -30,6 +32,7 @@ from tracer.diagnose.hypotheses import (
     ranks,
     scale_names,
     stacking,
+    strangers,
     undeclared,
 )
 from tracer.diagnose.hypothesis import Proposer
@@ -38,8 +41,11 @@ PROPOSERS: tuple[Proposer, ...] = (
     files.propose,
     config.propose,
     names.propose,
+    dialects.propose,
+    architecture.propose,
     scale_names.propose,
     stacking.propose,
+    strangers.propose,
     undeclared.propose,
     fusing.propose,
     ignored.propose,

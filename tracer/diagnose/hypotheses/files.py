@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from mappings.claims import Claims
 from mappings.findings import Finding
-from mappings.names import collapse
+from mappings.names import blank, collapse
 from mappings.plan import LoadPlan
 from mappings.synth import describe, synthesise
 from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.complaints.complaint import Complaint
 from tracer.diagnose.case import Case
 from tracer.diagnose.hypothesis import Hypothesis, Wording
 from tracer.diagnose.state import State, changed
@@ -19,6 +20,8 @@ from tracer.diagnose.weight import same
 
 _ABSENT = ("index.missing-file", "index.missing-tensor", "shards.gap", "file.lfs-pointer")
 """Files that are wanted and not here, as far as they can be thought to be back."""
+_TOLD = "index.missing-file"
+"""Says itself what should be in the file."""
 
 
 def propose(case: Case) -> Iterator[Hypothesis]:
@@ -26,6 +29,32 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     for finding in case.state.symptoms:
         if finding.code in _ABSENT and finding.severity == "error" and case.state.plan is not None:
             yield Hypothesis(_worded(finding), assume=_Restored(finding), evident=True)
+        elif finding.code == "layers.missing" and (asked := _asked_for(case, finding)):
+            yield Hypothesis(_lost(finding), assume=_Restored(finding), evident=True, answers=asked)
+
+
+def _asked_for(case: Case, finding: Finding) -> tuple[Complaint, ...]:
+    """Complaints of tensors of these layers. Where an index is here and has none of them, they were never saved."""
+    layers = finding.evidence.get("layers", ())
+    if case.state.checkpoint.index is not None:
+        return ()
+    return tuple(
+        complaint for complaint in case.complained("no-tensor")
+        if any(blank(name)[1][:1] and blank(name)[1][0] in layers for name in complaint.names)
+    )  # fmt: skip
+
+
+def _lost(finding: Finding) -> Wording:
+    def worded(trial: Trial) -> Finding:
+        binding = trial.before.plan.binding if trial.before.plan else None
+        wanted = len(finding.evidence["layers"])
+        here = len(binding.domains["layer"]) - wanted if binding else 0
+        field = binding.arch.layers if binding else "num_hidden_layers"
+        told = f"{finding.message}; {here} layers are in the headers, {wanted} in none of them"
+        fix = f"fetch the files that are missing, or set {field} to {here} if the model was cut"
+        return replace(finding, message=told, fix=fix)
+
+    return worded
 
 
 class _Restored:
@@ -66,7 +95,7 @@ def _imagined(name: str, dtype: str, shape: tuple[int, ...]) -> TensorInfo:
 def _worded(finding: Finding) -> Wording:
     def worded(trial: Trial) -> Finding:
         back = {t.name for t in trial.after.tensors} - {t.name for t in trial.before.tensors}
-        if not back or not trial.gone:
+        if not back or not trial.gone or finding.code == _TOLD:
             return finding
         templates = [template for template, _ in collapse(sorted(back))]
         told = f"{', '.join(templates[:3])}{f' and {len(templates) - 3} more' if len(templates) > 3 else ''}"

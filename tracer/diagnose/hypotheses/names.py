@@ -32,7 +32,7 @@ def propose(case: Case) -> Iterator[Hypothesis]:
         return
     if any(set(name.split(".")) & set(WRAPPERS) for name in state.names):
         yield from _of_edit("strip " + _wrappers(state.names), {n: unwrapped(n) for n in state.names})
-    for binding in _bindings(state):
+    for binding in bindings(state):
         wanted = {each.name: tuple(each.shape) for each in synthesise(binding)}
         found = rewrites(state.names, wanted, state.shapes, wanted)
         if not found:
@@ -42,8 +42,8 @@ def propose(case: Case) -> Iterator[Hypothesis]:
             yield from _of_edit(_spelled(found[:end]), _applied(left, found[:end]))
 
 
-def _bindings(state: State) -> Iterator[Binding]:
-    """The dialects of the architecture that config.json names, bound; whatever speaks against them."""
+def bindings(state: State) -> Iterator[Binding]:
+    """The dialects of the architecture that config.json names, bound, as far as they can be."""
     prepared = state.prepared
     config = prepared.configured.config if prepared else state.config
     dtype = prepared.run.dtype if prepared and prepared.run.dtype else "BF16"
