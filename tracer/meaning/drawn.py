@@ -19,6 +19,8 @@ DRAWN = 5.0
 TRAINED = 10.0
 """What trained matrices are beyond."""
 _ROWS = 128
+_ORDINARY = 0.999
+"""Share of the numbers that count as they are: one that is far too large would hide all the others."""
 _LARGEST_MEAN = 0.5
 """Of the standard deviation: weights have no side as a whole, numbers that count up have."""
 
@@ -26,6 +28,7 @@ _LARGEST_MEAN = 0.5
 def grown(numbers: Numbers) -> float:
     """Of rows and columns, whichever differ more among themselves; 0 for a constant."""
     squares = numbers.astype(np.float64) ** 2
+    squares = np.minimum(squares, np.quantile(squares, _ORDINARY))
     power = squares.mean()
     if power == 0 or min(numbers.shape) < 2:
         return 0.0

@@ -25,6 +25,7 @@ from tracer.meaning.against import examine as against_reference
 from tracer.meaning.drawn import why_untrained
 from tracer.meaning.material import Material
 from tracer.meaning.meant import Meant, not_checked
+from tracer.values.targets import check_target
 
 Told = Callable[[int, int], None]
 
@@ -53,19 +54,23 @@ TESTS: Mapping[str, Test] = {
 
 def examine_meaning(
     checkpoint: Checkpoint, config: Mapping[str, Any] | None, *, expect: Mapping[str, str] | None = None,
-    against: Checkpoint | None = None, told: Told | None = None,
+    against: Checkpoint | None = None, dtype: str | None = None, told: Told | None = None,
 ) -> list[Meant]:  # fmt: skip
     """What the values say of their places; `told` hears of tests done and tests in all.
 
+    `against` is a checkpoint known to be good, `dtype` what this one is served as, if not as config.json says.
+
     Some rows of some layers are read, whatever the size of the checkpoint; only what has to be cast is read whole.
-    Raises UsageError for a name in `expect` that is no test's, and InputError for a file that became another.
+    Raises UsageError for a name in `expect` that is no test's and for a dtype that nothing is cast to, and
+    InputError for a file that became another.
     """
     asked = _asked(expect or {})
+    serve = None if dtype is None else check_target(dtype)
     reason = _unfit(checkpoint, config)
     if reason:
         return [not_checked(name, reason) for name in asked]
     ended = []
-    with closing(Material(checkpoint, config or {})) as material:
+    with closing(Material(checkpoint, config or {}, serve)) as material:
         compared = _compared(material, against)
         for number, (name, test) in enumerate(asked.items()):
             if told is not None:

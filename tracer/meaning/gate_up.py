@@ -22,7 +22,7 @@ LEANS = 6.0
 CHANCE = 4.0
 _LAYER_LEANS = 4.5
 """Of one layer among others."""
-_ROWS = 1_024
+_ROWS = 512
 _KINDS = (("gate", "up"), ("expert_gate", "expert_up"), ("shared_gate", "shared_up"))
 _UNGATED = frozenset({"gpt_oss"})
 """Families that add something to up, which gives it a side."""

@@ -14,7 +14,7 @@ from mappings.names import Indices, blank
 from tracer.checkpoint.folder import Checkpoint
 from tracer.diff.packed.recognise import weights
 from tracer.diff.values.opened import rows_of
-from tracer.diff.values.rows import Reader, Unreadable
+from tracer.diff.values.rows import Reader, Rows, Unreadable
 from tracer.diff.weights import Weight
 from tracer.infer.canonical import canonical
 from tracer.infer.names import Group, Structure, grouped, structure
@@ -66,6 +66,8 @@ class Material:
 
     checkpoint: Checkpoint
     config: Mapping[str, Any]
+    serve: str | None = None
+    """What it is to be served as, in safetensors spelling, if somebody said so."""
     names: Structure = field(init=False)
     sizes: dict[str, Any] = field(init=False)
     """Of config.json, in the vocabulary of `tracer.infer.canonical`."""
@@ -73,6 +75,7 @@ class Material:
     """What `drawn.of_layers` found, kept for the next test."""
 
     def __post_init__(self) -> None:
+        self._kept: tuple[str, Rows] | None = None  # what unpacks a quantised weight reads much of it at once
         self._reader = Reader(self.checkpoint.files, self.checkpoint.stamps)
         found = weights(self.checkpoint.tensors, self.config)
         self._weights: dict[tuple[str, Indices], Weight] = {blank(name): weight for name, weight in found.items()}
@@ -162,7 +165,9 @@ class Material:
     def read(self, part: Part, start: int = 0, stop: int | None = None) -> Numbers:
         """Rows of a part, as float32, [rows, columns]. Raises Unreadable, and InputError."""
         stop = part.stop - part.start if stop is None else stop
-        found: Numbers = rows_of(self._reader, part.weight).read(part.start + start, part.start + stop)
+        if self._kept is None or self._kept[0] != part.name:
+            self._kept = part.name, rows_of(self._reader, part.weight)
+        found: Numbers = self._kept[1].read(part.start + start, part.start + stop)
         if not np.isfinite(found).all():
             raise Unreadable(f"{part.name} has numbers that are not finite")
         return found.astype(np.float32, copy=False)

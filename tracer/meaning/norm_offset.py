@@ -2,10 +2,12 @@
 
 What a norm multiplies with starts at 1 and stays above 0 but for a few numbers. A family that computes 1 + weight
 stores numbers around 0, so that many are negative; one that computes with what is stored has hardly any. The statistic
-is the share of negative numbers over all norms.
+is the share of negative numbers: over all norms where 1 is added, in each kind of norm where it is not.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,44 +34,69 @@ _LOWEST = -1.05
 def examine(material: Material) -> Meant:
     adds = adds_one(material.checkpoint, material.config)
     if adds is None:
-        return not_checked(
-            NAME, f"whether {model_type(material.config) or 'this model'} adds 1 to its norms is not known"
-        )
-    parts = [part for held in material.vectors(*KINDS).values() for part in held]
-    total = sum(part.shape[0] for part in parts)
+        kind = model_type(material.config) or "this model"
+        return not_checked(NAME, f"whether {kind} adds 1 to its norms is not known")
+    kinds = [_Kind(parts, material) for parts in material.vectors(*KINDS).values()]
+    total = sum(len(kind.numbers) for kind in kinds)
     if total < _LEAST:
         return not_checked(NAME, f"{total} numbers of norms are too few")
-    numbers = np.concatenate([material.read(part).ravel() for part in parts])
-    share = float((numbers < 0).mean())
-    told = f"{share:.1%} of {total:,} numbers in {len(parts)} norms are negative"
-    return _adding(parts, numbers, share, told) if adds else _plain(parts, numbers, share, told)
+    return _adding(kinds) if adds else _plain(kinds)
 
 
-def _adding(parts: list[Part], numbers: np.ndarray, share: float, told: str) -> Meant:
-    """The model adds 1."""
-    middle = float(np.median(numbers))
+class _Kind:
+    """The norms of one place in all layers, and their numbers."""
+
+    def __init__(self, parts: list[Part], material: Material) -> None:
+        self.parts = parts
+        self.numbers = np.concatenate([material.read(part).ravel() for part in parts])
+
+    @property
+    def share(self) -> float:
+        return float((self.numbers < 0).mean())
+
+
+def _told(kinds: Sequence[_Kind]) -> tuple[float, str]:
+    share = float(np.mean(np.concatenate([kind.numbers for kind in kinds]) < 0))
+    count, total = sum(len(kind.parts) for kind in kinds), sum(len(kind.numbers) for kind in kinds)
+    return share, f"{share:.1%} of {total:,} numbers in {count} norms are negative"
+
+
+def _adding(kinds: Sequence[_Kind]) -> Meant:
+    """The model adds 1. One kind of norm may be above 0 everywhere, all of them are not."""
+    share, told = _told(kinds)
+    numbers = np.concatenate([kind.numbers for kind in kinds])
     if share >= FEW:
-        return fine(NAME, f"{told}, as in norms to which 1 is added")
+        return fine(NAME, f"{told}, as in norms to which 1 is added", _like_ones(kinds))
+    middle = float(np.median(numbers))
     if share <= NONE and 0.5 < middle < 2.0 and float(np.quantile(numbers, 0.05)) < 1.0:
-        return _found(
-            parts, -1.0, share, NONE, f"{told}, the middle one is {middle:.2f}: 1 was added, and the model adds 1 again"
-        )
+        return _found(kinds, -1.0, share, NONE, f"{told}, the middle one is {middle:.2f}: 1 was added already")
     return not_checked(NAME, f"{told}: too few for norms to which 1 is added, and no sign that it was added already")
 
 
-def _plain(parts: list[Part], numbers: np.ndarray, share: float, told: str) -> Meant:
-    """The model multiplies with what is stored."""
-    if share <= FEW:
+def _like_ones(kinds: Sequence[_Kind]) -> str:
+    """Which kinds, of several, look as if 1 had been added to them alone."""
+    odd = [kind.parts[0].template for kind in kinds if kind.numbers.min() > 0.5 and np.median(kind.numbers) < 1.5]
+    return f"{', '.join(odd)}: all numbers are about 1, and may have it added already" if odd else ""
+
+
+def _plain(kinds: Sequence[_Kind]) -> Meant:
+    """The model multiplies with what is stored: each kind of norm has few negative numbers."""
+    told = _told(kinds)[1]
+    low = [kind for kind in kinds if kind.share >= MANY and float(kind.numbers.min()) >= _LOWEST]
+    if low:
+        if 2 * sum(len(kind.numbers) for kind in low) >= sum(len(kind.numbers) for kind in kinds):
+            low = list(kinds)  # a writer that takes 1 from most takes it from all; not all can show it
+        own, of_low = _told(low)
+        return _found(low, 1.0, own, MANY, f"{of_low}: 1 was taken away, and the model does not add it")
+    if all(kind.share <= FEW for kind in kinds):
         return fine(NAME, f"{told}, as in norms that are used as they are")
-    if share >= MANY and float(numbers.min()) >= _LOWEST:
-        return _found(parts, 1.0, share, MANY, f"{told}: 1 was taken away, and the model does not add it")
     return not_checked(NAME, f"{told}: too many for norms that are used as they are, too few for norms 1 too low")
 
 
-def _found(parts: list[Part], amount: float, share: float, threshold: float, told: str) -> Meant:
-    names = tuple(part.name for part in parts)
+def _found(kinds: Sequence[_Kind], amount: float, share: float, threshold: float, told: str) -> Meant:
+    names = tuple(part.name for kind in kinds for part in kind.parts)
     message = f"{', '.join(text for text, _ in collapse(names))}: off by {-amount:+.0f}: {told}"
-    evidence = measured("share of negative numbers", share, threshold, len(parts), "norms", amount=amount)
+    evidence = measured("share of negative numbers", share, threshold, len(names), "norms", amount=amount)
     finding = Finding(
         "value.norm-offset", "error", names[0], message, evidence, f"add {amount:g} to each of the {len(names)} norms"
     )

@@ -31,7 +31,7 @@ _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def examine(material: Material) -> Meant:
-    target = _target(material.config)
+    target = material.serve or _target(material.config)
     if target is None:
         return not_checked(NAME, "config.json does not say in which dtype the model is served")
     cast = [tensor for tensor in material.checkpoint.tensors if _loses(tensor, target)]

@@ -11,7 +11,7 @@ the wrong order on purpose.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,11 +21,24 @@ from tracer.infer.canonical import text_config
 from tracer.meaning.conventions import Order, model_type, rotary_order
 from tracer.meaning.material import Material, Numbers, Part, spread
 from tracer.meaning.meant import Meant, fine, found, measured, not_checked
-from tracer.meaning.rotary_reading import CHANCE, TO_HALVES, WRONG, Judged, Reading, in_pairs, judge, reordered, wrong
-from tracer.meaning.signs import pooled
+from tracer.meaning.rotary_reading import (
+    TO_HALVES,
+    WRONG,
+    Judged,
+    Reading,
+    Step,
+    by_layer,
+    in_order,
+    in_pairs,
+    judge,
+    reordered,
+    wrong,
+)
 from tracer.repair.changes import Transform
 
 NAME = "rope-order"
+IN_ORDER, DOUBT = 1.5, 2.8
+"""Standard deviations up to which one layer is in order where the rest is not, and from which it may not be."""
 _LEAST_PAIRS = 4
 _LEAST_UNITS = 3
 _INDEPENDENT = 8
@@ -101,56 +114,81 @@ def _profiles(material: Material, parts: Sequence[Part], heads: int, groups: int
 # --- what came of it ---
 
 
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """What has to be reordered: of each of q and k the layers, and the steps."""
+
+    readings: Mapping[str, Reading]
+    layers: Sequence[int] | None
+    """None for all of them."""
+
+
 def _told(material: Material, judged: Mapping[str, Judged], order: Order, layers: Sequence[int], partly: bool) -> Meant:
-    read = _read(judged)
     mended = wrong(judged)
+    stored = {of: each.stored for of, each in judged.items()}
+    apart = dict(zip(layers, by_layer(stored, stored | mended, len(layers)), strict=True))
     if mended:
-        return _found(material, judged, mended, order, layers, partly)
-    stored = [each.stored for each in judged.values()]
-    seen = pooled([each.shown.deviate for each in stored])
-    if seen >= WRONG and all(each.read.deviate < CHANCE <= each.shown.deviate for each in stored):
-        return fine(NAME, f"q and k of {len(layers)} layers are paired in {order} ({read})")
-    return not_checked(NAME, f"the rows of q and k of {len(layers)} layers do not tell which are pairs ({read})")
+        usual = all(each.steps == (Step(TO_HALVES, each.steps[0].heads),) for each in mended.values())
+        fine_already = [n for n, value in apart.items() if value < IN_ORDER] if usual and len(mended) == 2 else []
+        left = f"layers {fine_already} seem to be in order already" if fine_already else ""
+        bad = _Wrong(mended, [n for n in layers if n not in fine_already] if fine_already else None)
+        return _found(material, judged, bad, order, layers, partly, left)
+    odd = [n for n, value in apart.items() if value >= WRONG]
+    doubtful = [n for n, value in apart.items() if DOUBT <= value < WRONG]
+    left = f"layers {doubtful} may be in another order than the rest" if doubtful else ""
+    if odd and in_order(judged):
+        heads, kv, _ = material.heads
+        steps = {"q": (Step(TO_HALVES, heads),), "k": (Step(TO_HALVES, kv),)}
+        readings = {of: replace(each.stored, steps=steps[of]) for of, each in judged.items()}
+        return _found(material, judged, _Wrong(readings, odd), order, layers, partly, left)
+    if in_order(judged):
+        return fine(NAME, f"q and k of {len(layers)} layers are paired in {order} ({_read(judged)})", left)
+    return not_checked(
+        NAME, f"the rows of q and k of {len(layers)} layers do not tell which are pairs ({_read(judged)})"
+    )
 
 
 def _found(
-    material: Material, judged: Mapping[str, Judged], mended: Mapping[str, Reading], order: Order,
-    layers: Sequence[int], partly: bool,
+    material: Material, judged: Mapping[str, Judged], bad: _Wrong, order: Order, layers: Sequence[int], partly: bool,
+    left: str,
 ) -> Meant:  # fmt: skip
     heads, kv, _ = material.heads
+    counts = {"q": heads, "k": kv}
+    steps = {of: each.steps for of, each in bad.readings.items()}
     if order == "pairs":
-        mended = {
-            of: replace(each, steps=in_pairs(each.steps, kv if of == "k" else heads)) for of, each in mended.items()
-        }
-    parts = {of: material.of(of) for of in mended}
-    names = [part.name for held in parts.values() for part in held.values()]
-    told, stored = _steps(mended), {of: judged[of].stored for of in mended}
+        steps = {of: in_pairs(each, counts[of]) for of, each in steps.items()}
+    parts = {of: _in(material.of(of), bad.layers) for of in steps}
+    names = [part.name for held in parts.values() for part in held]
+    stored = {of: judged[of].stored for of in steps}
     worst = max(stored.values(), key=lambda each: each.read.deviate)
-    after = max(each.read.deviate for each in mended.values())
     evidence = measured(
         "agreement of heads in which row of a pair is longer", worst.read.deviate, WRONG, len(layers), "layers",
-        share=round(worst.read.share, 3), repaired=round(after, 3), order=order,
-        shown=round(min(each.shown.deviate for each in mended.values()), 3),
-        steps={of: [[step.op, step.heads] for step in each.steps] for of, each in mended.items()},
+        share=round(worst.read.share, 3), shown=round(worst.shown.deviate, 3), order=order,
+        repaired={of: [round(each.read.deviate, 3), round(each.shown.deviate, 3)] for of, each in bad.readings.items()},
+        steps={of: [[step.op, step.heads] for step in each] for of, each in steps.items()},
     )  # fmt: skip
+    told = _steps(steps)
     message = (
         f"{', '.join(text for text, _ in collapse(names))}: the rows are not in the order in which the model turns them"
         f" ({order}): over {len(layers)} layers, heads agree in which row of a pair is longer by {_both(stored)}"
         f" standard deviations ({_shown(stored)} if the rows were put wrong on purpose), and after {told} by"
-        f" {_both(mended)} ({_shown(mended)})"
+        f" {_both(bad.readings)} ({_shown(bad.readings)})"
     )
     finding = Finding("value.rope-order", "error", names[0], message, evidence, f"reorder the rows: {told}")
-    whole = not partly and all(part.is_plain for held in parts.values() for part in held.values())
-    return found(NAME, _read(judged), finding, *(_changes(material, parts, mended) if whole else ()))
+    sure = bad.layers is None or len(layers) == len(material.of("q"))
+    whole = sure and not partly and all(part.is_plain for held in parts.values() for part in held)
+    return found(NAME, _read(judged), finding, *(_changes(material, steps, bad) if whole else ()), unchecked=left)
 
 
-def _changes(
-    material: Material, parts: Mapping[str, Mapping[int, Part]], mended: Mapping[str, Reading]
-) -> Iterator[Transform]:
+def _in(parts: Mapping[int, Part], layers: Sequence[int] | None) -> list[Part]:
+    return [part for layer, part in parts.items() if layers is None or layer in layers]
+
+
+def _changes(material: Material, steps: Mapping[str, Sequence[Step]], bad: _Wrong) -> Iterator[Transform]:
     """Biases go with their rows."""
-    for of, reading in mended.items():
-        held = [*parts[of].values(), *material.of(of, "bias").values()]
-        for step in reading.steps:
+    for of, own in steps.items():
+        held = [part for leaf in ("weight", "bias") for part in _in(material.of(of, leaf), bad.layers)]
+        for step in own:
             yield Transform(tuple(part.name for part in held), step.op, step.heads)
 
 
@@ -168,7 +206,7 @@ def _shown(readings: Mapping[str, Reading]) -> str:
     return ", ".join(f"{of} {each.shown.deviate:.1f}" for of, each in readings.items())
 
 
-def _steps(mended: Mapping[str, Reading]) -> str:
+def _steps(steps: Mapping[str, Sequence[Step]]) -> str:
     """`interleaved-to-half with 32 heads for q and interleaved-to-half with 8 heads for k`."""
-    told = {of: ", then ".join(f"{s.op} with {s.heads} heads" for s in each.steps) for of, each in mended.items()}
+    told = {of: ", then ".join(f"{step.op} with {step.heads} heads" for step in own) for of, own in steps.items()}
     return " and ".join(f"{text} for {of}" for of, text in told.items())

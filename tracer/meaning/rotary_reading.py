@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracer.meaning.material import Numbers
-from tracer.meaning.signs import Agreement, agreement
+from tracer.meaning.signs import Agreement, agreement, pooled
 from tracer.repair.changes import Op
 
 WRONG = 4.0
@@ -52,6 +52,9 @@ class Reading:
     """The same after the rows were put into the other order on purpose."""
     pairs: Numbers
     """How long each pair is, [units, pairs]."""
+    differences: Numbers
+    """By how much the first of each pair is longer, [units, pairs]; and if the rows were put wrong."""
+    shown_differences: Numbers
 
     @property
     def rough(self) -> float:
@@ -92,12 +95,19 @@ def judge(profiles: Mapping[str, Numbers], counts: Mapping[str, int]) -> dict[st
             each for steps in repairs(held.shape[1], counts[of], both) if (each := _read(held, steps, counts[of])).fits
         ]
         for of, held in profiles.items()
-        if not stored[of].fits
+        if not _settled(of, stored)
     }
     q = min(fitting.get("q", []), key=lambda each: each.rough, default=None)
     known = (q or stored["q"]).pairs
     k = max(fitting.get("k", []), key=lambda each: likeness(each.pairs, known), default=None)
     return {"q": Judged(stored["q"], q), "k": Judged(stored["k"], k)}
+
+
+def _settled(of: str, stored: Mapping[str, Reading]) -> bool:
+    """Whether it fits as it is; of k, that it is long where q is besides, where q can tell."""
+    if of == "k" and stored["q"].fits and likeness(stored["k"].pairs, stored["q"].pairs) < ALIKE:
+        return False
+    return stored[of].fits
 
 
 def wrong(judged: Mapping[str, Judged]) -> dict[str, Reading]:
@@ -108,11 +118,32 @@ def wrong(judged: Mapping[str, Judged]) -> dict[str, Reading]:
     if len(mended) == 2:
         alike = len({tuple(step.op for step in each.steps) for each in mended.values()}) == 1
         return mended if alike and (found or all(each.stored.is_flat for each in judged.values())) else found
-    if "k" in mended and judged["q"].stored.fits and judged["k"].stored.is_flat:
+    if "k" in mended and judged["q"].stored.fits and judged["k"].stored.read.deviate < CHANCE:
         q = judged["q"].stored.pairs
         before, after = likeness(judged["k"].stored.pairs, q), likeness(mended["k"].pairs, q)
         return mended if after >= ALIKE and after - before >= CLEARLY else found
     return found
+
+
+def in_order(judged: Mapping[str, Judged]) -> bool:
+    """Whether both are as they should be, beyond doubt."""
+    stored = {of: each.stored for of, each in judged.items()}
+    seen = pooled([each.shown.deviate for each in stored.values()])
+    quiet = all(each.read.deviate < CHANCE <= each.shown.deviate for each in stored.values())
+    return quiet and seen >= WRONG and likeness(stored["k"].pairs, stored["q"].pairs) >= ALIKE
+
+
+def by_layer(stored: Mapping[str, Reading], right: Mapping[str, Reading], layers: int) -> list[float]:
+    """For each layer as it is stored, how much its pairs differ as pairs do that are put wrong: q and k together.
+
+    Standard deviations: by chance in a layer that is in order. What pairs look like that are put wrong, the readings
+    say in which most layers are right.
+    """
+    found = np.zeros_like(stored["q"].differences)
+    for of, reading in stored.items():
+        found += reading.differences * right[of].shown_differences.mean(0)
+    split = found.reshape(layers, -1)
+    return [float(each.sum() / max(float(np.sqrt((each**2).sum())), 1e-300)) for each in split]
 
 
 def likeness(one: Numbers, other: Numbers) -> float:
@@ -125,9 +156,10 @@ def _read(profiles: Numbers, steps: tuple[Step, ...], own: int) -> Reading:
     turned = profiles
     for step in steps:
         turned = reordered(turned, step.op, step.heads // own)
-    seen = agreement(_differences(reordered(turned, TO_PAIRS)))
+    differences, put_wrong = _differences(turned), _differences(reordered(turned, TO_PAIRS))
     half = turned.shape[1] // 2
-    return Reading(steps, agreement(_differences(turned)), seen, turned[:, :half] + turned[:, half:])
+    pairs = turned[:, :half] + turned[:, half:]
+    return Reading(steps, agreement(differences), agreement(put_wrong), pairs, differences, put_wrong)
 
 
 def repairs(dim: int, own: int, counts: tuple[int, int]) -> list[tuple[Step, ...]]:

@@ -9,6 +9,7 @@ chance. The statistic is `signs.alignment` of both sides, pooled over layers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,8 +31,25 @@ READ = ("q", "k", "v", "gate", "up")
 WRITTEN = ("out", "down")
 
 
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """How a matrix of one layer is aligned, as it is stored and across."""
+
+    layer: int
+    right: float
+    across: float
+
+    @property
+    def is_across(self) -> bool:
+        return self.across >= ALIGNED and self.right < CHANCE
+
+    @property
+    def is_right(self) -> bool:
+        return self.right >= ALIGNED and self.across < max(CHANCE, self.right / 4)
+
+
 def examine(material: Material) -> Meant:
-    """Each role by itself: what one writer of files turned, it turned in all layers."""
+    """Each role and each layer by itself."""
     hidden = material.size("hidden")
     square = {role: _square(material, role, hidden) for role in (*READ, *WRITTEN)}
     square = {role: parts for role, parts in square.items() if parts}
@@ -41,19 +59,29 @@ def examine(material: Material) -> Meant:
     measures = _measure(material, square, layers, hidden)
     if not measures:
         return not_checked(NAME, "no matrix of known side is beside the square ones")
-    pools = {role: (pooled([a for a, _ in held]), pooled([b for _, b in held])) for role, held in measures.items()}
-    told = ", ".join(f"{role} {right:.0f} against {across:.0f}" for role, (right, across) in pools.items())
+    told = ", ".join(f"{role} {_pooled(held)}" for role, held in measures.items())
     told = f"{told} standard deviations over {len(layers)} layers, as stored and across"
-    wrong = [role for role, (right, across) in pools.items() if across >= ALIGNED and right < CHANCE]
-    unclear = [role for role, (right, across) in pools.items() if role not in wrong and not _lies_right(right, across)]
-    left = f"{', '.join(unclear)}: neither side is the residual stream's beyond doubt ({told})" if unclear else ""
+    unclear = {
+        role: sum(not (each.is_across or each.is_right) for each in held)
+        for role, held in measures.items()
+        if not (_whole(held).is_right or _whole(held).is_across)
+        or any(not each.is_right and each.across >= CHANCE for each in held if not each.is_across)
+    }
+    left = "; ".join(f"{role}: {count} of {len(measures[role])} layers do not tell" for role, count in unclear.items())
+    wrong = {role: bad for role, held in measures.items() if (bad := [each for each in held if each.is_across])}
     if not wrong:
         return fine(NAME, told, left)
-    return _found(square, wrong, pools, told, left, len(layers))
+    return _found(square, wrong, measures, told, left)
 
 
-def _lies_right(right: float, across: float) -> bool:
-    return right >= ALIGNED and across < max(CHANCE, right / 4)
+def _whole(held: Sequence[Sides]) -> Sides:
+    """All layers as one."""
+    return Sides(-1, pooled([each.right for each in held]), pooled([each.across for each in held]))
+
+
+def _pooled(held: Sequence[Sides]) -> str:
+    whole = _whole(held)
+    return f"{whole.right:.0f} against {whole.across:.0f}"
 
 
 def _square(material: Material, role: str, hidden: int) -> Mapping[int, Part]:
@@ -62,10 +90,10 @@ def _square(material: Material, role: str, hidden: int) -> Mapping[int, Part]:
 
 def _measure(
     material: Material, square: Mapping[str, Mapping[int, Part]], layers: Sequence[int], hidden: int
-) -> dict[str, list[tuple[float, float]]]:
-    """Role -> alignment as stored and across, a layer each."""
+) -> dict[str, list[Sides]]:
+    """By role, a layer each."""
     chosen = np.unique(np.linspace(0, hidden - 1, min(hidden, _DIMENSIONS)).astype(np.int64))
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, list[Sides]] = {}
     for layer in layers:
         yardstick = _yardstick(material, layer, chosen, hidden)
         if yardstick is None:
@@ -74,7 +102,7 @@ def _measure(
             if layer in parts:
                 columns, rows = _grams(material, parts[layer], chosen)
                 sides = (columns, rows) if role in READ else (rows, columns)
-                found.setdefault(role, []).append((alignment(sides[0], yardstick), alignment(sides[1], yardstick)))
+                found.setdefault(role, []).append(Sides(layer, *(alignment(side, yardstick) for side in sides)))
     return found
 
 
@@ -103,20 +131,25 @@ def _grams(material: Material, part: Part, chosen: Numbers) -> tuple[Numbers, Nu
 
 
 def _found(
-    square: Mapping[str, Mapping[int, Part]], wrong: Sequence[str], pools: Mapping[str, tuple[float, float]], told: str,
-    left: str, pool: int,
+    square: Mapping[str, Mapping[int, Part]], wrong: Mapping[str, Sequence[Sides]],
+    measures: Mapping[str, Sequence[Sides]], told: str, left: str,
 ) -> Meant:  # fmt: skip
-    parts = [part for role in wrong for part in square[role].values()]
+    """What one writer of files turned, it turned in all layers, unless some of those looked at are right."""
+    parts: list[Part] = []
+    for role, bad in wrong.items():
+        every = len(bad) == len(measures[role])
+        parts += square[role].values() if every else [square[role][each.layer] for each in bad]
     names = tuple(part.name for part in parts)
-    across = min(pools[role][1] for role in wrong)
+    looked = [each for bad in wrong.values() for each in bad]
     evidence = measured(
-        "alignment with the other matrices across", across, ALIGNED, pool, "layers",
-        as_stored=round(max(pools[role][0] for role in wrong), 3), roles=list(wrong),
+        "alignment with the other matrices across", min(each.across for each in looked), ALIGNED, len(looked),
+        "matrices", as_stored=round(max(each.right for each in looked), 3), roles=list(wrong),
     )  # fmt: skip
     message = (
         f"{', '.join(text for text, _ in collapse(names))}: square, and transposed: {told}; the other matrices of the"
         " layers have the dimensions of the residual stream on the other side"
     )
-    whole = all(part.is_plain for part in parts)
+    partly = any(len(bad) < len(held) < len(square[role]) for role, bad in wrong.items() for held in [measures[role]])
+    whole = not partly and all(part.is_plain for part in parts)
     finding = Finding("value.transposed", "error", names[0], message, evidence, "transpose them")
     return found(NAME, told, finding, *([Transform(names, "transpose")] if whole else []), unchecked=left)
