@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.catalogue.building import Gguf, Model, span
 from tests.catalogue.case import Case
-from tests.catalogue.models import experts_of, gguf, gpt_oss, moe, qwen3_moe
+from tests.catalogue.models import experts_of, gguf, gpt_oss, moe, qwen2, qwen3_moe
 from tests.catalogue.quantising import awq, by_channel, projections
 
 
@@ -26,6 +26,16 @@ def stacked(layers: int, experts: int) -> Case:
         "experts.layout", f"model.language_model.layers.{span(layers)}.mlp.experts.gate_up_proj",
         (f"{experts}x64x64 = {experts} experts", "gate and up of 32 each", "hidden 64", "0:32", "32:64"),
         sound=lambda: qwen35(layers, experts, stacked=False),
+    )  # fmt: skip
+
+
+def single(layers: int, experts: int) -> Case:
+    """The reverse: the table knows the stacked layout only."""
+    return Case(
+        "G1", f"one-by-one-{layers}x{experts}", lambda: qwen35(layers, experts, stacked=False),
+        "KeyError: 'model.language_model.layers.0.mlp.experts.0.gate_proj.weight'",
+        "experts.layout", f"model.language_model.layers.{span(layers)}.mlp.experts.{span(experts)}.gate_proj.weight",
+        (f"{experts} of them", "expects them stacked", "whole"), sound=lambda: qwen2(layers=layers),
     )  # fmt: skip
 
 
@@ -103,7 +113,8 @@ def biases(layers: int, experts: int) -> Case:
         return qwen3_moe(layers, experts)
 
     return Case(
-        "G4", f"gpt-oss-{layers}x{experts}", lambda: gpt_oss(layers, experts), "KeyError: 'layers.0.mlp.experts.w13_bias'",
+        "G4", f"gpt-oss-{layers}x{experts}", lambda: gpt_oss(layers, experts),
+        "KeyError: 'layers.0.mlp.experts.w13_bias'",
         "tensor.unmapped", f"model.layers.{span(layers)}.mlp.experts.gate_up_proj_bias",
         (f"{layers} tensors", "biases", f"[{experts}, 128]", "changes the model"), sound=sound,
     )  # fmt: skip
@@ -129,7 +140,8 @@ def mixed_precision(layers: int, experts: int, odd: int, quantise: str) -> Case:
     role = f"model.layers.{odd}.mlp.shared_expert.down_proj"
 
     def model(*plain: str) -> Model:
-        made = moe(layers, experts, shared="shared_expert", model_type="qwen3_next", architecture="Qwen3NextForCausalLM",
+        made = moe(layers, experts, shared="shared_expert", model_type="qwen3_next",
+                   architecture="Qwen3NextForCausalLM",
                    num_experts=experts, num_experts_per_tok=2, moe_intermediate_size=32)  # fmt: skip
         if quantise == "awq":
             return awq(made, lambda m: projections(m) and m not in plain)
@@ -144,7 +156,8 @@ def mixed_precision(layers: int, experts: int, odd: int, quantise: str) -> Case:
 
 
 CASES = [
-    stacked(4, 8), stacked(3, 16), stacked_known(4, 8), stacked_known(6, 4), skipped(4, 8), skipped(3, 4),
+    stacked(4, 8), stacked(3, 16), single(4, 8), single(3, 6), stacked_known(4, 8), stacked_known(6, 4), skipped(4, 8),
+    skipped(3, 4),
     drafts(3, 16, 8, True), drafts(4, 32, 4, False), biases(4, 8), biases(3, 4), factored(4, 8, 1), factored(6, 16, 1),
     factored(3, 4, 0), mixed_precision(6, 3, 5, "awq"), mixed_precision(5, 3, 2, "int8"),
 ]  # fmt: skip

@@ -30,7 +30,8 @@ def fused_w8a8(layers: int, *, split: bool = False) -> Model:
 
 def doubled(layers: int, layer: int) -> Case:
     return Case(
-        "C1", f"glm4-{layers}", lambda: fused_w8a8(layers), f"KeyError: 'layers.{layer}.mlp.gate_gate_up_proj.deq_scale'",
+        "C1", f"glm4-{layers}", lambda: fused_w8a8(layers),
+        f"KeyError: 'layers.{layer}.mlp.gate_gate_up_proj.deq_scale'",
         "fused.already-fused", f"model.layers.{span(layers)}.mlp.gate_up_proj.deq_scale",
         (f"{layers} gate_up_proj", "0 gate_proj", "0 up_proj", "`up_proj` -> `gate_up_proj`", "gate_gate_up_proj"),
         alone="unasked", sound=lambda: fused_w8a8(layers, split=True),
@@ -124,7 +125,8 @@ def activation_scales(layers: int, experts: int, first: int) -> Case:
 
 
 CASES = [
-    doubled(4, 0), doubled(6, 3), doubled_qkv(4), wrong_path(4), wrong_path(7), mixed(4, "v_proj", ("q_proj", "k_proj")),
+    doubled(4, 0), doubled(6, 3), doubled_qkv(4), wrong_path(4), wrong_path(7),
+    mixed(4, "v_proj", ("q_proj", "k_proj")),
     mixed(5, "up_proj", ("gate_proj",)), octocoder(4, 6, 32), octocoder(3, 12, 16), activation_scales(3, 4, 2),
     activation_scales(4, 6, 3),
 ]  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 from fixtures.gguf import Typed
 from tests.catalogue.building import Gguf, Model, span
 from tests.catalogue.case import Case
-from tests.catalogue.models import bert, cohere, decoder, ernie, falcon, gguf, qk_norms, vision_blocks
+from tests.catalogue.models import bert, cohere, decoder, ernie, falcon, gguf
 from tests.catalogue.models import moe as moe_decoder
 from tests.catalogue.quantising import gptq
+from tests.catalogue.towers import vision_blocks
 
+UNEXPECTED = 'RuntimeError: Error(s) in loading state_dict: Unexpected key(s) in state_dict: "rope_freqs.weight". '
 CANNOT_MAP = "ValueError: Can not map tensor '{}'"
 
 
@@ -17,22 +19,29 @@ def command_r_plus(layers: int, heads: int) -> Case:
         "A1", f"command-r-plus-{layers}", lambda: cohere(layers, heads),
         CANNOT_MAP.format("model.layers.0.self_attn.k_norm.weight"),
         "tensor.unmapped", f"model.layers.{span(layers)}.self_attn.k_norm.weight",
-        (f"{2 * layers} tensors", "q_norm", "k_norm", f"every one of {layers} layers", "[heads, head_dim]", "forward pass"),
+        (f"{2 * layers} tensors", "q_norm", "k_norm", f"every one of {layers} layers", "[heads, head_dim]",
+         "forward pass"),
         sound=lambda: cohere(layers, heads, larger=False),
     )  # fmt: skip
 
 
-def llama_with_norms(layers: int, dim: int) -> Case:
+def with_sub_norms(layers: int, last: int) -> Model:
+    """Llama with the two norms that BitNet has in each layer."""
+    model = decoder(layers)
+    for layer in range(last):
+        model.put(f"model.layers.{layer}.self_attn.attn_sub_norm.weight", 64)
+        model.put(f"model.layers.{layer}.mlp.ffn_sub_norm.weight", 192)
+    return model
+
+
+def sub_norms(layers: int, last: int) -> Case:
     """The same of an architecture that has rows here, so that the files alone show it."""
-
-    def make() -> Model:
-        return qk_norms(decoder(layers, dim=dim), dim)
-
+    where = f"every one of {layers} layers" if last == layers else f"layers 0..{last - 1} of {layers}"
     return Case(
-        "A1", f"llama-with-norms-{layers}", make,
-        f"KeyError: 'layers.{layers - 1}.self_attn.k_norm.weight'",
-        "tensor.unmapped", f"model.layers.{span(layers)}.self_attn.k_norm.weight",
-        ("k_norm",), alone="unasked", sound=lambda: decoder(layers, dim=dim),
+        "A1", f"sub-norms-{last}-of-{layers}", lambda: with_sub_norms(layers, last),
+        f"KeyError: 'layers.{last - 1}.self_attn.attn_sub_norm.weight'",
+        "tensor.unmapped", f"model.layers.{span(last)}.self_attn.attn_sub_norm.weight",
+        (f"{2 * last} tensors", "ffn_sub_norm", where, "forward pass"), alone="same", sound=lambda: decoder(layers),
     )  # fmt: skip
 
 
@@ -125,9 +134,9 @@ def stored_wavelengths(layers: int, said: str, variant: str) -> Case:
 
 
 CASES = [
-    command_r_plus(4, 8), command_r_plus(7, 4), llama_with_norms(4, 16), llama_with_norms(3, 32),
+    command_r_plus(4, 8), command_r_plus(7, 4), sub_norms(4, 4), sub_norms(6, 3),
     old_bert(3), old_bert(5), lost_tower(4), lost_tower(6), no_shared(6, 3), no_shared(9, 1),
     invented(4, zero=True), invented(3, zero=True), invented(4, zero=False),
     stored_wavelengths(4, "KeyError: 'rope_freqs.weight'", "vllm"),
-    stored_wavelengths(6, 'RuntimeError: Error(s) in loading state_dict: Unexpected key(s) in state_dict: "rope_freqs.weight". ', "list"),
+    stored_wavelengths(6, UNEXPECTED, "list"),
 ]  # fmt: skip

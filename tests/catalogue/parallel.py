@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.catalogue.building import Model, span
 from tests.catalogue.case import Case
-from tests.catalogue.models import decoder, moe, qwen2, qwen3, siglip, wrapped
+from tests.catalogue.models import decoder, moe, qwen2, qwen3
 from tests.catalogue.quantising import awq, gptq
+from tests.catalogue.towers import siglip, wrapped
 
 
 def heads(count: int, kv: int, ffn: int, tp: int, failing: tuple[str, ...], legal: str, *more: str) -> Case:
@@ -93,7 +94,8 @@ def classifier(hidden: int, labels: int) -> Model:
 def score(hidden: int, labels: int, tp: int) -> Case:
     return Case(
         "E8", f"score-{labels}x{hidden}-tp{tp}", lambda: classifier(hidden, labels),
-        f"RuntimeError: The size of tensor a ({hidden // tp}) must match the size of tensor b ({hidden}) at non-singleton"
+        f"RuntimeError: The size of tensor a ({hidden // tp}) must match the size of tensor b ({hidden}) at"
+        " non-singleton"
         " dimension 1",
         "shape.mismatch", "score.weight",
         (f"{labels}x{hidden}", f"{labels}x{hidden // tp}", f"tp {tp}", "replicated"), tp=tp,
@@ -114,7 +116,8 @@ def merged_away(layers: int) -> Case:
     return Case(
         "E8", f"dropped-{layers}", make,
         "ValueError: Following weights were not initialized from checkpoint: {'language_model.score.weight'}",
-        "param.unfilled", "language_model.score.weight", ("OwnForSequenceClassification", "dropped", "merge"), sound=sound,
+        "param.unfilled", "language_model.score.weight", ("OwnForSequenceClassification", "dropped", "merge"),
+        sound=sound,
     )  # fmt: skip
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.catalogue.building import Model
 from tests.catalogue.case import Case, Make
-from tests.catalogue.models import decoder, mamba2, pixtral, qwen25_vl, siglip, wrapped
+from tests.catalogue.models import decoder, mamba2
+from tests.catalogue.towers import pixtral, qwen25_vl, siglip, wrapped
 
 
 def _count(make: Make, prefix: str) -> int:
@@ -50,7 +51,8 @@ def wrapper_kept(layers: int) -> Case:
         "B2", f"multimodal-config-{layers}", lambda: mistral_small(layers),
         "ValueError: There is no module or parameter named 'language_model' in LlamaForCausalLM",
         "arch.mismatch", "LlamaForCausalLM",
-        (f"language_model {text}", "multi_modal_projector 4", "Mistral3ForConditionalGeneration", "strip `language_model.`"),
+        (f"language_model {text}", "multi_modal_projector 4", "Mistral3ForConditionalGeneration",
+         "strip `language_model.`"),
         sound=lambda: decoder(layers),
     )  # fmt: skip
 
@@ -82,7 +84,8 @@ def base_saved(layers: int) -> Case:
 def base_saved_untied(layers: int) -> Case:
     total = 9 * layers + 2
     return Case(
-        "B3", f"untied-{layers}", lambda: headless(layers, False), "ValueError: Can not map tensor 'embed_tokens.weight'",
+        "B3", f"untied-{layers}", lambda: headless(layers, False),
+        "ValueError: Can not map tensor 'embed_tokens.weight'",
         "name.rewrite", "embed_tokens.weight", (f"{total} of {total} map", "put `model.` before"), alone="same",
     )  # fmt: skip
 
@@ -92,7 +95,8 @@ def twice(layers: int, times: int) -> Case:
     return Case(
         "B4", f"{times}-times-{layers}", lambda: decoder(layers).rename(lambda name: "model." * times + name),
         f"KeyError: '{'model.' * times}model.embed_tokens.weight'",
-        "name.rewrite", f"{'model.' * times}model.embed_tokens.weight", (f"{total} of {total} map", "strip"), alone="same",
+        "name.rewrite", f"{'model.' * times}model.embed_tokens.weight", (f"{total} of {total} map", "strip"),
+        alone="same",
         sound=lambda: decoder(layers),
     )  # fmt: skip
 
@@ -120,7 +124,8 @@ def nothing_matches(layers: int) -> Case:
 def nonsense(layers: int) -> Case:
     total = 11 * layers + 2
     return Case(
-        "B5", f"only-nonsense-{layers}", lambda: causal_class(layers), "the model generates fluent text that is nonsense",
+        "B5", f"only-nonsense-{layers}", lambda: causal_class(layers),
+        "the model generates fluent text that is nonsense",
         "name.rewrite", "model.language_model.embed_tokens.weight", (f"{total} of {total} map",), alone="same",
     )  # fmt: skip
 

@@ -9,15 +9,17 @@ import numpy as np
 from tests.catalogue.building import Model, span
 from tests.catalogue.case import Case
 from tests.catalogue.experts import deepseek
-from tests.catalogue.models import PROJECTIONS, decoder, moe, qwen2, siglip, wrapped
+from tests.catalogue.models import PROJECTIONS, decoder, moe, qwen2
 from tests.catalogue.quantising import awq, bitsandbytes, by_channel, fp8_blocks, gptq, nvfp4, projections
+from tests.catalogue.towers import siglip, wrapped
 
 
 def lost_config(layers: int, dtype: str, kind: str) -> Case:
     return Case(
         "F1", f"{kind}-{layers}", lambda: by_channel(decoder(layers), dtype=dtype).set(quantization_config=None),
         "KeyError: 'layers.0.mlp.down_proj.weight_scale'", "config.missing-field", "quantization_config",
-        (f"{7 * layers} weights", kind, "weight_scale", "no quantization_config", "do not skip the scales"), alone="same",
+        (f"{7 * layers} weights", kind, "weight_scale", "no quantization_config", "do not skip the scales"),
+        alone="same",
         sound=lambda: decoder(layers),
     )  # fmt: skip
 
@@ -37,7 +39,8 @@ def other_vendor(layers: int) -> Case:
 
     return Case(
         "F1", f"ascend-{layers}", make, "KeyError: 'model.layers.0.mlp.gate_up_proj.deq_scale'",
-        "quant.unsupported", "quant_model_description.json", (f"{7 * layers} weights", "INT8", "no quantization_config"),
+        "quant.unsupported", "quant_model_description.json",
+        (f"{7 * layers} weights", "INT8", "no quantization_config"),
         alone="unasked", sound=lambda: decoder(layers),
     )  # fmt: skip
 
@@ -50,7 +53,8 @@ def unread(layers: int) -> Case:
 
     return Case(
         "F1", f"unread-{layers}", make, "KeyError: 'layers.0.mlp.down_proj.weight_scale'",
-        "quant.unsupported", f"model.layers.{span(layers)}.mlp.down_proj.weight_scale", ("w8a8_own", f"{7 * layers} tensors"),
+        "quant.unsupported", f"model.layers.{span(layers)}.mlp.down_proj.weight_scale",
+        ("w8a8_own", f"{7 * layers} tensors"),
         sound=lambda: decoder(layers),
     )  # fmt: skip
 
@@ -83,7 +87,8 @@ def column(layers: int, layer: int, listed: bool, hidden: int = 64, ffn: int = 1
         lambda: bitsandbytes(decoder(layers, hidden, ffn=ffn), llm_int8_skip_modules=[skipped] if listed else None),
         "assert param_data.shape == loaded_weight.shape\nAssertionError",
         "quant.ignore-list" if listed else "shape.mismatch", subject,
-        (f"{hidden * ffn // 2:,} bytes = {hidden * ffn:,} 4-bit values = {hidden}x{ffn} exactly", "built the layer plain")
+        (f"{hidden * ffn // 2:,} bytes = {hidden * ffn:,} 4-bit values = {hidden}x{ffn} exactly",
+         "built the layer plain")
         if listed else (f"{hidden * hidden // 2:,} bytes = {hidden * hidden:,} 4-bit values",),
         alone="unasked" if listed else "nothing", sound=lambda: decoder(layers, hidden, ffn=ffn),
     )  # fmt: skip
@@ -257,7 +262,8 @@ def unrecorded(layers: int, plain: int, method: str) -> Case:
 
     make = {"awq": awq, "gptq": gptq}[method]
     return Case(
-        "F10", f"{method}-{plain}-of-{layers}", lambda: make(decoder(layers), which), "the output is of poor quality, gibberish",
+        "F10", f"{method}-{plain}-of-{layers}", lambda: make(decoder(layers), which),
+        "the output is of poor quality, gibberish",
         "quant.ignore-list", f"model.layers.{{0..{plain - 1}}}.self_attn.q_proj",
         (f"{7 * plain} modules", "BF16", "no entry", "model.layers.0.self_attn.q_proj"), alone="same",
         sound=lambda: make(decoder(layers)),
@@ -278,7 +284,8 @@ def zero_points(layers: int, zero: bool) -> Case:
     return Case(
         "F11", f"{'zeros' if zero else 'numbers'}-{layers}", lambda: asymmetric(layers, zero),
         "KeyError: 'layers.0.mlp.down_proj.weight_zero_point'",
-        "quant.orphan", f"model.layers.{span(layers)}.mlp.down_proj.weight_zero_point", (f"{7 * layers} zero points", *words),
+        "quant.orphan", f"model.layers.{span(layers)}.mlp.down_proj.weight_zero_point",
+        (f"{7 * layers} zero points", *words),
         sound=lambda: by_channel(decoder(layers)),
     )  # fmt: skip
 
@@ -288,7 +295,8 @@ def activation_order(layers: int, ffn: int, tp: int) -> Case:
         "F13", f"gptq-{ffn}-tp{tp}", lambda: gptq(decoder(layers, 256, heads=8, kv=8, ffn=ffn), order=True),
         "The model talks nonsense at tensor parallel size 2", "tp.quant-group",
         f"model.layers.{span(layers)}.mlp.down_proj.g_idx",
-        (f"{ffn // tp} inputs of rank 0", f"{ffn // 32} of {ffn // 32} groups", f"groups 0 to {-(-ffn // 32 // tp) - 1} only",
+        (f"{ffn // tp} inputs of rank 0", f"{ffn // 32} of {ffn // 32} groups",
+         f"groups 0 to {-(-ffn // 32 // tp) - 1} only",
          "column-parallel"), tp=tp, alone="same", sound=lambda: gptq(decoder(layers, 256, heads=8, kv=8, ffn=ffn)),
     )  # fmt: skip
 
@@ -308,11 +316,13 @@ def packed_head(layers: int, method: str) -> Case:
 
 CASES = [
     lost_config(4, "I8", "INT8"), lost_config(6, "F8_E4M3", "FP8"), other_vendor(4), unread(4),
-    state_tensors(4, True, 0), state_tensors(3, False, 2), bare_state(4), column(4, 1, True), column(3, 2, True, 128, 256),
+    state_tensors(4, True, 0), state_tensors(3, False, 2), bare_state(4), column(4, 1, True),
+    column(3, 2, True, 128, 256),
     column(4, 0, False), cache_scale(4, 3, "k_proj.{}_scale", "qkv_proj.k_scale", "qkv_proj"),
     cache_scale(6, 2, "{}_scale", "k_scale"), input_scale(4), dropped_scales(4, 3), dropped_scales(8, 0),
     other_suffix(4), other_suffix(3), other_suffix_unknown(4), converter(4, 32), converter(3, 64), ternary(4),
-    lost_in_renaming(4, "vision_tower.vision_model.encoder.layers.0.self_attn"), lost_in_renaming(3, "re:.*vision_tower.*"),
+    lost_in_renaming(4, "vision_tower.vision_model.encoder.layers.0.self_attn"),
+    lost_in_renaming(3, "re:.*vision_tower.*"),
     trailing_dot(4), dead_entries(4), dead_entries(6), unrecorded(6, 4, "awq"), unrecorded(7, 3, "gptq"),
     zero_points(4, False), zero_points(3, True), activation_order(4, 512, 2), activation_order(3, 384, 4),
     packed_head(4, "awq"), packed_head(3, "gptq"),

@@ -119,9 +119,10 @@ def nvfp4(model: Model, which: Which = projections, ignore: tuple[str, ...] = ()
         model.put(f"{module}.weight_scale", out, inner // 16, dtype="F8_E4M3")
         model.put(f"{module}.weight_scale_2", dtype="F32")
         model.put(f"{module}.input_scale", dtype="F32")
+    weights = {"num_bits": 4, "type": "float", "group_size": 16}
     return model.set(
         quantization_config={
             "quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head", *ignore],
-            "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "float", "group_size": 16}}},
+            "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
         }
     )  # fmt: skip

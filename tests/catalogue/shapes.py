@@ -5,7 +5,8 @@ from __future__ import annotations
 from fixtures.gguf import Typed
 from tests.catalogue.building import Gguf, Model, span
 from tests.catalogue.case import Case
-from tests.catalogue.models import decoder, gguf, qwen2, qwen3, siglip, wrapped
+from tests.catalogue.models import decoder, gguf, qwen2, qwen3
+from tests.catalogue.towers import siglip, wrapped
 
 MISMATCH = (
     "RuntimeError: Error(s) in loading state_dict for {}: size mismatch for {}: copying a param with shape"
@@ -49,7 +50,8 @@ def head_dim(layers: int, hidden: int, heads: int, dim: int, said: str) -> Case:
     return Case(
         "D2", f"ignored-{hidden}-{heads}-{dim}", lambda: qwen3(dim, layers=layers, hidden=hidden, heads=heads),
         said.format(got, expected), "shape.mismatch", f"model.layers.{span(layers)}.self_attn.q_proj.weight",
-        (f"q_proj is {heads * dim}x{hidden}", f"q_norm has {dim} entries", f"head_dim = {hidden}/{heads} = {hidden // heads}",
+        (f"q_proj is {heads * dim}x{hidden}", f"q_norm has {dim} entries",
+         f"head_dim = {hidden}/{heads} = {hidden // heads}",
          "being ignored"),
         sound=lambda: qwen3(hidden // heads, layers=layers, hidden=hidden, heads=heads),
     )  # fmt: skip
@@ -62,7 +64,8 @@ def head_dim_absent(layers: int, hidden: int, heads: int, dim: int) -> Case:
         return qwen3(dim, layers=layers, hidden=hidden, heads=heads).set(head_dim=None)
 
     return Case(
-        "D2", f"absent-{hidden}-{heads}-{dim}", make, f"got {heads * dim * hidden} elements, expected {hidden * hidden}",
+        "D2", f"absent-{hidden}-{heads}-{dim}", make,
+        f"got {heads * dim * hidden} elements, expected {hidden * hidden}",
         "config.missing-field", "head_dim", (f"set head_dim to {dim}",), alone="same",
         sound=lambda: qwen3(dim, layers=layers, hidden=hidden, heads=heads),
     )  # fmt: skip
@@ -102,7 +105,8 @@ def mllama(vocab: int, more: int) -> Model:
 def input_only(vocab: int, more: int) -> Case:
     return Case(
         "D4", f"mllama-{vocab}-{more}", lambda: mllama(vocab, more),
-        MISMATCH.format("MllamaForConditionalGeneration", "language_model.lm_head.weight", [vocab, 64], [vocab + more, 64]),
+        MISMATCH.format("MllamaForConditionalGeneration", "language_model.lm_head.weight", [vocab, 64],
+                        [vocab + more, 64]),
         "vocab.padded", "language_model.model.embed_tokens.weight",
         (f"{more} rows", "never be generated", "neither pad nor tie"), severity="info", sound=lambda: mllama(vocab, 0),
     )  # fmt: skip

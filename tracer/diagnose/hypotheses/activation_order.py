@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from mappings.findings import Finding
@@ -41,7 +42,7 @@ def _judged(
 ) -> Finding | None:  # fmt: skip
     order = numbers(state, tensor)
     scales = by_name.get(tensor.name.removesuffix("g_idx") + "scales")
-    if not order or scales is None or len(order) % tp or all(a <= b for a, b in zip(order, order[1:], strict=False)):
+    if not order or scales is None or len(order) % tp or all(a <= b for a, b in itertools.pairwise(order)):
         return None
     groups, own = scales.shape[0], len(order) // tp
     used = len(set(order[:own]))
@@ -52,7 +53,8 @@ def _judged(
     return Finding(
         "tp.quant-group", "error", collapse(alike)[0][0],
         f"{tensor.name} is not sorted (desc_act): with tp {tp} the {own} inputs of rank 0 refer to {used} of {groups}"
-        f" groups, and a slice of the scales holds groups 0 to {given - 1} only; {len(all_cut)} row-parallel modules are"
+        f" groups, and a slice of the scales holds groups 0 to {given - 1} only; {len(all_cut)} row-parallel modules"
+        " are"
         " so, column-parallel ones are not affected",
         {"tp": tp, "groups": groups, "used": used, "inputs": own, "tensors": len(all_cut)},
         "keep the scales of row-parallel layers whole on every rank, use tp 1, or quantise with desc_act false",

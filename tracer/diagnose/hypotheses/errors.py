@@ -34,8 +34,10 @@ _OF_SOUND_FILES: tuple[Explain, ...] = (
     strangers.new_template,
 )  # fmt: skip
 """What only follows where no other cause is seen in the files: else that is what the error comes of."""
-_NAMES_WRONG = {"tensor.unmapped", "param.unfilled", "arch.mismatch", "name.rewrite", "shards.gap", "index.missing-file",
-                "trainer.placeholder", "trainer.flat-shard", "file.lfs-pointer", "layers.missing", "layers.extra"}  # fmt: skip
+_NAMES_WRONG = {"tensor.unmapped", "param.unfilled", "arch.mismatch", "name.rewrite", "shards.gap",
+                "index.missing-file",
+                "trainer.placeholder", "trainer.flat-shard", "file.lfs-pointer", "layers.missing",
+                "layers.extra"}  # fmt: skip
 
 
 def propose(case: Case) -> Iterator[Hypothesis]:

@@ -1,4 +1,4 @@
-"""Projections that an engine fuses: fused on disk already, of one KV head, or of parts that no kernel can hold at once."""
+"""Projections that an engine fuses: fused on disk, of one KV head, or of parts that no kernel can hold at once."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _mixed(fused: str, found: list[tuple[str, dict[str, Module]]], known: bool) 
         "fused.mixed", "warning" if known else "error", collapse(names)[0][0],
         f"{fused} needs {', '.join(found[0][1])} in one representation, and {told}: no fused kernel can hold both"
         f" ({counted(len(names), 'module')})",
-        {"modules": names[:64], "count": len(names), "kinds": {kind: parts for kind, parts in by_kind.items()}},
+        {"modules": names[:64], "count": len(names), "kinds": dict(by_kind.items())},
         "quantise all parts of it alike, or none of them",
     )  # fmt: skip
 

@@ -140,7 +140,8 @@ def _dead(found: Reconciliation, entries: list[str], modules: list[Module]) -> F
     return Finding(
         "quant.ignore-list", "error", subject,
         f"{counted(len(entries), 'entry').replace('entrys', 'entries')} of {found.ignored.field} match no module"
-        f" ({folded(entries, 2)}): the tensors that they were meant for are {folded((each.name for each in modules), 2)},"
+        f" ({folded(entries, 2)}): the tensors that they were meant for are"
+        f" {folded((each.name for each in modules), 2)},"
         f" {len(modules)} modules in {_dtype(modules[0])} without scales, which the scheme would take for {packed};"
         " nothing would raise",
         {"dead": entries[:64], "modules": [each.name for each in modules][:64], "entries": len(entries),
@@ -194,12 +195,12 @@ def _proposed(modules: Sequence[Module]) -> str:
 def explain(question: Question) -> Hypothesis | None:
     """A leaf that the engine does not have, since it takes a module for quantised, or for plain, that is not."""
     place = question.place
-    if place is None:
+    if place is None or place.added or question.complaint.kind not in ("no-parameter", "attribute", "other"):
         return None
     found = reconciliation(question.state, question.modules)
-    if found is None:
+    module = question.modules.get(split(place.names[0])[0])
+    if found is None or module is None or module.role in _NEVER:
         return None
-    module = question.modules[split(place.names[0])[0]]
     if module.kind == "plain":
         return _built_quantised(question, found, module) if _is_matrix(module) else None
     return _built_plain(question, found, module)
@@ -282,4 +283,4 @@ def _shares(entry: str, module: str) -> bool:
     """A segment of a tower that both have."""
     general = {"model", "layers", "encoder", "mlp", "self_attn", "lm_head", "attn", "re:", "blocks"}
     own = {segment for segment in module.split(".") if not segment.isdigit()} - general
-    return bool(own & {segment for segment in entry.replace("re:", "").replace("*", "").split(".")})
+    return bool(own & set(entry.replace("re:", "").replace("*", "").split(".")))

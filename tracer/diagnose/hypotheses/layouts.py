@@ -1,7 +1,8 @@
 """Names that an error has with other components in front than the checkpoint, where no rows say which are right.
 
 Transformers 4.52 saves wrappers as `model.language_model.*`, `model.visual.*`; before that the decoder was at `model.*`
-beside `visual.*`, or the whole of it at `language_model.*` beside `vision_tower.*`. Engines know one, the other or both.
+beside `visual.*`, or the whole of it at `language_model.*` beside `vision_tower.*`. Engines know one,
+the other or both.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mappings.names import blank
 from tracer.diagnose.hypotheses.question import Question, counted, folded
-from tracer.diagnose.hypotheses.whereabouts import Place
+from tracer.diagnose.hypotheses.whereabouts import Place, is_here
 from tracer.diagnose.hypothesis import Hypothesis
 from tracer.infer.canonical import NESTED
 from tracer.repair.changes import Rename
@@ -30,7 +31,7 @@ def explain(question: Question) -> Hypothesis | None:
     """Only without rows that could be tried: with them every edit is."""
     if question.state.plan is not None or question.complaint.kind not in ("no-parameter", "no-tensor", "unexpected"):
         return None
-    place = question.place
+    place = question.place or _module(question)
     if place is None:
         return None
     for edit, renamed in _edits(question, place):
@@ -39,6 +40,15 @@ def explain(question: Question) -> Hypothesis | None:
         if made and len(set(final)) == len(final):
             return _told(question, place, edit, made)
     return None
+
+
+def _module(question: Question) -> Place | None:
+    """Where a module of this name is, of which the error says that there is none."""
+    said = question.said
+    below = next((name for name in question.names if said and f".{said}." in f".{name}"), None)
+    if below is None or not (_is_tower(said) or TEXT in said.split(".")):
+        return None
+    return Place(said, (below,), (below,), f".{below}".partition(f".{said}.")[0].lstrip("."))
 
 
 def _told(question: Question, place: Place, edit: str, made: Mapping[str, str]) -> Hypothesis:
@@ -154,8 +164,10 @@ def other_class(question: Question) -> Hypothesis | None:
         or not any(part in (TEXT, *_TOWERS) for tower in found for part in tower.split("."))
     ):
         return None
-    if chosen == name and question.state.plan is not None:
-        return None  # the rows of this very class can be tried
+    if chosen == name and (question.state.plan is not None or _has_towers(question)):
+        return None  # the rows of this very class can be tried, or it knows towers, and the layout is another
+    if "For" not in chosen or len([tower for tower in found if tower.split(".")[-1] not in _BESIDE]) < 2:
+        return None  # a part of a model, or a model of one part
     nested = any(isinstance(question.state.config.get(field), dict) for field in NESTED)
     told = (
         f"the checkpoint has {counted(len(found), 'tower')} ({_layout(question.names)}), and the class that was chosen,"
@@ -174,6 +186,18 @@ def other_class(question: Question) -> Hypothesis | None:
     )  # fmt: skip
 
 
+_BESIDE = ("lm_head", "mtp", "score", "classifier")
+
+
+def _has_towers(question: Question) -> bool:
+    """Whether config.json describes more than a decoder."""
+    return any(key.endswith("_config") and isinstance(value, dict) and key not in _NO_TOWERS
+               for key, value in question.state.config.items())  # fmt: skip
+
+
+_NO_TOWERS = ("quantization_config", "compression_config", "generation_config", "rope_config")
+
+
 # --- everything is said to be missing ---
 
 
@@ -183,14 +207,15 @@ def everything(question: Question) -> Hypothesis | None:
     if complaint.kind != "no-tensor" or len(complaint.names) < _MANY:
         return None
     known = set(question.names)
-    held = [name for name in complaint.names if name in known]
+    held = [name for name in complaint.names if is_here(name, known)]
     if len(held) < len(complaint.names) * 0.9 or question.state.symptoms:
         return None
     templates = dict.fromkeys(blank(name)[0] for name in held)
     layers = {indices[0] for name in held if (indices := blank(name)[1])}
     begins = ", ".join(f"`{tower}.` ({count})" for tower, count in towers(question.names).items())
     told = (
-        f"{len(held)} parameters of {counted(len(templates), 'template')} in {counted(len(layers), 'layer')} are said to be"
+        f"{len(held)} parameters of {counted(len(templates), 'template')} in {counted(len(layers), 'layer')} are"
+        " said to be"
         f" without a source ({folded(held)}), and the checkpoint has every one under that very name: nothing of it was"
         f" read; its names begin with {begins}, and the class must have looked for another beginning"
     )

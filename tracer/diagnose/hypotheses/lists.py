@@ -53,7 +53,7 @@ def means(entry: str, module: str, *, strict: bool = False) -> bool:
     if entry.startswith("re:"):
         return _fits(entry[3:].replace("\\d+", ".*").replace("\\d*", ".*").replace("\\.", "\0"), module)
     if "*" in entry:
-        return _sequence([part for part in entry.split("*")], module, end=True)
+        return _sequence(list(entry.split("*")), module, end=True)
     path = entry.strip(".")
     whole = f".{path}." in f".{module}."
     return whole if strict else whole or path in module

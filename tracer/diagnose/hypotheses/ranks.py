@@ -164,6 +164,8 @@ def _grouped(case: Case, divisions: Divisions, said: list[Complaint]) -> Iterato
     if not divisions.groups:
         return
     for complaint in said:
+        if complaint.kind == "shape":
+            continue
         if (meant := _partition(complaint, divisions.groups)) is not None:
             groups, tp, block = meant
             yield Hypothesis(_cut(groups, tp, block, divisions), evident=True, answers=(complaint,))
@@ -219,7 +221,8 @@ def _cut(groups: Groups, tp: int, block: int, divisions: Divisions, others: Sequ
     return Finding(
         "tp.quant-group", "error", groups.name, told,
         {"tp": tp, "groups": groups.groups, "group_size": groups.size, "per_rank": own, "legal": both},
-        f"use tp {both[-1]}, or when quantising pad {groups.inputs} to {enough} ({enough // groups.size} groups, whole for"
+        f"use tp {both[-1]}, or when quantising pad {groups.inputs} to {enough} ({enough // groups.size} groups,"
+        " whole for"
         " tp 2, 4 and 8)",
     )  # fmt: skip
 
@@ -267,7 +270,8 @@ def _shared(state: State, kv: int, dim: int, own: int, tp: int) -> Finding:
     return Finding(
         "tp.kv-replicated", "error", subject,
         f"a rank's slice of k_proj is {own} rows and one head is {dim}: the cut falls inside a head; with tp {tp} and"
-        f" {kv} KV heads each head must be held by {tp // kv} ranks; nothing fails while loading, the first attention does",
+        f" {kv} KV heads each head must be held by {tp // kv} ranks; nothing fails while loading, the first"
+        " attention does",
         {"tp": tp, "kv_heads": kv, "head_dim": dim, "rows": own},
         f"use tp {kv} or less, or an engine that replicates KV heads",
     )  # fmt: skip

@@ -50,7 +50,8 @@ def _renamed(
     shape = _grid(grid, stored)
     renamed = {each.leaves[stored].name: f"{key}.{name}" for key, each in modules.items()}
     yield Hypothesis(
-        _worded(renamed, stored, name, shape, _measured(state, grid, stored)), (Rename(renamed),), evident=bool(answers),
+        _worded(renamed, stored, name, shape, _measured(state, grid, stored)), (Rename(renamed),),
+        evident=bool(answers),
         answers=answers,
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import prod
 
 from mappings.names import collapse
@@ -50,7 +51,7 @@ def _doubled(question: Question) -> str | None:
     """A name in the complaint with the same segment twice in a row."""
     for name in question.complaint.names:
         segments = name.split(".")
-        if any(a == b and not a.isdigit() for a, b in zip(segments, segments[1:], strict=False)):
+        if any(a == b and not a.isdigit() for a, b in itertools.pairwise(segments)):
             return name
     return None
 
@@ -96,7 +97,8 @@ def of_converter(question: Question) -> Hypothesis | None:
     told = f"the source is quantised already: {counted(len(packed), 'weight')} in {WORDS[module.kind]}"
     scale = module.leaves.get(leaf)
     if weight is not None and scale is not None:
-        told += f" ({weight.name} is {weight.dtype} {list(weight.shape)}, {leaf} {list(scale.shape)}{_blocks(module, leaf)})"
+        shapes = f"{weight.name} is {weight.dtype} {list(weight.shape)}, {leaf} {list(scale.shape)}"
+        told += f" ({shapes}{_blocks(module, leaf)})"
     told += "; a converter needs 16-bit weights, and without the scales every number would be wrong by its factor"
     return question.answer(
         "quant.unsupported", place.subject, told, {"kind": module.kind, "count": len(packed)},
@@ -130,7 +132,8 @@ def of_zero_points(question: Question) -> Hypothesis | None:
     if range_:
         values = f", {range_[0]:g} to {range_[1]:g}" if range_[0] != range_[1] else f", all of them {range_[0]:g}"
     told = (
-        f"{counted(len(own), 'zero point')} ({place.subject}{values}): the codes are asymmetric, and the engine has built"
+        f"{counted(len(own), 'zero point')} ({place.subject}{values}): the codes are asymmetric, and the engine has"
+        " built"
         " a symmetric layer without a place for them; leaving them out would shift every weight"
     )
     if range_ and not any(range_):
@@ -196,14 +199,16 @@ def of_others(question: Question) -> Hypothesis | None:
     method = scheme.get("quant_method") or scheme.get("quant_algo") or "a scheme without a name"
     kind = question.modules[name].kind
     own = [each for each in question.names if split(each)[1] == leaf]
-    shared = f"config.json declares {method}, and {counted(len(own), 'tensor')} like {collapse(place.kin)[0][0]} belong to it"
+    like = f"{counted(len(own), 'tensor')} like {collapse(place.kin)[0][0]}"
+    shared = f"config.json declares {method}, and {like} belong to it"
     if leaf in _SCALES:
         told = (
             f"{shared}: the engine has built {place.said.rpartition('.')[0]} without quantisation, so it has not read"
             f" the declaration, or does not know {method} for {WORDS[kind]}; raw codes would be read as weights"
         )
         return question.answer("quant.unsupported", place.subject, told, {"method": str(method), "count": len(own)},
-                               "name the scheme to the engine (--quantization), or use a version that knows it")  # fmt: skip
+                               "name the scheme to the engine (--quantization), or use a version that knows"
+                               " it")  # fmt: skip
     what = "a static scale of the layer's input" if leaf.startswith("input") else "a side tensor of the quantisation"
     told = f"{shared}: {leaf} is {what}, and the layer that the engine has built has no place for it"
     return question.answer("quant.orphan", place.subject, told, {"method": str(method), "count": len(own)},

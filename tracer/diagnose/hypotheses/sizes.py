@@ -43,7 +43,8 @@ def packed_column(question: Question) -> Hypothesis | None:
     if listed:
         assert found is not None
         entry = found.ignored.covering(listed[0].name)
-        told += f", since {found.ignored.field} names it ({entry}) though it is quantised ({counted(len(listed), 'module')})"
+        count = counted(len(listed), "module")
+        told += f", since {found.ignored.field} names it ({entry}) though it is quantised ({count})"
         return question.answer("quant.ignore-list", collapse(names)[0][0], told, {"count": len(listed), "entry": entry},
                                f"take {entry} out of {found.ignored.field}, or store these modules plain")  # fmt: skip
     told += f" ({counted(len(names), 'such weight')}); it must be loaded as bitsandbytes"
@@ -112,7 +113,8 @@ def grouped_queries(question: Question) -> Hypothesis | None:
         return None
     return question.answer(
         "shape.mismatch", collapse([t.name for t in keys])[0][0],
-        f"k_proj is {list(keys[0].shape)}, {kv} KV heads for {heads} query heads, as config.json says; the loader expected"
+        f"k_proj is {list(keys[0].shape)}, {kv} KV heads for {heads} query heads, as config.json says; the loader"
+        " expected"
         f" {heads // kv} times as much = {heads} / {kv}: it took every query head to have keys of its own",
         {"heads": heads, "kv_heads": kv, "tensors": len(keys)}, "use a loader that reads num_key_value_heads",
     )  # fmt: skip
@@ -122,6 +124,8 @@ def in_ranks(question: Question) -> Hypothesis | None:
     """One size is the other divided by the number of ranks."""
     numbers = [*question.complaint.numbers, *(size for shape in question.complaint.shapes for size in shape)]
     if question.complaint.kind != "shape" or len(numbers) < 2 or question.state.symptoms:
+        return None
+    if question.said and question.place is None:
         return None
     small, big = sorted(numbers[:2]) if not question.complaint.shapes else _differing(question.complaint.shapes)
     tp = big // small if small and big % small == 0 else 0
@@ -138,16 +142,15 @@ def _differing(shapes: tuple[tuple[int, ...], ...]) -> tuple[int, int]:
 
 def _score(question: Question, small: int, big: int, tp: int) -> Hypothesis | None:
     """A head of a few labels, cut along its inputs."""
-    heads = [
-        t for t in question.state.tensors
-        if len(t.shape) == 2 and t.shape[0] <= _FEW and t.shape[1] == big and any(part in _SCORES for part in t.name.split("."))
-    ]  # fmt: skip
+    few = [t for t in question.state.tensors if len(t.shape) == 2 and t.shape[0] <= _FEW and t.shape[1] == big]
+    heads = [t for t in few if any(part in _SCORES for part in t.name.split("."))]
     if not heads:
         return None
     labels = heads[0].shape[0]
     return question.answer(
         "shape.mismatch", heads[0].name,
-        f"{heads[0].name} is {labels}x{big}, and the slice that it was to fill is {labels}x{small} (tp {tp}): its input is"
+        f"{heads[0].name} is {labels}x{big}, and the slice that it was to fill is {labels}x{small} (tp {tp}): its"
+        " input is"
         " a full hidden state on every rank, so the head should be replicated on all of them, and not row-parallel",
         {"found": list(heads[0].shape), "expected": [labels, small], "tp": tp},
         "use tp 1, or a version of the engine that keeps the head whole",
@@ -161,8 +164,10 @@ def _allocation(question: Question, small: int, big: int, tp: int) -> Hypothesis
         return None
     return question.answer(
         "shape.mismatch", collapse(own)[0][0],
-        f"the target was allocated {big} rows and the slice has {small}: their ratio is {tp}, as many as there are ranks;"
-        f" the allocation forgot tensor parallelism, and the slice is right ({folded(own)} have {big} rows in the file)",
+        f"the target was allocated {big} rows and the slice has {small}: their ratio is {tp}, as many as there are"
+        " ranks;"
+        f" the allocation forgot tensor parallelism, and the slice is right ({folded(own)} have {big} rows in the"
+        " file)",
         {"allocated": big, "slice": small, "tp": tp, "tensors": len(own)},
         "use tp 1, or a version of the engine that allocates a rank's share for this format",
     )  # fmt: skip
@@ -180,7 +185,9 @@ def dropped_head(question: Question) -> Hypothesis | None:
     wanted = str(classes[0])[:80] if isinstance(classes, list) and classes else "the class"
     return question.answer(
         "param.unfilled", named[0],
-        f"{named[0]} has no source: {wanted} has a head that none of {len(question.names)} tensors is; everything else is"
+        f"{named[0]} has no source: {wanted} has a head that none of {len(question.names)} tensors is; everything"
+        " else is"
         " here, so the head was dropped when the model was saved or an adapter merged",
-        {"missing": len(named)}, "merge or save again with the head (modules_to_save of the adapter), or load another class",
+        {"missing": len(named)},
+        "merge or save again with the head (modules_to_save of the adapter), or load another class",
     )  # fmt: skip

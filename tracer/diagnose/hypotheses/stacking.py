@@ -11,6 +11,7 @@ from mappings.findings import Finding
 from mappings.names import blank, collapse, runs
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.diagnose.case import Case
+from tracer.diagnose.hypotheses.modules import is_side
 from tracer.diagnose.hypotheses.question import Question, counted, folded
 from tracer.diagnose.hypothesis import Hypothesis, Wording
 from tracer.diagnose.state import State, changed
@@ -163,7 +164,7 @@ def _has_stacked(question: Question, stacks: Stacks) -> Hypothesis | None:
 def _wanted_single(question: Question, stacks: Stacks, home: str, number: int) -> Hypothesis | None:
     """One expert's name, and here they are stacked, at least in this submodule."""
     if question.place is not None:
-        return None
+        return _has_single(question, stacks)
     within = [own for module, own in stacks.stacked.items() if _is_home(module, home)]
     if not within:
         return None
@@ -184,7 +185,26 @@ def _wanted_single(question: Question, stacks: Stacks, home: str, number: int) -
         told += f"; {_sizes(question, within)}"
     return question.answer("experts.layout", collapse(names)[0][0], told,
                            {"tensors": names[:256], "experts": experts, "missing": wanted},
-                           "cut the stacked tensors along their first axis, or use a table for stacked experts")  # fmt: skip
+                           "cut the stacked tensors along their first axis, or use a table for stacked"
+                           " experts")  # fmt: skip
+
+
+def _has_single(question: Question, stacks: Stacks) -> Hypothesis | None:
+    """One by one, whole, and the engine has no such parameter, though all that comes before was loaded."""
+    place = question.place
+    assert place is not None
+    odd = question.state.symptoms or place.fused or any(is_side(name) for name in question.names)
+    home = place.names[0].partition(".experts.")[0] + ".experts"
+    if odd or question.complaint.kind != "no-parameter" or home not in stacks.single:
+        return None
+    numbers = stacks.single[home]
+    return question.answer(
+        "experts.layout", place.subject,
+        f"experts one by one: {len(numbers)} of them ({runs(numbers)}) in {counted(len(stacks.single), 'module')}; the"
+        f" engine's table expects them stacked in one tensor, and has no {place.said}; the checkpoint is whole",
+        {"tensors": list(place.kin)[:256], "experts": len(numbers)},
+        "use an engine that reads a name for each expert, or join them along a new first axis",
+    )  # fmt: skip
 
 
 def _sizes(question: Question, within: Sequence[Sequence[TensorInfo]]) -> str:
@@ -230,7 +250,8 @@ def _of_engine(question: Question, stacks: Stacks, home: str, rest: str) -> Hypo
     bias = leaf.split(".")[0] == "bias"
     names = [
         name for name in question.names
-        if _is_home(name.partition(".experts.")[0] + ".experts", home) and ".experts." in name and _feeds(name, param, bias)
+        if _is_home(name.partition(".experts.")[0] + ".experts", home) and ".experts." in name and _feeds(name, param,
+                                                                                                          bias)
     ]  # fmt: skip
     if not names or not bias:
         return None
@@ -238,7 +259,8 @@ def _of_engine(question: Question, stacks: Stacks, home: str, rest: str) -> Hypo
     layers = runs(indices[0] for name in names if (indices := blank(name)[1]))
     return question.answer(
         "tensor.unmapped", collapse(names)[0][0],
-        f"experts have biases in this architecture: {counted(len(names), 'tensor')} ({folded(names, 1)}, {shape}, layers"
+        f"experts have biases in this architecture: {counted(len(names), 'tensor')} ({folded(names, 1)}, {shape},"
+        " layers"
         f" {layers}) are what {question.said.rpartition('.')[2]} is made of, and the expert kernel that was chosen has"
         " built no bias; leaving them out changes the model",
         {"tensors": names[:256], "count": len(names)},

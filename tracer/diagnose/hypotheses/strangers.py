@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from mappings.architectures import BUILT_IN
+from mappings.findings import Finding
 from mappings.names import blank, collapse, runs
 from mappings.rows import Row, Skip
+from tracer.diagnose.case import Case
 from tracer.diagnose.edited import edited
 from tracer.diagnose.hypotheses.modules import is_side, split
 from tracer.diagnose.hypotheses.question import Question, counted, folded
@@ -19,6 +21,10 @@ from tracer.diagnose.hypothesis import Hypothesis
 from tracer.diagnose.state import State, changed
 from tracer.repair.changes import Change, Drop, Rename
 
+_HEADS = ("lm_head", "output", "embed_out", "embed_tokens", "shared")
+"""Tables that are tied, or not: others ask after them."""
+_COMMON = 3
+"""Architectures with the same row: what so many have is no feature that a reader may lack."""
 _OLD = {"gamma": "weight", "beta": "bias"}
 
 
@@ -129,12 +135,15 @@ def absent(question: Question) -> Hypothesis | None:
     if complaint.kind != "no-tensor" or not complaint.names:
         return None
     lone = [name for name in complaint.names if not question.places or name not in {p.said for p in question.places}]
-    segments = {segment for name in question.names for segment in name.split(".")}
+    segments = {segment for name in question.names for segment in name.split(".")} | {"weight", "bias"}
     word = next((part for name in lone for part in name.split(".")[:-1]
                  if not part.isdigit() and part not in segments and not _is_fused(part)), None)  # fmt: skip
-    if word is None:
+    if word is None or word in _HEADS:
         return None
     own = [name for name in complaint.names if word in name.split(".")]
+    rest = {part for name in own for part in name.split(".") if not part.isdigit() and not _is_fused(part)}
+    if not rest <= segments | {word}:
+        return None  # another model's names
     fields = _counting(question.config, word)
     asked = {field: value for field, value in fields.items() if value}
     said = ", ".join(f"{field} = {value}" for field, value in fields.items()) or f"no field for {word}"
@@ -146,7 +155,8 @@ def absent(question: Question) -> Hypothesis | None:
         told += ": the checkpoint lacks what its config.json promises"
         fix = "look for the missing files, or correct config.json"
     else:
-        told += ": the engine's definition of the model is wrong for this checkpoint, and the checkpoint is complete"
+        told += ": the engine's definition of the model is wrong for this checkpoint"
+        told += ", and the checkpoint is complete" if fields else ", in which nothing asks for them"
         fix = f"create {word} only where the config asks for it (a newer engine, or another model class)"
     return question.answer("param.unfilled", collapse(own)[0][0], told, {"missing": len(own), "word": word}, fix)
 
@@ -159,7 +169,7 @@ def _is_fused(segment: str) -> bool:
 
 def _counting(config: Mapping[str, object], word: str) -> dict[str, object]:
     """Fields that count such modules: `shared_experts` and `n_shared_experts`."""
-    stems = [part.rstrip("s") for part in word.split("_") if len(part) > 2]
+    stems = [part.rstrip("s") for part in word.split("_") if len(part) > 1]
     return {
         field: value for field, value in config.items()
         if (value is None or type(value) in (int, bool)) and stems and all(stem in field for stem in stems)
@@ -195,11 +205,15 @@ def new_template(question: Question) -> Hypothesis | None:
     place = question.place
     if place is None or question.complaint.kind not in ("no-parameter", "unexpected", "other"):
         return None
-    if is_side(place.names[0]):
+    if is_side(place.names[0]) or place.fused or question.complaint.names[0].count(".") < 1:
         return None
     alike = _siblings(question, place.kin)
-    rows = _known_rows(alike)
-    told = f"{counted(len(alike), 'tensor')} ({folded(alike)}), {_where(question, alike)}, {_shape(question, alike)}"
+    known = _known_rows(alike)
+    if len(known) >= _COMMON or _is_claimed(question, place.names[0]):
+        return None
+    rows = " and ".join(known[:2])
+    where = _where(question.names, alike)
+    told = f"{counted(len(alike), 'tensor')} ({folded(alike)}), {where}, {_shape(question, alike)}"
     sibling = f"; the rows of {rows} have them" if rows else ""
     if place.stripped and not place.added:
         told += (
@@ -215,6 +229,32 @@ def new_template(question: Question) -> Hypothesis | None:
         fix = f"use a version of the engine that knows {_leafs(alike)} of this architecture"
     return question.answer("tensor.unmapped", place.subject, told, {"tensors": list(alike)[:256], "count": len(alike)},
                            fix, assume=Without(alike))  # fmt: skip
+
+
+def propose(case: Case) -> Iterator[Hypothesis]:
+    """Every parameter is filled, and there is more: what no row claims, and no other edit has a place for."""
+    state = case.state
+    if state.plan is None or "tensor.unmapped" not in state.codes or state.codes & _UNFILLED:
+        return
+    found = [each for each in state.symptoms if each.code == "tensor.unmapped" and each.severity == "error"]
+    pairs = zip(state.plan.tensors, state.plan.claims, strict=True)
+    names = [tensor.name for tensor, claim in pairs if claim.owner is None]
+    if not found or not names or any(map(is_side, names)):
+        return
+    known = [name for name in _known_rows(names) if name != state.plan.binding.arch.name]
+    rows = f"; the rows of {' and '.join(known[:2])} have {'it' if len(found) == 1 else 'such'}" if known else ""
+    own = state.plan.binding.arch.name
+    told = (
+        f"{counted(len(names), 'tensor')} ({folded(names)}), {_where(state.names, names)}, match no row, and every"
+        f" parameter is filled without them{rows}: a feature that this definition of {own} does not have, and no damaged"
+        " file; rows alone would load the numbers, the forward pass must use them too"
+    )
+    finding = Finding("tensor.unmapped", "error", found[0].subject, told, {"tensors": names[:256], "count": len(names)},
+                      "add rows with --mapping FILE, or a Skip that says why")  # fmt: skip
+    yield Hypothesis(finding, assume=Without(names))
+
+
+_UNFILLED = {"param.unfilled", "arch.mismatch", "experts.missing", "layers.missing"}
 
 
 class Without:
@@ -245,7 +285,7 @@ def _twins(template: str) -> Iterator[str]:
             yield ".".join(other if segment == one else segment for segment in segments)
 
 
-def _where(question: Question, names: Sequence[str]) -> str:
+def _where(every_name: Sequence[str], names: Sequence[str]) -> str:
     """In which layers, and whether these are all."""
     here = {indices[0] for name in names if (indices := blank(name)[1])}
     first = names[0].split(".")
@@ -253,11 +293,8 @@ def _where(question: Question, names: Sequence[str]) -> str:
     if at is None:
         return "outside of layers"
     stack = ".".join(first[:at]) + "."
-    every = {
-        int(rest)
-        for name in question.names
-        if name.startswith(stack) and (rest := name[len(stack) :].partition(".")[0]).isdigit()
-    }
+    below = (name[len(stack) :].partition(".")[0] for name in every_name if name.startswith(stack))
+    every = {int(number) for number in below if number.isdigit()}
     return f"in every one of {len(every)} layers" if here == every else f"in layers {runs(here)} of {len(every)}"
 
 
@@ -275,11 +312,19 @@ def _leafs(names: Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(split(name)[0].rpartition(".")[2] for name in names))
 
 
-def _known_rows(names: Sequence[str]) -> str:
+def _is_claimed(question: Question, name: str) -> bool:
+    """Whether the rows of this very architecture have it."""
+    plan = question.state.plan
+    if plan is None:
+        return False
+    return any(t.name == name and claim.owner for t, claim in zip(plan.tensors, plan.claims, strict=True))
+
+
+def _known_rows(names: Sequence[str]) -> list[str]:
     """Architectures whose rows have the same template."""
     templates = {blank(split(name)[0])[0] for name in names}
     found = [
         arch.name for arch in BUILT_IN for entry in arch.entries
         if isinstance(entry, Row) and blank(re.sub(r"\{[^}]*\}", "0", entry.name))[0] in templates
     ]  # fmt: skip
-    return " and ".join(dict.fromkeys(found[:2]))
+    return list(dict.fromkeys(found))

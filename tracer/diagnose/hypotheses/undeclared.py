@@ -54,7 +54,8 @@ def _missing(packed: list[Module], elsewhere: str | None, answers: tuple[Complai
             " config.json builds the model plain"
         )
         finding = Finding("quant.unsupported", "error", elsewhere, told, {"count": count, "kind": kind},
-                          "name the scheme to the engine (--quantization), or use one that reads this file")  # fmt: skip
+                          "name the scheme to the engine (--quantization), or use one that reads this"
+                          " file")  # fmt: skip
     else:
         told += (
             "; config.json has no quantization_config, so the model is built plain, and loading the weights alone"

@@ -75,7 +75,8 @@ def _padding(question: Question, found: Vocabulary, numbers: list[int]) -> Hypot
             "vocab.padded", found.embedding.name,
             f"the vocabulary of {rows} is no multiple of {VOCABULARY_MULTIPLE} and is padded to {whole} for {tp} ranks:"
             f" each has room for {room} rows, the last holds rows {(tp - 1) * room} to {rows - 1} and {room - last} of"
-            f" padding; the engine has allocated {rows // tp}, an even share of the unpadded {rows}, so the allocation is"
+            f" padding; the engine has allocated {rows // tp}, an even share of the unpadded {rows}, so the"
+            " allocation is"
             " wrong and not the file",
             {"rows": rows, "padded": whole, "tp": tp, "room": room},
             "use tp 1, or a version of the engine that allocates the padded table for this format",

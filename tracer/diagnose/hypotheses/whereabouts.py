@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -70,6 +70,11 @@ def _spellings(said: str) -> Iterator[tuple[tuple[str, ...], str]]:
                 tuple(".".join((*segments[:at], part, *segments[at + 1 :])) for part in fused_parts()[segment]),
                 segment,
             )
+
+
+def is_here(said: str, known: Collection[str]) -> bool:
+    """Whether a tensor has this very name, or all parts of a fused one have theirs."""
+    return any(any(part in known for part in spelled) for spelled, _ in _spellings(said))
 
 
 def _located(said: str, names: Sequence[str]) -> tuple[str, str, str] | None:
