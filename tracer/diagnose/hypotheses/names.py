@@ -10,6 +10,7 @@ from mappings.names import blank
 from mappings.registry import candidates
 from mappings.sizes import ConfigError
 from mappings.synth import synthesise
+from tracer.checkpoint.formats import GGUF
 from tracer.diagnose.case import Case
 from tracer.diagnose.hypothesis import Hypothesis, Wording
 from tracer.diagnose.state import State
@@ -53,6 +54,8 @@ def bindings(state: State) -> Iterator[Binding]:
         return
     templates = {blank(name)[0] for name in state.names}
     for arch in known:
+        if (arch.dialect or "").startswith("gguf") and state.checkpoint.format is not GGUF:
+            continue  # no loader wants llama.cpp's names in another container
         try:
             yield Binder(arch, config, 1, templates, dtype).bind()
         except ConfigError:

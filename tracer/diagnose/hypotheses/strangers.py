@@ -246,8 +246,8 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     own = state.plan.binding.arch.name
     told = (
         f"{counted(len(names), 'tensor')} ({folded(names)}), {_where(state.names, names)}, match no row, and every"
-        f" parameter is filled without them{rows}: a feature that this definition of {own} does not have, and no damaged"
-        " file; rows alone would load the numbers, the forward pass must use them too"
+        f" parameter is filled without them{rows}: a feature that this definition of {own} does not have, and no"
+        " damaged file; rows alone would load the numbers, the forward pass must use them too"
     )
     finding = Finding("tensor.unmapped", "error", found[0].subject, told, {"tensors": names[:256], "count": len(names)},
                       "add rows with --mapping FILE, or a Skip that says why")  # fmt: skip
