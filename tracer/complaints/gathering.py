@@ -10,6 +10,8 @@ from tracer.complaints.pattern import NAMES_LIMIT, TEXT_LIMIT
 
 COMPLAINTS_LIMIT = 2_000
 """Different complaints that are kept; the first of them, which is where causes are."""
+_NAMES_IN_ALL = 10 * NAMES_LIMIT
+"""Names that all complaints together keep."""
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self._heard: dict[Hashable, _Heard] = {}
+        self._names = 0
 
     def add(self, complaint: Complaint, *, severity: int, gathered: Hashable = None, echo: bool = False) -> None:
         """One more complaint.
@@ -38,8 +41,9 @@ class Gathering:
         key = _key(complaint) if gathered is None else gathered
         heard = self._heard.get(key)
         if heard is None:
-            if len(self._heard) >= COMPLAINTS_LIMIT:
+            if len(self._heard) >= COMPLAINTS_LIMIT or self._names > _NAMES_IN_ALL:
                 return
+            self._names += len(complaint.names) + len(complaint.fields) + len(complaint.files)
             heard = self._heard[key] = _Heard(complaint, severity)
         elif echo:
             return

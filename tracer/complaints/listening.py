@@ -23,8 +23,10 @@ _ERROR_TYPE = re.compile(r"(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Fa
 _RAISED = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,8}[A-Z]\w{0,60}(?:Error|Exception): ")
 _BOX = ("│", "╭", "╰", "❱")
 """What rich draws around a traceback, which quotes code before and after the line that failed."""
-_JOINED_LIMIT = 1 << 19
-_SPEAKERS = 4_096
+_JOINED_LIMIT = 1 << 18
+"""Characters of a list that goes over lines."""
+_SPEAKERS = 256
+"""Processes that are told apart; more of them speak as one without a prefix."""
 
 
 class Listener:

@@ -36,6 +36,18 @@ PATTERNS = (
         "shape", "Module.load_weights of MLX", needle="but received shape",
     ),
     Pattern(
+        rf"(?:(?<![\w.-])(?P<name>[\w-]{{1,100}}+"
+        rf"(?:\.[\w-]{{1,100}}+){{1,30}})[^\[(\n]{{1,60}})?[Ee]xpected[^\[(\n]{{0,30}}"
+        rf"(?P<shape2>{SHAPE})[^\[(\n]{{0,30}}(?:got|found|received|actual|has)[^\[(\n]{{0,20}}(?P<shape1>{SHAPE})",
+        "shape", "loaders of many a project", needle="xpected",
+    ),
+    Pattern(
+        rf"(?:(?<![\w.-])(?P<name>[\w-]{{1,100}}+(?:\.[\w-]{{1,100}}+){{1,30}})[^\[(\n]{{1,60}})?(?:[Gg]ot|[Ff]ound"
+        rf"|has shape)"
+        rf"[^\[(\n]{{0,20}}(?P<shape1>{SHAPE})[^\[(\n]{{0,30}}expected[^\[(\n]{{0,20}}(?P<shape2>{SHAPE})",
+        "shape", "the same, the other way round", needle="expected",
+    ),
+    Pattern(
         r"got (?P<number1>\d{1,19}) elements,? (?:but )?expected (?P<number2>\d{1,19})",
         "shape", "entrenar#262", needle=" elements",
     ),

@@ -23,6 +23,19 @@ PATTERNS = (
         needle="divisible by",
     ),
     Pattern(
+        rf"(?<![\d.\w])(?P<number1>\d{{1,12}}){_GAP}{{0,60}}?\b(?:cannot be|can't be|not) (?:evenly )?(?:split"
+        rf"|sharded|divided"
+        rf"|partitioned|distributed){_GAP}{{0,40}}?(?P<number2>\d{{1,12}})",
+        "divisible", "the same in the words of smaller engines",
+        needle=(" split ", " sharded ", " divided ", " partitioned ", " distributed "),
+    ),
+    Pattern(
+        rf"(?<![\d.\w])(?P<number2>\d{{1,12}}){_GAP}{{0,40}}?\b(?:must|should|does not|doesn't|cannot) (?:evenly"
+        rf" )?divide\b"
+        rf"{_GAP}{{0,60}}?(?P<number1>\d{{1,12}})",
+        "divisible", "the same, the divisor first", needle=" divide ",
+    ),
+    Pattern(
         r"(?:must|should|needs? to|has to) be (?:evenly )?divisible by|(?:is|are) not (?:evenly )?divisible by",
         "divisible", "the same without numbers", needle="divisible by",
     ),

@@ -11,7 +11,15 @@ PATTERNS = (
         "shape", "two shapes with words or an ellipsis between them", needle="[",
     ),
     Pattern(
-        r"(?:^|[^\w'\"`])missing tensors?\b", "no-tensor", "LM Studio's window; LlamaFactory#7848",
+        r"(?<![\w./-])(?P<file>[\w./-]{1,300}+(?:(?<=\.safetensors)|(?<=\.gguf)|(?<=\.bin)|"
+        r"(?<=\.pth)|(?<=\.json)))[^\n]{0,30}?\b(?:missing|not found|absent"
+        r"|does not exist)|missing (?:file|shard)s?:? (?P<file2>[\w./-]{1,300}+)",
+        "no-file", "a shard that is not there", needle=("missing", "not found", "absent", "not exist"),
+        ignore_case=True,
+    ),
+    Pattern(
+        r"(?:^|[^\w'\"`])missing tensors?\b:?\s?(?P<name>\w{1,80}+(?:\.\w{1,80}+){1,30})?", "no-tensor", "LM"
+        r" Studio's window; LlamaFactory#7848",
         needle="missing tensor",
         ignore_case=True,
     ),
@@ -42,12 +50,21 @@ PATTERNS = (
         "garbage", "an output that repeats one word: `stud stud stud` of vllm#16579", needle=" ",
     ),
     Pattern(
-        r"\b(?:bad|wrong|poor|degraded|broken|empty|blank|weird|corrupt\w*) (?:outputs?|text|answers?|quality"
-        r"|generations?"
-        r"|responses?|completions?)|\boutputs? (?:is|are|looks?) (?:\w+ )?(?:wrong|bad|broken|empty|blank|weird"
-        r"|corrupt\w*)"
-        r"|\bcoherent[- ]looking\b|\bmakes? no sense\b",
+        r"\b(?:bad|wrong|poor|degraded|broken|empty|blank|weird|strange|corrupt\w*) (?:outputs?|text|answers?|quality"
+        r"|generations?|responses?|completions?|strings?|results?)"
+        r"|\b(?:outputs?|answers?|responses?|texts?|completions?|generations?|results?) (?:is|are|was|were|looks?"
+        r"|seems?"
+        r"|became|becomes?|turns? into)\b(?: \w{1,12}){0,3}? (?:wrong|bad|broken|empty|blank|weird|strange"
+        r"|corrupt\w*|random"
+        r"|zeros?|degraded|useless|chinese|unrelated)"
+        r"|\bcoherent[- ]looking\b|\bmakes? no sense\b|\brandom stuff\b|\bworse than (?:the )?(?:base|original)"
+        r"|\b(?:perplexity|ppl)\b[^\n]{0,20}(?:\d{3,}|explo\w+|huge|high|inf)",
         "garbage", "nntrainer#4194, AutoAWQ#589", needle="", ignore_case=True,
+    ),
+    Pattern(
+        r"(?P<field><[\w|/-]{1,40}>)(?:\s?(?P=field)){2,}", "garbage", "an output of one special token:"
+        r" <unk><unk><unk>",
+        needle="<",
     ),
     Pattern(
         r"(?<![\w.])(?P<name>\w{1,80}+(?:\.\w{1,80}+){1,30})(?=[\s'\"`,;)]|$)",

@@ -6,7 +6,7 @@ from tracer.complaints.pattern import LEADING_NAME, NAME, SHAPE, Pattern
 
 _NAMES = (
     Pattern(
-        rf"[Nn]o (?:module or parameter|module|parameter) named ['\"`]?(?P<name>{NAME})['\"`]? in (?P<field>[A-Z]\w+)",
+        rf"[Nn]o (?:module or parameter|module|parameter) named ['\"`]?(?P<name>{NAME})['\"`]? in (?P<field>[A-Z]\w*)",
         "no-parameter", "AutoWeightsLoader since 0.6.4; vllm#32584",
         needle=("o module or parameter named", "o module named", "o parameter named"),
     ),
@@ -32,13 +32,14 @@ _NAMES = (
         warning=True,
     ),
     Pattern(
-        rf"Parameter (?P<name>{NAME})(?: \(mapped to [^\n)]{{1,300}}\))? not found in params_dict",
-        "no-parameter", "load_weights of SGLang's models, and of some of vLLM's", needle="not found in params_dict",
+        rf"(?:Parameter|Weight name|Weight) ['\"`]?(?P<name>{NAME})['\"`]?(?: \(mapped to [^\n)]{{1,300}}\))? not "
+        rf"(?:found )?in params_dict",
+        "no-parameter", "load_weights of SGLang's models, and of some of vLLM's", needle="in params_dict",
         program="", warning=True, gathers=True,
     ),
     Pattern(
-        rf"{LEADING_NAME} not found in params_dict",
-        "no-parameter", "deepseek_nextn.py of SGLang", needle="not found in params_dict", program="sglang",
+        rf"{LEADING_NAME} not (?:found )?in params_dict",
+        "no-parameter", "deepseek_nextn.py of SGLang", needle="in params_dict", program="sglang",
         warning=True, gathers=True,
     ),
     Pattern(

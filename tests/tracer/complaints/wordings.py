@@ -221,6 +221,21 @@ OTHERS = [
              {"names": ("a.biases", "a.scales", "b.scales"), "numbers": (3,)}),
     Sentence("load error on `rope_freqs.weight` in a GGUF", "other", {"names": ("rope_freqs.weight",)}),
 ]  # fmt: skip
+OTHERS += [
+    Sentence("ValueError: q_proj.weight shape mismatch: expected (4096, 4096), got (1024, 4096)", "shape",
+             {"names": ("q_proj.weight",), "shapes": ((1024, 4096), (4096, 4096))}),
+    Sentence("ValueError: a.weight has shape [2, 3], expected [3, 2]", "shape",
+             {"names": ("a.weight",), "shapes": ((2, 3), (3, 2))}),
+    Sentence("AssertionError: Weight name 'model.layers.0.mlp.gate.bias' not in params_dict", "no-parameter",
+             {"names": ("model.layers.0.mlp.gate.bias",)}),
+    Sentence("ValueError: 28 heads cannot be split across 8 ranks", "divisible", {"numbers": (28, 8)}),
+    Sentence("ValueError: tensor parallel size 16 must divide 40 heads", "divisible", {"numbers": (40, 16)}),
+    Sentence("model-00003-of-00004.safetensors is missing", "no-file",
+             {"files": ("model-00003-of-00004.safetensors",)}),
+    Sentence("Missing tensor: blk.0.attn_q.weight", "no-tensor", {"names": ("blk.0.attn_q.weight",)}),
+    Sentence("tensor model.norm.weight not found in checkpoint", "no-tensor", {"names": ("model.norm.weight",)}),
+    Sentence("tensor model.norm.weight not found in the model", "no-parameter", {"names": ("model.norm.weight",)}),
+]  # fmt: skip
 PEOPLE = [
     Sentence(words, "garbage")
     for words in (
@@ -228,6 +243,7 @@ PEOPLE = [
         "repeats the same token for ever", "keeps repeating itself", "the answers are garbled", "Output is garbage!",
         "it prints random tokens", "generates word salad after 20 tokens",
         "the outputs are wrong at tp 2 and right at tp 1", "模型输出乱码",
+        "the answers look random", "output is all zeros", "perplexity exploded",
     )
 ]  # fmt: skip
 PEOPLE.append(Sentence("hello hello hello hello hello", "garbage", {"fields": ("hello",)}))
