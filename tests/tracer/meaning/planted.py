@@ -83,35 +83,34 @@ def _heads(config: Mapping[str, Any]) -> tuple[int, int]:
     return config["num_attention_heads"], config["num_key_value_heads"]
 
 
+def _reordered(model: Model, module: str, turn: Callable[[Numbers], Numbers]) -> None:
+    """Rows of a module in every layer, and its biases with them."""
+    for name in [*_each(model, f"{module}.weight"), *_each(model, f"{module}.bias")]:
+        model[name] = np.ascontiguousarray(turn(model[name]))
+
+
 def unpermuted(model: Model, config: dict[str, Any]) -> None:
     """The converter's permutation was left out."""
     heads, kv = _heads(config)
-    for leaf in ("weight", "bias"):
-        for name in _each(model, f"q_proj.{leaf}"):
-            model[name] = interleaved(model[name], heads)
-        for name in _each(model, f"k_proj.{leaf}"):
-            model[name] = interleaved(model[name], kv)
+    _reordered(model, "q_proj", lambda rows: interleaved(rows, heads))
+    _reordered(model, "k_proj", lambda rows: interleaved(rows, kv))
 
 
 def permuted_twice(model: Model, config: dict[str, Any]) -> None:
     heads, kv = _heads(config)
-    for name in _each(model, "q_proj.weight"):
-        model[name] = halved(model[name], heads)
-    for name in _each(model, "k_proj.weight"):
-        model[name] = halved(model[name], kv)
+    _reordered(model, "q_proj", lambda rows: halved(rows, heads))
+    _reordered(model, "k_proj", lambda rows: halved(rows, kv))
 
 
 def wrong_heads(model: Model, config: dict[str, Any]) -> None:
     """k was permuted back with as many heads as q has (transformers, issue 31766)."""
     heads, kv = _heads(config)
-    for name in _each(model, "k_proj.weight"):
-        model[name] = halved(interleaved(model[name], kv), heads)
+    _reordered(model, "k_proj", lambda rows: halved(interleaved(rows, kv), heads))
 
 
 def half_undone(model: Model, config: dict[str, Any]) -> None:
     """k alone was put into pairs, with as many heads as q has."""
-    for name in _each(model, "k_proj.weight"):
-        model[name] = interleaved(model[name], config["num_attention_heads"])
+    _reordered(model, "k_proj", lambda rows: interleaved(rows, config["num_attention_heads"]))
 
 
 def swapped(model: Model, config: dict[str, Any]) -> None:
@@ -172,7 +171,7 @@ def nearly_duplicated(model: Model, config: dict[str, Any]) -> None:
 
 def other_theta(model: Model, config: dict[str, Any]) -> None:
     """Buffers that were computed with another base than config.json has."""
-    dim = config["head_dim"]
+    dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     frequencies = 1.0 / (500_000.0 ** (np.arange(0, dim, 2, dtype=np.float32) / dim))
     for layer in range(config["num_hidden_layers"]):
         model[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = frequencies.astype(np.float32)
