@@ -174,19 +174,23 @@ class Material:
 
     def sampled(self, part: Part, most: int) -> Numbers:
         """At most so many rows: a few runs of them, evenly spread."""
-        rows = part.shape[0]
-        most = min(most, max(1, PIECE // max(1, part.shape[1])))
-        if rows <= most:
-            return self.read(part)
-        run = max(1, most // _QUARTERS)
-        starts = [number * (rows - run) // (_QUARTERS - 1) for number in range(_QUARTERS)]
-        return np.concatenate([self.read(part, start, start + run) for start in starts])
+        most = min(most, max(_QUARTERS, PIECE // max(1, part.shape[1])))
+        return np.concatenate([self.read(part, start, stop) for start, stop in runs(part.shape[0], most)])
 
     def pieces(self, part: Part, multiple: int = 1) -> Iterator[Numbers]:
         """All rows, in pieces of whole multiples."""
         step = max(multiple, PIECE // max(1, part.shape[1]) // multiple * multiple)
         for start in range(0, part.shape[0], step):
             yield self.read(part, start, min(start + step, part.shape[0]))
+
+
+def runs(count: int, most: int) -> list[tuple[int, int]]:
+    """At most so many of `count` things, in runs: [(start, stop)]."""
+    if count <= most:
+        return [(0, count)]
+    run = max(1, most // _QUARTERS)
+    starts = [number * (count - run) // (_QUARTERS - 1) for number in range(_QUARTERS)]
+    return [(start, start + run) for start in starts]
 
 
 def spread(layers: Sequence[int], most: int = MOST_LAYERS) -> list[int]:

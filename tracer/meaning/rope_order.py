@@ -105,7 +105,8 @@ def _profiles(material: Material, parts: Sequence[Part], heads: int, groups: int
     found = []
     for part in parts:
         dim = part.shape[0] // heads
-        squares = np.concatenate([(piece.astype(np.float64) ** 2).sum(1) for piece in material.pieces(part, dim)])
+        sums = [np.einsum("ij,ij->i", piece, piece) for piece in material.pieces(part, dim)]
+        squares = np.concatenate(sums).astype(np.float64)
         logs = np.log(np.maximum(squares, squares.max() * 1e-12 + 1e-300))
         found.append(logs.reshape(groups, heads // groups, dim).mean(1))
     return np.concatenate(found)

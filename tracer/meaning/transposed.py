@@ -15,7 +15,7 @@ import numpy as np
 
 from mappings.findings import Finding
 from mappings.names import collapse
-from tracer.meaning.material import Material, Numbers, Part, spread
+from tracer.meaning.material import PIECE, Material, Numbers, Part, runs, spread
 from tracer.meaning.meant import Meant, fine, found, measured, not_checked
 from tracer.meaning.signs import alignment, pooled
 from tracer.repair.changes import Transform
@@ -24,8 +24,8 @@ NAME = "transposed"
 ALIGNED = 8.0
 CHANCE = 4.0
 _DIMENSIONS = 512
-"""Of the residual stream that are looked at, evenly spread; and rows of the yardstick."""
-_ROWS = 2_048
+"""Of the residual stream that are looked at, in runs."""
+_ROWS = 1_024
 READ = ("q", "k", "v", "gate", "up")
 """Roles whose columns meet the residual stream; of the others the rows do."""
 WRITTEN = ("out", "down")
@@ -92,7 +92,8 @@ def _measure(
     material: Material, square: Mapping[str, Mapping[int, Part]], layers: Sequence[int], hidden: int
 ) -> dict[str, list[Sides]]:
     """By role, a layer each."""
-    chosen = np.unique(np.linspace(0, hidden - 1, min(hidden, _DIMENSIONS)).astype(np.int64))
+    most = min(_DIMENSIONS, max(1, PIECE // hidden))
+    chosen = np.concatenate([np.arange(start, stop) for start, stop in runs(hidden, most)])
     found: dict[str, list[Sides]] = {}
     for layer in layers:
         yardstick = _yardstick(material, layer, chosen, hidden)
@@ -118,16 +119,10 @@ def _yardstick(material: Material, layer: int, chosen: Numbers, hidden: int) -> 
 
 
 def _grams(material: Material, part: Part, chosen: Numbers) -> tuple[Numbers, Numbers]:
-    """Over some columns, and over some rows."""
-    over_columns = np.zeros((len(chosen), len(chosen)), np.float32)
-    kept, start = [], 0
-    for piece in material.pieces(part):
-        some = piece[:, chosen]
-        over_columns += some.T @ some
-        kept.append(piece[chosen[(chosen >= start) & (chosen < start + len(piece))] - start])
-        start += len(piece)
-    rows = np.concatenate(kept)
-    return over_columns, rows @ rows.T
+    """Over some columns, and over the rows of the same numbers."""
+    columns = material.sampled(part, _ROWS)[:, chosen]
+    rows = material.sampled(part, len(chosen))
+    return columns.T @ columns, rows @ rows.T
 
 
 def _found(
