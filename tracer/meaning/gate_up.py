@@ -7,11 +7,12 @@ up point to no side together. Those of gate do, since its activation treats the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mappings.findings import Finding
 from mappings.names import collapse
+from tracer.meaning.conventions import model_type
 from tracer.meaning.material import Material, Part, spread
 from tracer.meaning.meant import Meant, fine, found, measured, not_checked
 from tracer.meaning.signs import lean, pooled
@@ -22,8 +23,9 @@ LEANS = 6.0
 CHANCE = 4.0
 _LAYER_LEANS = 4.5
 """Of one layer among others."""
+_DOUBT = 2.5
 _ROWS = 512
-_KINDS = (("gate", "up"), ("expert_gate", "expert_up"), ("shared_gate", "shared_up"))
+KINDS = (("gate", "up"), ("expert_gate", "expert_up"), ("shared_gate", "shared_up"))
 _UNGATED = frozenset({"gpt_oss"})
 """Families that add something to up, which gives it a side."""
 
@@ -44,60 +46,65 @@ class Leaning:
 
 
 def examine(material: Material) -> Meant:
-    """Of the first expert, where there are several; every kind of pair that there is."""
-    for gate_role, up_role in _KINDS:
-        gate, up = material.of(gate_role), material.of(up_role)
-        layers = [n for n in sorted(gate.keys() & up.keys()) if gate[n].shape == up[n].shape and min(gate[n].shape) > 1]
-        if layers:
-            return _of(material, gate, up, layers)
-    return not_checked(NAME, "there is no layer whose gate and up are matrices, or known parts of one")
-
-
-def _of(material: Material, gate: Mapping[int, Part], up: Mapping[int, Part], layers: Sequence[int]) -> Meant:
-    if str(material.config.get("model_type")) in _UNGATED:
+    """Of the kind that most layers have: dense, or the first expert of each layer, or the shared one."""
+    if model_type(material.config) in _UNGATED:
         return not_checked(NAME, "this model adds to up, so that both have a side")
+    kind = max(KINDS, key=lambda roles: len(_layers(material, roles)))
+    layers = _layers(material, kind)
+    if not layers:
+        return not_checked(NAME, "there is no layer whose gate and up are matrices, or known parts of one")
+    gate, up = (material.of(role) for role in kind)
     looked = [_look(material, n, gate[n], up[n]) for n in spread(layers)]
     sides = pooled([each.gate for each in looked]), pooled([each.up for each in looked])
-    over = f"{len(looked)} layers"
-    told = f"gate leans by {sides[0]:.1f} standard deviations, up by {sides[1]:.1f}, over {over}"
+    told = f"gate leans by {sides[0]:.1f} standard deviations, up by {sides[1]:.1f}, over {len(looked)} layers"
     swapped = [each.layer for each in looked if each.verdict == "swapped"]
     right = [each.layer for each in looked if each.verdict == "right"]
     if sides[1] >= LEANS and sides[0] < CHANCE:
-        return _swapped(gate, up, sorted(gate.keys() & up.keys()), told, sides, len(looked))
-    if swapped and right and len(swapped) + len(right) == len(looked):
-        if len(looked) == len(layers):
-            return _swapped(gate, up, swapped, told, sides, len(looked))
-        return not_checked(NAME, f"layers differ: {swapped} lean the other way than {right}")
+        return _found(material, kind, None, told, looked)
+    if swapped and right and len(swapped) + len(right) == len(looked) == len(layers):
+        return _found(material, kind, swapped, told, looked)
     if sides[0] >= LEANS and sides[1] < CHANCE and not swapped:
-        return fine(NAME, told)
-    return not_checked(NAME, f"rows do not tell gate from up: {told}")
+        doubtful = [each.layer for each in looked if each.up >= max(_DOUBT, each.gate)]
+        return fine(NAME, told, f"layers {doubtful} may be the other way round" if doubtful else "")
+    return not_checked(NAME, f"rows do not tell gate from up: {told}; layers the other way round: {swapped}")
+
+
+def _layers(material: Material, roles: tuple[str, str]) -> list[int]:
+    gate, up = (material.of(role) for role in roles)
+    return [n for n in sorted(gate.keys() & up.keys()) if gate[n].shape == up[n].shape and min(gate[n].shape) > 1]
 
 
 def _look(material: Material, layer: int, gate: Part, up: Part) -> Leaning:
     return Leaning(layer, lean(material.sampled(gate, _ROWS)), lean(material.sampled(up, _ROWS)))
 
 
-def _swapped(
-    gate: Mapping[int, Part], up: Mapping[int, Part], layers: Sequence[int], told: str, sides: tuple[float, float],
-    pool: int,
-) -> Meant:  # fmt: skip
-    names = ", ".join(text for text, _ in collapse([part[n].name for part in (gate, up) for n in layers]))
-    change = swap(gate, up, layers)
+def _found(
+    material: Material, roles: tuple[str, str], layers: Sequence[int] | None, told: str, looked: Sequence[Leaning]
+) -> Meant:
+    """In these layers, or in all of them."""
+    change = swap(material, roles, layers)
+    names = [part.name for role in roles for n, part in material.of(role).items() if layers is None or n in layers]
+    bad = [each for each in looked if layers is None or each.layer in layers]
     evidence = measured(
-        "lean of the rows of up", sides[1], LEANS, pool, "layers", gate=round(sides[0], 3), layers=list(layers)
-    )
-    message = f"{names}: gate and up are each other: {told}, and only what the activation is applied to can lean"
+        "lean of the rows of up", pooled([each.up for each in bad]), LEANS, len(bad), "layers",
+        gate=round(pooled([each.gate for each in bad]), 3), layers=[each.layer for each in bad],
+    )  # fmt: skip
+    spelled = ", ".join(text for text, _ in collapse(names))
+    message = f"{spelled}: gate and up are each other: {told}, and only what the activation is applied to can lean"
     fix = "swap the two names" if change else "swap the two halves of the fused tensor"
-    finding = Finding("value.gate-up-swapped", "error", gate[layers[0]].name, message, evidence, fix)
+    finding = Finding("value.gate-up-swapped", "error", names[0], message, evidence, fix)
     return found(NAME, told, finding, *([change] if change else []))
 
 
-def swap(gate: Mapping[int, Part], up: Mapping[int, Part], layers: Sequence[int]) -> Rename | None:
-    """Each other's names, for all that a quantised weight consists of; None where both are one tensor."""
+def swap(material: Material, roles: tuple[str, str], layers: Sequence[int] | None = None) -> Rename | None:
+    """Each other's names, of all experts, biases and scales too; None where both are parts of one tensor."""
     names: dict[str, str] = {}
-    for n in layers:
-        one, other = gate[n].weight.members, up[n].weight.members
-        if one.keys() != other.keys() or gate[n].name == up[n].name:
-            return None
-        names |= {info.name: other[leaf].name for leaf, info in one.items()}
-    return Rename(names | {other: name for name, other in names.items()})
+    for leaf in ("weight", "bias"):
+        gate, up = (material.every(role, leaf) for role in roles)
+        for place in sorted(gate.keys() & up.keys()):
+            one, other = gate[place].members, up[place].members
+            if one.keys() != other.keys():
+                return None
+            if layers is None or place[0] in layers:
+                names |= {info.name: other[member].name for member, info in one.items()}
+    return Rename(names | {other: name for name, other in names.items()}) if names else None

@@ -108,6 +108,10 @@ class Material:
                     found[layer] = Part(weight, 0, weight.shape[0])
         return found or self._fused(role, leaf)
 
+    def every(self, role: str, leaf: str = "weight") -> dict[Indices, Weight]:
+        """All weights of a role by the numbers in their names: those of every expert."""
+        return {at: weight for group in self.names.of(role, leaf) if group.stack for at, weight in self._all(group)}
+
     def outside(self, role: str) -> Part | None:
         """The one matrix of a role that is in no layer: `embed`, `head`."""
         own = [weight for group in self.names.of(role, "weight") if not group.stack for _, weight in self._all(group)]

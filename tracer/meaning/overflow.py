@@ -37,7 +37,7 @@ def examine(material: Material) -> Meant:
     cast = [tensor for tensor in material.checkpoint.tensors if _loses(tensor, target)]
     if not cast:
         return fine(NAME, f"no number has to be cast to {target} that it does not hold")
-    told = f"{plural(len(cast), 'tensor')} cast to {target}"
+    told = f"weights of {plural(len(cast), 'tensor')} cast to {target}; activations are nowhere to be read"
     found = in_order(overflow(list(scan(replace(material.checkpoint, tensors=cast), target=target)), target))
     return Meant(Check(NAME, told, tuple(found)))
 

@@ -24,7 +24,8 @@ SHARE = 0.15
 """Of the differences that all units have in common, at least: a small one may be real without being an order."""
 ALIKE = 0.6
 """Correlation of the lengths of q's and k's pairs where both are in order, at least."""
-CLEARLY = 0.3
+CLEARLY, _RIVAL = 0.3, 0.03
+"""By how much another order must be more alike to be the right one, and less alike to be none."""
 TO_HALVES: Op = "interleaved-to-half"
 TO_PAIRS: Op = "half-to-interleaved"
 
@@ -80,6 +81,8 @@ class Judged:
 
     stored: Reading
     mended: Reading | None
+    is_rivalled: bool = False
+    """Whether it fits as it is, and another order may fit as well."""
 
 
 def judge(profiles: Mapping[str, Numbers], counts: Mapping[str, int]) -> dict[str, Judged]:
@@ -88,26 +91,28 @@ def judge(profiles: Mapping[str, Numbers], counts: Mapping[str, int]) -> dict[st
     Of several orders in which k fits, that one is meant in which it is long at the frequencies where q is: the length
     of one can be traded for that of the other, and training evens them out.
     """
-    both = counts["q"], counts["k"]
     stored = {of: _read(held, (), counts[of]) for of, held in profiles.items()}
-    fitting = {
-        of: [
-            each for steps in repairs(held.shape[1], counts[of], both) if (each := _read(held, steps, counts[of])).fits
-        ]
-        for of, held in profiles.items()
-        if not _settled(of, stored)
-    }
-    q = min(fitting.get("q", []), key=lambda each: each.rough, default=None)
-    known = (q or stored["q"]).pairs
-    k = max(fitting.get("k", []), key=lambda each: likeness(each.pairs, known), default=None)
-    return {"q": Judged(stored["q"], q), "k": Judged(stored["k"], k)}
+    q = min(_fitting(profiles["q"], "q", counts), key=lambda each: each.rough, default=None)
+    if stored["q"].fits:
+        q = None
+    return {"q": Judged(stored["q"], q), "k": _judge_k(profiles["k"], counts, stored["k"], q or stored["q"])}
 
 
-def _settled(of: str, stored: Mapping[str, Reading]) -> bool:
-    """Whether it fits as it is; of k, that it is long where q is besides, where q can tell."""
-    if of == "k" and stored["q"].fits and likeness(stored["k"].pairs, stored["q"].pairs) < ALIKE:
-        return False
-    return stored[of].fits
+def _judge_k(profiles: Numbers, counts: Mapping[str, int], stored: Reading, q: Reading) -> Judged:
+    best = max(_fitting(profiles, "k", counts), key=lambda each: likeness(each.pairs, q.pairs), default=None)
+    if best is None or not q.fits:
+        return Judged(stored, None if stored.fits else best)
+    before, after = likeness(stored.pairs, q.pairs), likeness(best.pairs, q.pairs)
+    if stored.fits and after < before + CLEARLY:
+        return Judged(stored, None, is_rivalled=after > before - _RIVAL)
+    return Judged(stored, best)
+
+
+def _fitting(profiles: Numbers, of: str, counts: Mapping[str, int]) -> list[Reading]:
+    """The orders other than the stored one in which the rows fit."""
+    both = counts["q"], counts["k"]
+    tried = (_read(profiles, steps, counts[of]) for steps in repairs(profiles.shape[1], counts[of], both))
+    return [each for each in tried if each.fits]
 
 
 def wrong(judged: Mapping[str, Judged]) -> dict[str, Reading]:
@@ -130,7 +135,8 @@ def in_order(judged: Mapping[str, Judged]) -> bool:
     stored = {of: each.stored for of, each in judged.items()}
     seen = pooled([each.shown.deviate for each in stored.values()])
     quiet = all(each.read.deviate < CHANCE <= each.shown.deviate for each in stored.values())
-    return quiet and seen >= WRONG and likeness(stored["k"].pairs, stored["q"].pairs) >= ALIKE
+    alike = likeness(stored["k"].pairs, stored["q"].pairs) >= ALIKE
+    return quiet and seen >= WRONG and alike and not any(each.is_rivalled for each in judged.values())
 
 
 def by_layer(stored: Mapping[str, Reading], right: Mapping[str, Reading], layers: int) -> list[float]:

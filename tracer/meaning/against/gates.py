@@ -23,10 +23,8 @@ def examine(material: Material, reference: Material) -> Meant:
         return fine(NAME, told)
     if stored >= OTHER or swapped < SAME:
         return unlike(NAME, told)
-    gate, up = material.of("gate"), material.of("up")
-    every = sorted(gate.keys() & up.keys())
-    names = [part[n].name for part in (gate, up) for n in every]
-    change = swap(gate, up, every)
+    change = swap(material, ("gate", "up"))
+    names = [part.name for role in ("gate", "up") for part in material.of(role).values()]
     evidence = measured(STATISTIC, stored, OTHER, len(layers), "layers", swapped=round(swapped, 4))
     message = f"{spelled(names)}: gate and up are each other: {told}"
     finding = Finding("value.gate-up-swapped", "error", names[0], message, evidence, "swap the two names")
