@@ -9,7 +9,6 @@ from mappings.axes import spell
 from mappings.bind import BoundRow, bias_dims
 from mappings.params import Part
 from mappings.rows import Tie
-from tracer.infer.logical import PLAIN
 from tracer.starter.adopting import adopt
 from tracer.starter.base import Base
 from tracer.starter.biases import rebias
@@ -123,7 +122,7 @@ def _place(draft: Draft, kinds: Sequence[Kind], base: Base, material: Material) 
     """Parameters for what is plain; the rest is left to the reader."""
     good, bad = [], dict[str, str]()
     for kind in kinds:
-        why = _unfit(kind)
+        why = _unfit(kind, material.quantised)
         if why:
             bad.setdefault(kind.group.template, why)
         else:
@@ -134,17 +133,21 @@ def _place(draft: Draft, kinds: Sequence[Kind], base: Base, material: Material) 
     draft.todo += bad.items()
     held = {*base.arch.axes, *base.arch.factors} if base.registered else set[str]()
     used = _in_use(draft, spare.factors) - held
+    if "expert" in used and "expert" not in spare.axes:
+        draft.axes["expert"] = str(1 + max(kind.last("expert") for kind in good))
     draft.axes |= {axis: text for axis, text in {**spare.axes, **words.added}.items() if axis in used}
     draft.factors |= {axis: atoms for axis, atoms in spare.factors.items() if axis in used}
 
 
-def _unfit(kind: Kind) -> str:
+def _unfit(kind: Kind, quantised: Set[tuple[str, str]]) -> str:
     """Why no parameter can be written for these; empty where one can."""
-    if kind.leaf not in PLAIN:
+    if (kind.group.stack, kind.group.module) in quantised and kind.leaf != "bias":
         return f"{kind.leaf} of a quantised weight: there are no leaf layouts for it"
     shapes = sorted({shape for shape, _ in kind.group.shapes})
     if len(shapes) > 1:
         return f"it has the shapes {', '.join(map(str, shapes[:4]))}"
+    if shapes and not shapes[0]:
+        return "it is a number without axes, which no layout can spell"
     return "it has no elements" if shapes and not prod(shapes[0]) else ""
 
 

@@ -10,7 +10,9 @@ from mappings.bind import Binder
 from mappings.registry import declared
 from mappings.rows import Architecture
 from tracer.infer.canonical import spelled_in, text_config
+from tracer.infer.logical import modules
 from tracer.infer.names import Group, grouped, structure
+from tracer.infer.packing import scheme_of
 from tracer.starter.base import Base, base_of, bases, wrapped
 from tracer.starter.blankpage import blank_page
 from tracer.starter.completing import complete, unclaimed
@@ -18,6 +20,7 @@ from tracer.starter.draft import Draft
 from tracer.starter.kinds import Template, template_of
 from tracer.starter.material import Material
 from tracer.starter.pairing import paired
+from tracer.starter.three import name_three
 
 _NEAR = 0.5
 """Share of the kinds of names that an architecture has to place to be what an unknown one is like."""
@@ -27,6 +30,9 @@ def composed(material: Material) -> Draft:
     """The file. Raises ConfigError where config.json names no class, or the sizes of a known one cannot be told."""
     groups = grouped(material.names, material.tensors)
     material.towers = structure(groups).towers
+    name_three(groups.values())
+    found = modules(groups.values())
+    material.quantised = frozenset(module for module, leaves in found.items() if scheme_of(leaves))
     templates = [template_of(group) for group in groups.values()]
     name = declared(material.config)
     own = [arch for arch in material.registered if name in (arch.name, *arch.also)]

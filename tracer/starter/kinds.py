@@ -43,6 +43,11 @@ class Kind:
         pattern = Pattern(self.name)
         return [pattern.name(indices) for indices in sorted(self.positions)]
 
+    def last(self, axis: str) -> int:
+        """The highest position of an axis; -1 where the name has none."""
+        named = [hole.partition(":")[0] for hole in self.holes if isinstance(hole, str)]
+        return max((indices[named.index(axis)] for indices in self.positions), default=-1) if axis in named else -1
+
     @property
     def count(self) -> int:
         return max(1, len(self.positions))

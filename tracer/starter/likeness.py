@@ -25,7 +25,7 @@ _SYNONYMS = {
     "classifier": "head", "final": "f", "w1": "gate", "w2": "down", "w3": "up",
 }  # fmt: skip
 _SILENT = frozenset({
-    "model", "transformer", "module", "backbone", "decoder", "base", "language", "text", "self", "layers",
+    "model", "transformer", "module", "backbone", "decoder", "base", "language", "text", "self", "layers", "proj",
 })  # fmt: skip
 """Words that most names of a checkpoint have."""
 _FIRST, _SECOND = frozenset({"input", "attn", "1"}), frozenset({"post", "mlp", "2", "o"})
@@ -49,10 +49,10 @@ def words(name: str) -> frozenset[str]:
 
 
 def likeness(own: str, own_role: str, other: str, other_role: str) -> float:
-    """Above zero where the names speak for one another; minus infinity where they are for different things."""
-    if own_role and other_role and own_role != other_role:
-        return float("-inf")
-    score = 3.0 if own_role and own_role == other_role else 0.0
+    """Above zero where the names speak for one another; well below where they are for different things."""
+    score = 0.0
+    if own_role and other_role:
+        score = 3.0 if own_role == other_role else -2.0
     mine, theirs = words(own), words(other)
     if mine or theirs:
         score += 2.0 * len(mine & theirs) / len(mine | theirs)

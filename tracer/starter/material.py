@@ -25,5 +25,7 @@ class Material:
     registered: Sequence[Architecture] = BUILT_IN
     zeros: frozenset[str] = frozenset()
     """Names of tensors of which it was proven that all elements are zero."""
+    quantised: frozenset[tuple[str, str]] = frozenset()
+    """Stack and module of what is not stored as plain numbers."""
     towers: Mapping[str, Sequence[Group]] = field(default_factory=dict)
     """What is no decoder of text, by the component that begins it."""
