@@ -7,7 +7,9 @@ not finite, or whose mean would drown its spread, goes to the exact reader.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from collections.abc import Iterator
 
 import ml_dtypes
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from tracer.values.decoding import Bytes
 from tracer.values.parts import Histogram, Part, octaves
 from tracer.values.patterns import Counts, Patterns
+from tracer.values.pieces import PIECE, cut
 from tracer.values.targets import may_lose
 from tracer.values.wide import Wide
 
@@ -43,77 +46,123 @@ def suits(dtype: str, nbytes: int) -> bool:
 class Large:
     """Folds one tensor's pieces; `exact` takes those that need it."""
 
-    def __init__(
-        self, dtype: str, exact: Patterns | Wide, *, big_endian: bool, target: str | None, scratch: Counts
-    ) -> None:
-        """`scratch` has room for eight bytes an element of the longest piece, or for half of that of F32."""
+    def __init__(self, dtype: str, exact: Patterns | Wide, *, big_endian: bool, target: str | None) -> None:
         self._dtype = dtype
         self._exact = exact
         self._words = np.dtype((">" if big_endian else "<") + ("u4" if dtype == "F32" else "u2"))
         self._target = target
-        self._scratch = scratch
-        self._folded = Part()
+        self._sample = Sample(dtype)
 
     @property
     def first(self) -> int | None:
         """The first element that is no finite number."""
         return self._exact.first
 
-    def add(self, raw: Bytes) -> None:
-        """The next piece: whole elements."""
+    def fold(self, raw: Bytes, at: int, scratch: Counts) -> Part:
+        """Whole elements from byte `at` of the tensor on.
+
+        `scratch` has room for eight bytes an element of a piece, or for half of that of F32.
+        """
         words = raw.view(self._words).astype(self._words.newbyteorder("="), copy=False)
-        part = _fold(words, self._dtype, self._scratch)
-        if part is None or self._loses(part):
-            self._exact.add(raw)
-        else:
-            self._folded += part
-            self._exact.seen += len(raw) // self._words.itemsize
+        found = Part()
+        for piece, (row, part) in zip(cut(raw, self._dtype), _fold(words, self._dtype, scratch), strict=True):
+            if part is None or self._loses(part):
+                found += self._exact.fold(piece, at, scratch)
+            else:
+                found += part
+                self._sample.add(row[: -(-len(row) // SAMPLED)])
+            at += len(piece)
+        return found
 
     def _loses(self, part: Part) -> bool:
         if self._target is None or part.minimum is None or part.maximum is None:
             return False
         return may_lose(part.smallest or np.inf, max(-part.minimum, part.maximum), self._target)
 
-    def part(self) -> Part:
-        """Of everything that was added."""
-        return self._folded + self._exact.part()
+    def rest(self) -> Part:
+        """What no stretch was said to come to."""
+        return Part(histogram=self._sample.histogram()) + self._exact.rest()
 
 
-def _fold(words: Words, dtype: str, scratch: Counts) -> Part | None:
-    """None where some number is not finite, or the sums would not be good to six digits."""
+def _fold(words: Words, dtype: str, scratch: Counts) -> Iterator[tuple[Words, Part | None]]:
+    """Each piece and what it comes to; None where a number is not finite, or sums would not be good to six digits."""
+    width = PIECE // words.itemsize
+    body = len(words) // width * width
+    for rows in (words[:body].reshape(-1, width), words[body:].reshape(1, -1)):
+        if rows.size:
+            moments = _moments(rows.view(np.float32)) if dtype == "F32" else None
+            for place, (row, extremes) in enumerate(zip(rows, _extremes(rows), strict=True)):
+                yield row, _part(row, extremes, dtype, moments[place] if moments else None, scratch)
+
+
+Extremes = tuple[int, int, int, int]
+"""Of patterns: the lowest and the highest, and of the same read as signed integers."""
+
+
+def _extremes(rows: Words) -> list[Extremes]:
+    # A stretch at a time: what takes less time waits longer for Python's lock, which other threads take meanwhile.
+    signed = rows.view(f"i{rows.itemsize}")
+    found = rows.min(axis=1), rows.max(axis=1), signed.min(axis=1), signed.max(axis=1)
+    return list(zip(*(each.tolist() for each in found), strict=True))
+
+
+def _part(
+    words: Words, extremes: Extremes, dtype: str, moments: tuple[float, float] | None, scratch: Counts
+) -> Part | None:  # fmt: skip
     sign = 1 << (8 * words.itemsize - 1)
     # Patterns of one sign are in the order of their magnitudes: read as signed integers, positive ones come last.
-    lowest, highest = int(words.min()), int(words.max())
-    above = int(words.view(f"i{words.itemsize}").max())
+    lowest, highest, below, above = extremes
     if above >= _INFINITY[dtype] or highest >= sign + _INFINITY[dtype]:
         return None
-    half = scratch.view(words.dtype)
-    magnitudes = np.bitwise_and(words, sign - 1, out=half[len(half) // 2 :][: len(words)])
-    least = int(magnitudes.min())
-    zeros = 0 if least else len(words) - int(np.count_nonzero(magnitudes))
+    # The lowest is the smallest of the positive ones if there are any, the one below all the smallest negative one.
+    least, zeros = min(lowest & (sign - 1), below & (sign - 1)), 0
+    if not least:
+        least, zeros = _but_zeros(words, scratch)
     if zeros == len(words):
         return None
-    if zeros:
-        magnitudes -= 1  # of zero it makes the largest
-        least = int(magnitudes.min()) + 1
-    mean, spread = _moments(_singles(words, dtype, scratch))
+    mean, spread = moments or _moments(_singles(words, dtype, scratch).reshape(1, -1))[0]
     if mean * mean * len(words) > spread:
         return None
     patterns = np.array([highest if highest >= sign else lowest, above if above >= 0 else lowest, least], words.dtype)
     minimum, maximum, smallest = _singles(patterns, dtype, np.empty(3, np.int64)).tolist()
     return Part(
         finite=len(words), zeros=zeros, minimum=minimum, maximum=maximum, smallest=smallest, mean=mean, spread=spread,
-        histogram=_histogram(words[: -(-len(words) // SAMPLED)], dtype),
     )  # fmt: skip
 
 
-def _histogram(words: Words, dtype: str) -> Histogram:
-    """Sign and exponent say the octave of all but zeros and subnormal numbers; those are looked at one by one."""
-    exponents = _INFINITY[dtype] >> _FRACTION[dtype]
-    counts = np.bincount(words >> _FRACTION[dtype], minlength=2 * exponents + 2).reshape(2, exponents + 1)
-    tiny = words[(words & _INFINITY[dtype]) == 0] if counts[:, 0].any() else words[:0]
-    positive, negative = counts[:, 1:].tolist()
-    return Histogram.of(1 - _BIAS[dtype], negative, positive) + _of_subnormal(tiny, dtype)
+def _but_zeros(words: Words, scratch: Counts) -> tuple[int, int]:
+    """The least magnitude but zero, and how many are zero."""
+    half = scratch.view(words.dtype)
+    magnitudes = np.bitwise_and(words, (1 << (8 * words.itemsize - 1)) - 1, out=half[len(half) // 2 :][: len(words)])
+    zeros = len(words) - int(np.count_nonzero(magnitudes))
+    magnitudes -= 1  # of zero it makes the largest
+    return int(magnitudes.min()) + 1, zeros
+
+
+class Sample:
+    """The octaves of some of the numbers. Sign and exponent say those of all but zeros and subnormal numbers."""
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = dtype
+        self._exponents = _INFINITY[dtype] >> _FRACTION[dtype]
+        self._counts = np.zeros(2 * self._exponents + 2, np.int64)
+        self._tiny = Histogram()
+        self._lock = threading.Lock()
+
+    def add(self, words: Words) -> None:
+        """More of them, from any thread."""
+        counts = np.bincount(words >> _FRACTION[self._dtype], minlength=len(self._counts))
+        tiny = Histogram()
+        if counts[0] or counts[self._exponents + 1]:
+            tiny = _of_subnormal(words[(words & _INFINITY[self._dtype]) == 0], self._dtype)
+        with self._lock:
+            self._counts += counts
+            self._tiny += tiny
+
+    def histogram(self) -> Histogram:
+        """Of all that were added."""
+        positive, negative = self._counts.reshape(2, -1)[:, 1:].tolist()
+        return Histogram.of(1 - _BIAS[self._dtype], negative, positive) + self._tiny
 
 
 def _of_subnormal(words: Words, dtype: str) -> Histogram:
@@ -146,14 +195,20 @@ def _singles(words: Words, dtype: str, scratch: Counts) -> Singles:
     return singles
 
 
-def _moments(numbers: Singles) -> tuple[float, float]:
-    """The mean, and the sum of the squared distances from it; a mean without end where the sums have none."""
-    body = len(numbers) // _ROW * _ROW
-    rows = numbers[:body].reshape(-1, 1, _ROW)
-    rest = numbers[body:].astype(np.float64)
+def _moments(rows: Singles) -> list[tuple[float, float]]:
+    """Of each row the mean, and the sum of the squared distances from it; a mean without end where sums have none."""
+    count, length = rows.shape
+    body = length // _ROW * _ROW
+    parts = rows[:, :body].reshape(count, -1, 1, _ROW)
+    rest = rows[:, body:].astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = float((rows @ _ONES).sum(dtype=np.float64) + rest.sum())
-        squares = float((rows @ rows.reshape(-1, _ROW, 1)).sum(dtype=np.float64) + (rest * rest).sum())
-    mean = total / len(numbers)
-    spread = squares - mean * total
-    return (mean, spread) if np.isfinite(spread) else (np.inf, 0.0)
+        totals = _sums(parts @ _ONES) + rest.sum(1)
+        squares = _sums(parts @ parts.reshape(count, -1, _ROW, 1)) + (rest * rest).sum(1)
+        means = totals / length
+        spreads = squares - means * totals
+    sound = np.isfinite(spreads)
+    return list(zip(np.where(sound, means, np.inf).tolist(), np.where(sound, spreads, 0.0).tolist(), strict=True))
+
+
+def _sums(products: Singles) -> NDArray[np.float64]:
+    return np.asarray(products.reshape(len(products), -1).sum(1, dtype=np.float64))

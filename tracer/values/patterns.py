@@ -6,6 +6,7 @@ the patterns mean is looked up once a tensor. Bytes are counted in pairs, which 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from tracer.checkpoint.dtypes import BITS
 from tracer.values.decoding import Bytes, is_float, table
 from tracer.values.parts import Histogram, Number, Part, octaves
+from tracer.values.pieces import cut
 from tracer.values.targets import lost
 
 _PAIRS = 1 << 16
@@ -25,8 +27,7 @@ Counts = NDArray[np.int64]
 class Patterns:
     """Counts the patterns of one tensor's pieces."""
 
-    def __init__(self, dtype: str, *, big_endian: bool, target: str | None, scratch: Counts) -> None:
-        """`scratch` has room for the pairs of bytes of the longest piece."""
+    def __init__(self, dtype: str, *, big_endian: bool, target: str | None) -> None:
         values = table(dtype)
         assert values is not None
         self._dtype = dtype
@@ -34,35 +35,47 @@ class Patterns:
         self._words = np.dtype(">u2" if big_endian else "<u2")
         self._target = target
         self._is_whole = not is_float(dtype)
-        self._scratch = scratch
         self._counts: Counts | None = None
-        self.seen = 0
-        """Elements before the next piece."""
+        self._lock = threading.Lock()
         self.first: int | None = None
         """The first element that is no finite number."""
 
-    def add(self, raw: Bytes) -> None:
-        """The next piece: whole elements."""
-        counts = self._of_words(raw) if len(self._values) == _PAIRS else self._of_bytes(raw)
-        if self.first is None and counts[_nonfinite(self._dtype)].any():
-            self.first = self.seen + int((~np.isfinite(self._values[self._patterns(raw)])).argmax())
-        if self._counts is None:
-            self._counts = counts
-        else:
-            self._counts += counts
-        self.seen += len(raw) * 8 // BITS[self._dtype]
+    def fold(self, raw: Bytes, at: int, scratch: Counts) -> Part:
+        """Count whole elements from byte `at` of the tensor on, which comes to nothing by itself.
 
-    def _of_words(self, raw: Bytes) -> Counts:
-        numbers = self._scratch[: len(raw) // 2]
+        `scratch` has room for the pairs of bytes of a piece.
+        """
+        for piece in cut(raw, self._dtype):
+            self._count(piece, at, scratch)
+            at += len(piece)
+        return Part()
+
+    def _count(self, raw: Bytes, at: int, scratch: Counts) -> None:
+        counts = self._of_words(raw, scratch) if len(self._values) == _PAIRS else self._of_bytes(raw, scratch)
+        first = self._first(raw, at) if counts[_nonfinite(self._dtype)].any() else None
+        with self._lock:
+            if self._counts is None:
+                self._counts = counts
+            else:
+                self._counts += counts
+            if first is not None:
+                self.first = first if self.first is None else min(first, self.first)
+
+    def _first(self, raw: Bytes, at: int) -> int:
+        wrong = ~np.isfinite(self._values[self._patterns(raw)])
+        return at * 8 // BITS[self._dtype] + int(wrong.argmax())
+
+    def _of_words(self, raw: Bytes, scratch: Counts) -> Counts:
+        numbers = scratch[: len(raw) // 2]
         np.copyto(numbers, raw[: len(numbers) * 2].view(self._words))
         return np.bincount(numbers, minlength=_PAIRS)
 
-    def _of_bytes(self, raw: Bytes) -> Counts:
+    def _of_bytes(self, raw: Bytes, scratch: Counts) -> Counts:
         counts: Counts
         if len(raw) < _PAIRS:
             counts = np.bincount(raw, minlength=256)
         else:
-            pairs = self._of_words(raw).reshape(256, 256)
+            pairs = self._of_words(raw, scratch).reshape(256, 256)
             counts = pairs.sum(0) + pairs.sum(1)
             if len(raw) % 2:
                 counts[raw[-1]] += 1
@@ -74,8 +87,8 @@ class Patterns:
     def _patterns(self, raw: Bytes) -> NDArray[np.unsignedinteger]:
         return raw.view(self._words) if len(self._values) == _PAIRS else raw
 
-    def part(self) -> Part:
-        """Of everything that was added."""
+    def rest(self) -> Part:
+        """Of everything that was counted."""
         if self._counts is None:
             return Part()
         occupied = np.flatnonzero(self._counts)

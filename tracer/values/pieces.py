@@ -11,10 +11,12 @@ from tracer.checkpoint.stamp import Stamp
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.checkpoint.weights import MappedFile, map_file
 from tracer.unchanged import mapping_of
-from tracer.values.decoding import unit
+from tracer.values.decoding import Bytes, unit
 
 PIECE = 1 << 20
 """Bytes; what is read once is looked at several times, and should still be in the processor's cache by then."""
+STRETCH = 4 * PIECE
+"""Bytes that a thread reads at once: numpy's work on less is shorter than the wait for Python's lock after it."""
 
 
 def pieces(files: Files, tensor: TensorInfo, limit: int = PIECE) -> Iterator[memoryview]:
@@ -32,17 +34,28 @@ def pieces(files: Files, tensor: TensorInfo, limit: int = PIECE) -> Iterator[mem
 
 def pieces_of(file: MappedFile, tensor: TensorInfo, buffer: memoryview) -> Iterator[memoryview]:
     """The same of a file that is open, in pieces as large as the buffer allows."""
-    assert tensor.offset is not None
-    whole = unit(tensor.dtype)[1]
-    step = len(buffer) // whole * whole
-    if not step:
-        raise ValueError(f"a buffer of {len(buffer)} bytes holds no element of {tensor.dtype}")
-    end = tensor.offset + tensor.nbytes
-    for begin in range(tensor.offset, end, step):
-        # The system reads ahead by itself; asking it to makes two threads in one file a third slower.
-        piece = buffer[: min(step, end - begin)]
+    for begin, length in places(tensor, len(buffer)):
+        piece = buffer[:length]
         file.read_into(begin, piece)
         yield piece
+
+
+def places(tensor: TensorInfo, limit: int = PIECE) -> Iterator[tuple[int, int]]:
+    """Where each piece begins in the file, and how long it is."""
+    assert tensor.offset is not None
+    whole = unit(tensor.dtype)[1]
+    step = limit // whole * whole
+    if not step:
+        raise ValueError(f"a buffer of {limit} bytes holds no element of {tensor.dtype}")
+    end = tensor.offset + tensor.nbytes
+    for begin in range(tensor.offset, end, step):
+        yield begin, min(step, end - begin)
+
+
+def cut(raw: Bytes, dtype: str) -> list[Bytes]:
+    """A stretch in pieces, whole elements or blocks in each."""
+    step = PIECE // unit(dtype)[1] * unit(dtype)[1]
+    return [raw[begin : begin + step] for begin in range(0, len(raw), step)]
 
 
 def unreadable(tensor: TensorInfo) -> str:

@@ -13,6 +13,7 @@ from xxhash import xxh3_128
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.values import large
 from tracer.values.decoding import readable, table
+from tracer.values.in_order import InOrder
 from tracer.values.large import Large
 from tracer.values.parts import Number, Part
 from tracer.values.patterns import Counts, Patterns
@@ -107,33 +108,44 @@ class Statistics:
 
 
 class Reading:
-    """Takes the pieces of one tensor and says in the end what they came to."""
+    """Takes the pieces of one tensor and says in the end what they came to, the same however many threads fold them."""
 
-    def __init__(self, tensor: TensorInfo, target: str | None, scratch: Counts) -> None:
+    def __init__(self, tensor: TensorInfo, target: str | None) -> None:
         self._tensor = tensor
         self._digest = xxh3_128()
-        self._zeroes = ZeroBytes()
-        self._numbers = _reader(tensor, target, scratch)
+        self._zeroes = InOrder(ZeroBytes())
+        self._parts = InOrder(Part())
+        self._numbers = _reader(tensor, target)
 
-    def add(self, piece: memoryview) -> None:
-        """The next piece: whole elements or blocks."""
-        raw = np.frombuffer(piece, np.uint8)
+    def take(self, piece: memoryview) -> None:
+        """What can only be done with one piece after the other."""
         self._digest.update(piece)
-        self._zeroes += zero_bytes(raw)
+
+    def fold(self, piece: memoryview, number: int, at: int, scratch: Counts) -> None:
+        """The rest, in any order: piece `number`, whole elements or blocks from byte `at` of the tensor on."""
+        raw = np.frombuffer(piece, np.uint8)
+        self._zeroes.add(number, zero_bytes(raw))
         if self._numbers is not None:
-            self._numbers.add(raw)
+            self._parts.add(number, self._numbers.fold(raw, at, scratch))
 
     def done(self) -> Statistics:
-        unread = "" if self._numbers is not None else f"dtype {self._tensor.dtype}"
-        part, first = (self._numbers.part(), self._numbers.first) if self._numbers is not None else (Part(), None)
-        return _statistics(self._tensor, part, first, self._zeroes.settled(), self._digest.hexdigest(), unread)
+        """When all pieces were taken and folded."""
+        zeroes, digest, numbers = self._zeroes.total.settled(), self._digest.hexdigest(), self._numbers
+        if numbers is None:
+            return _statistics(self._tensor, Part(), None, zeroes, digest, f"dtype {self._tensor.dtype}")
+        return _statistics(self._tensor, self._parts.total + numbers.rest(), numbers.first, zeroes, digest, "")
 
 
 def of_pieces(tensor: TensorInfo, pieces: Iterable[memoryview], target: str | None, scratch: Counts) -> Statistics:
-    """What the pieces come to, each a whole number of elements or blocks."""
-    reading = Reading(tensor, target, scratch)
-    for piece in pieces:
-        reading.add(piece)
+    """What the pieces come to, each a whole number of elements or blocks.
+
+    `scratch` has room for eight bytes an element of two bytes of the longest piece.
+    """
+    reading, at = Reading(tensor, target), 0
+    for number, piece in enumerate(pieces):
+        reading.take(piece)
+        reading.fold(piece, number, at, scratch)
+        at += len(piece)
     return reading.done()
 
 
@@ -142,17 +154,17 @@ def without_bytes(tensor: TensorInfo, reason: str) -> Statistics:
     return _statistics(tensor, Part(), None, ZeroBytes(), "", reason)
 
 
-def _reader(tensor: TensorInfo, target: str | None, scratch: Counts) -> Patterns | Wide | Large | None:
+def _reader(tensor: TensorInfo, target: str | None) -> Patterns | Wide | Large | None:
     dtype, big_endian = tensor.dtype, tensor.big_endian
     if not readable(dtype):
         return None
     exact: Patterns | Wide
     if table(dtype) is not None:
-        exact = Patterns(dtype, big_endian=big_endian, target=target, scratch=scratch)
+        exact = Patterns(dtype, big_endian=big_endian, target=target)
     else:
         exact = Wide(dtype, big_endian=big_endian, target=target)
     if large.suits(dtype, tensor.nbytes):
-        return Large(dtype, exact, big_endian=big_endian, target=target, scratch=scratch)
+        return Large(dtype, exact, big_endian=big_endian, target=target)
     return exact
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from tracer.values.decoding import Bytes, Numbers, decode
 from tracer.values.parts import Histogram, Part, octaves
+from tracer.values.pieces import cut
 from tracer.values.targets import lost, may_lose
 
 _FRACTION = 52
@@ -17,20 +18,35 @@ Doubles = NDArray[np.float64]
 
 
 class Wide:
-    """Folds one tensor's pieces. Complex numbers count as two: the real and the imaginary part."""
+    """Folds one tensor's stretches, in any order. Complex numbers count as two: the real and the imaginary part."""
 
     def __init__(self, dtype: str, *, big_endian: bool, target: str | None) -> None:
         self._dtype = dtype
         self._big_endian = big_endian
         self._target = target
-        self._part = Part()
-        self.seen = 0
-        """Elements before the next piece."""
-        self.first: int | None = None
-        """The first element that is no finite number."""
+        self._least: float | None = None
+        """The smallest magnitude but zero of those that are known."""
+        self._firsts: list[int] = []
+        """Elements that are no finite number: the first of each piece that has one."""
 
-    def add(self, raw: Bytes) -> None:
-        """The next piece: whole elements, or whole blocks."""
+    @property
+    def first(self) -> int | None:
+        """The first element that is no finite number."""
+        return min(self._firsts, default=None)
+
+    def fold(self, raw: Bytes, at: int, scratch: NDArray[np.int64]) -> Part:
+        """Whole elements or whole blocks, from byte `at` of the tensor on."""
+        found = Part()
+        for piece in cut(raw, self._dtype):
+            found += self._of_piece(piece, at)
+            at += len(piece)
+        return found
+
+    def rest(self) -> Part:
+        """What no stretch was said to come to: nothing."""
+        return Part()
+
+    def _of_piece(self, raw: Bytes, at: int) -> Part:
         numbers = decode(raw, self._dtype, big_endian=self._big_endian)
         assert numbers is not None
         if numbers.dtype.kind == "c":
@@ -38,14 +54,13 @@ class Wide:
         with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
             doubles = numbers.astype(np.float64, copy=False)
         counts = _by_exponent(doubles)
-        seen, self.seen = self.seen, self.seen + len(doubles)
+        part = Part()
         if counts[:, -1].any():
             sound = np.isfinite(doubles)
-            self.first = seen + int(sound.argmin()) if self.first is None else self.first
-            self._part += _nonfinite(doubles)
+            self._firsts.append(at * len(doubles) // len(raw) + int(sound.argmin()))
+            part = _nonfinite(doubles)
             numbers, doubles = numbers[sound], doubles[sound]
-        if len(doubles):
-            self._part += self._finite(numbers, doubles, counts)
+        return part + self._finite(numbers, doubles, counts) if len(doubles) else part
 
     def _finite(self, numbers: Numbers, doubles: Doubles, counts: NDArray[np.int64]) -> Part:
         zeros = len(doubles) - int(np.count_nonzero(doubles))
@@ -67,15 +82,13 @@ class Wide:
 
     def _smallest(self, doubles: Doubles, histogram: Histogram) -> float | None:
         """The smallest magnitude but zero, looked for only where its octave may hold one smaller than is known."""
-        known = self._part.smallest
+        known = self._least
         if not histogram.negative or (known is not None and known <= np.ldexp(1.0, histogram.low)):
             return known
         magnitudes = np.abs(doubles)
-        return float(magnitudes.min(where=magnitudes > 0, initial=np.inf))
-
-    def part(self) -> Part:
-        """Of everything that was added."""
-        return self._part
+        least = float(magnitudes.min(where=magnitudes > 0, initial=np.inf))
+        self._least = least if known is None else min(known, least)
+        return least
 
 
 def _by_exponent(doubles: Doubles) -> NDArray[np.int64]:
