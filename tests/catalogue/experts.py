@@ -108,12 +108,25 @@ def drafts(layers: int, experts: int, ranks: int, body: bool) -> Case:
     )  # fmt: skip
 
 
-def biases(layers: int, experts: int) -> Case:
+def in_mxfp4(layers: int, experts: int) -> Model:
+    """gpt-oss as it was published: blocks and scales of the experts, biases beside them."""
+    model = gpt_oss(layers, experts)
+    for name, tensor in list(model.tensors.items()):
+        if name.endswith((".gate_up_proj", ".down_proj")):
+            del model.tensors[name]
+            count, inner, out = tensor.shape
+            model.put(f"{name}_blocks", count, out, inner // 32, 16, dtype="U8")
+            model.put(f"{name}_scales", count, out, inner // 32, dtype="U8")
+    return model.set(quantization_config={"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]})
+
+
+def biases(layers: int, experts: int, *, packed: bool) -> Case:
     def sound() -> Model:
         return qwen3_moe(layers, experts)
 
     return Case(
-        "G4", f"gpt-oss-{layers}x{experts}", lambda: gpt_oss(layers, experts),
+        "G4", f"gpt-oss-{layers}x{experts}{'-mxfp4' if packed else ''}",
+        lambda: in_mxfp4(layers, experts) if packed else gpt_oss(layers, experts),
         "KeyError: 'layers.0.mlp.experts.w13_bias'",
         "tensor.unmapped", f"model.layers.{span(layers)}.mlp.experts.gate_up_proj_bias",
         (f"{layers} tensors", "biases", f"[{experts}, 128]", "changes the model"), sound=sound,
@@ -122,6 +135,19 @@ def biases(layers: int, experts: int) -> Case:
 
 def qwen3_gguf(layers: int, experts: int) -> Gguf:
     return gguf("qwen3moe", layers, experts=experts, dim=16, norms_of_heads=True)
+
+
+def scales_of_experts(layers: int, experts: int) -> Case:
+    """The same name of an engine, for scales: its parts are the experts' own."""
+
+    def make() -> Model:
+        return by_channel(qwen3_moe(layers, experts)).set(quantization_config={"quant_method": "own-int8"})
+
+    return Case(
+        "G4", f"scales-{layers}x{experts}", make, "KeyError: 'layers.0.mlp.experts.w2_weight_scale'",
+        "quant.unsupported", f"model.layers.{span(layers)}.mlp.experts.{span(experts)}.down_proj.weight_scale",
+        ("own-int8",), sound=lambda: qwen3_moe(layers, experts),
+    )  # fmt: skip
 
 
 def factored(layers: int, experts: int, mapped: int) -> Case:
@@ -157,7 +183,7 @@ def mixed_precision(layers: int, experts: int, odd: int, quantise: str) -> Case:
 
 CASES = [
     stacked(4, 8), stacked(3, 16), single(4, 8), single(3, 6), stacked_known(4, 8), stacked_known(6, 4), skipped(4, 8),
-    skipped(3, 4),
-    drafts(3, 16, 8, True), drafts(4, 32, 4, False), biases(4, 8), biases(3, 4), factored(4, 8, 1), factored(6, 16, 1),
-    factored(3, 4, 0), mixed_precision(6, 3, 5, "awq"), mixed_precision(5, 3, 2, "int8"),
+    skipped(3, 4), drafts(3, 16, 8, True), drafts(4, 32, 4, False), biases(4, 8, packed=True),
+    biases(3, 4, packed=False), scales_of_experts(3, 4), factored(4, 8, 1), factored(6, 16, 1), factored(3, 4, 0),
+    mixed_precision(6, 3, 5, "awq"), mixed_precision(5, 3, 2, "int8"),
 ]  # fmt: skip

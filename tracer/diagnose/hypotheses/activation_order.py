@@ -22,7 +22,7 @@ ROW_PARALLEL = ("down_proj", "o_proj", "dense", "dense_4h_to_h", "c_proj", "out_
 def propose(case: Case) -> Iterator[Hypothesis]:
     """Asked where several ranks are: of a file alone there is nothing wrong with it."""
     tp = ranks_of(case)
-    if tp < 2:
+    if tp < 2 or case.state is not case.original:
         return
     state = case.original
     scheme, _ = declared(state.config, state.checkpoint.files)

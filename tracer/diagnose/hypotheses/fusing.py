@@ -25,6 +25,8 @@ _BESIDE = {"bias", *OF_CACHE}
 def propose(case: Case) -> Iterator[Hypothesis]:
     """Parts of one fused module in more than one representation."""
     state = case.original
+    if case.state is not state:
+        return  # told in the first round already
     if not any(is_side(tensor.name) or tensor.name.endswith(("qweight", "weight_packed")) for tensor in state.tensors):
         return
     modules = modules_of(state.tensors)

@@ -11,6 +11,8 @@ from mappings.names import blank, collapse
 
 _MORE = {"in_proj_qkvz": ("in_proj_qkv", "in_proj_z"), "in_proj_ba": ("in_proj_b", "in_proj_a")}
 """Of Qwen3-Next, which has no rows yet."""
+EXPERTS = {"w13": ("gate_proj", "up_proj", "w1", "w3"), "w2": ("down_proj", "w2")}
+"""Engines' parameters for all experts of a layer (`experts.w13_weight_scale`), and modules of one expert."""
 _MOST = 8
 """Names of one complaint that are looked for; the others are of the same kinds."""
 
@@ -65,6 +67,10 @@ def _spellings(said: str) -> Iterator[tuple[tuple[str, ...], str]]:
     yield (said,), ""
     segments = said.split(".")
     for at, segment in enumerate(segments):
+        home, _, leaf = segment.partition("_")
+        if leaf and home in EXPERTS and segments[at - 1] == "experts":
+            of_first = [".".join((*segments[:at], "0", part, leaf)) for part in EXPERTS[home]]
+            yield tuple(of_first), home
         if segment in fused_parts():
             yield (
                 tuple(".".join((*segments[:at], part, *segments[at + 1 :])) for part in fused_parts()[segment]),
