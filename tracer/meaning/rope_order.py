@@ -163,8 +163,9 @@ def _found(
     stored = {of: judged[of].stored for of in steps}
     worst = max(stored.values(), key=lambda each: each.read.deviate)
     evidence = measured(
-        "agreement of heads in which row of a pair is longer", worst.read.deviate, WRONG, len(layers), "layers",
-        share=round(worst.read.share, 3), shown=round(worst.shown.deviate, 3), order=order,
+        *_statistic(worst, bad.readings), WRONG, len(layers), "layers",
+        share=round(worst.read.share, 3), order=order,
+        stored={of: [round(each.read.deviate, 3), round(each.shown.deviate, 3)] for of, each in stored.items()},
         repaired={of: [round(each.read.deviate, 3), round(each.shown.deviate, 3)] for of, each in bad.readings.items()},
         steps={of: [[step.op, step.heads] for step in each] for of, each in steps.items()},
     )  # fmt: skip
@@ -179,6 +180,14 @@ def _found(
     sure = bad.layers is None or len(layers) == len(material.of("q"))
     whole = sure and not partly and all(part.is_plain for held in parts.values() for part in held)
     return found(NAME, _read(judged), finding, *(_changes(material, steps, bad) if whole else ()), unchecked=left)
+
+
+def _statistic(worst: Reading, mended: Mapping[str, Reading]) -> tuple[str, float]:
+    """What convicts the order: that it is contradicted, or else that no other fits as it is and this one does."""
+    told = "agreement of heads in which row of a pair is longer"
+    if worst.is_contradicted:
+        return told, worst.read.deviate
+    return f"{told}, if the repaired rows are put wrong on purpose", min(e.shown.deviate for e in mended.values())
 
 
 def _in(parts: Mapping[int, Part], layers: Sequence[int] | None) -> list[Part]:
