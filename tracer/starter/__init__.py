@@ -75,6 +75,8 @@ class Starter:
                 f"no modules compute {draft.architecture}: if it computes as {draft.like} does, write that class in the"
                 " file and in --hf-overrides"
             )
+        if not self.trial.shapes_known:
+            found.append("no header is here: layouts follow from names, and no shape was compared with them")
         return tuple(found)
 
 

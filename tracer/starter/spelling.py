@@ -54,6 +54,8 @@ def _entry(kind: str, fields: Mapping[str, Any], why: str) -> Iterator[str]:
 
 
 def _todo(draft: Draft) -> Iterator[str]:
+    for told in draft.assumed:
+        yield from ("", *_comment(f"Assumed: {told}."))
     for subject, why in draft.todo:
         yield from ("", *_comment(f"TODO {subject}: {why}"))
 

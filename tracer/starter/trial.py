@@ -22,6 +22,8 @@ class Trial:
 
     plan: LoadPlan | None
     errors: tuple[Finding, ...]
+    shapes_known: bool = True
+    """Whether layouts were compared with the shapes of a header."""
 
     @property
     def claimed(self) -> int:
@@ -51,6 +53,6 @@ def tried(
     try:
         made = plan(choose(own, [t.name for t in tensors], tp, dtype, [arch]).binding, tensors)
     except ConfigError as error:
-        return Trial(None, (error.finding,))
+        return Trial(None, (error.finding,), shapes_known)
     found = findings(prove(made, None, shapes_known))
-    return Trial(made, tuple(f for f in [*made.binding.findings, *found] if f.severity == "error"))
+    return Trial(made, tuple(f for f in [*made.binding.findings, *found] if f.severity == "error"), shapes_known)
