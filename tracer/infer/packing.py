@@ -151,6 +151,8 @@ def _bytes(shapes: Mapping[str, Shape], scheme: str) -> Unpacked:
     Transformers packs it: four ternary values a byte along the outputs, one scale."""
     weight, scale = shapes["weight"], shapes.get("weight_scale", ())
     told = f"weight {weight} in bytes beside weight_scale {scale}"
+    if not weight:
+        return Unpacked(None, scheme)
     if "weight_scale_2" in shapes and scale and scale[-1]:
         inner = 2 * weight[-1]
         return Unpacked((*weight[:-1], inner), "modelopt", 4, inner // scale[-1], None, told)

@@ -67,14 +67,32 @@ def test_fp8_tells_the_block_of_its_scales(out: int, inner: int) -> None:
 SHAPES = st.lists(st.sampled_from([0, 1, 2, 64, 4096, 2**40]), max_size=4).map(tuple)
 LEAVES = [
     "qweight", "qzeros", "scales", "g_idx", "weight", "weight_scale", "weight_scale_inv", "biases", "blocks", "SCB",
-    "weight_packed", "weight.absmax", "weight.quant_state.bitsandbytes__nf4",
+    "weight_packed", "weight_scale_2", "weight.absmax", "weight.quant_state.bitsandbytes__nf4",
 ]  # fmt: skip
 
 
-@given(st.dictionaries(st.sampled_from(LEAVES), SHAPES, min_size=1), st.sampled_from([None, 64, 4096]))
-def test_leaves_of_any_shape_are_read_or_left_alone(shapes: dict[str, Shape], hidden: int | None) -> None:
+@given(
+    st.dictionaries(st.sampled_from(LEAVES), SHAPES, min_size=1), st.sampled_from([None, 64, 4096]),
+    st.sampled_from(["I32", "U8"]),
+)  # fmt: skip
+def test_leaves_of_any_shape_are_read_or_left_alone(shapes: dict[str, Shape], hidden: int | None, dtype: str) -> None:
     """Experts stacked in three dimensions have been published, and headers can say anything."""
-    unpacked(leaves({leaf: (shape, "I32") for leaf, shape in shapes.items()}), hidden)
+    unpacked(leaves({leaf: (shape, dtype) for leaf, shape in shapes.items()}), hidden)
+
+
+@given(WIDTHS, WIDTHS)
+def test_nvfp4_holds_two_codes_a_byte_along_the_inputs(out: int, inner: int) -> None:
+    packed = {
+        "weight": ((out, inner // 2), "U8"), "weight_scale": ((out, inner // 16), "F8_E4M3"),
+        "weight_scale_2": ((), "F32"), "input_scale": ((), "F32"),
+    }  # fmt: skip
+    assert unpacked(leaves(packed))[:4] == ((out, inner), "modelopt", 4, 16)
+
+
+@given(WIDTHS, WIDTHS)
+def test_bitnet_holds_four_ternary_values_a_byte_along_the_outputs(out: int, inner: int) -> None:
+    packed = {"weight": ((out // 4, inner), "U8"), "weight_scale": ((1,), "BF16")}
+    assert unpacked(leaves(packed))[:3] == ((out, inner), "bitnet", 2)
 
 
 def test_four_bits_of_bitsandbytes_are_flat_so_that_only_their_number_is_known() -> None:
