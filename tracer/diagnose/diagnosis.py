@@ -73,11 +73,14 @@ def diagnose(
     searched = search(Case(state, state, told, examined.checks), PROPOSERS)
     after = searched.case.state
     causes = [*searched.causes, *_alone(searched.causes, state, after)]
-    values = read(state, told, causes, reading)
+    values = read(state, told, causes, examined.checks, reading)
     causes, settled = settle(causes, values)
     everything = ranked(causes, told.complaints)
-    remarks = [*settled, *(finding for finding in found if finding.severity == "info")]
-    remarks = [each for each in remarks if not any(same(each, cause.finding) for cause in everything)]
+    idle = [cause.finding for cause in everything if cause.finding.severity == "info" and not cause.answers]
+    everything = [cause for cause in everything if cause.finding not in idle]
+    remarks = [*settled, *idle, *(finding for finding in found if finding.severity == "info")]
+    told_of = [*(cause.finding for cause in everything), *idle]
+    remarks = [each for each in remarks if each in idle or not any(same(each, finding) for finding in told_of)]
     stages = [*searched.stages, *(cause.changes for cause in values.causes if cause.changes)]
     checks = [*_own(examined.checks), *values.checks]
     return Diagnosis(examined.title, everything, remarks, checks, told, state, after, stages)

@@ -114,7 +114,10 @@ class Fitting:
         return sum(claim.owner is not None for claim in Claims(binding).claim(self.sample.names))
 
     def _best(self, values: Iterator[tuple[str, Any, str]]) -> list[Fitted]:
-        tried = {(field, repr(value)): (field, value, witness) for field, value, witness in values}
+        tried: dict[tuple[str, str], tuple[str, Any, str]] = {}
+        for field, value, witness in values:
+            key = (field, repr(value))
+            tried[key] = (field, value, witness or tried.get(key, (field, value, ""))[2])
         found = [self.fitted(*each) for each in tried.values()]
         return sorted((each for each in found if each.misfit < self.misfit), key=lambda each: each.misfit)
 
@@ -157,6 +160,8 @@ class Fitting:
         points = [(x, b) for x in ((own, 2 * own, own + 1) if own else _PROBES) if (b := self.bound(field, x))][:2]
         if len(points) < 2:
             points = [(x, b) for x in _PROBES if x != own and (b := self.bound(field, x))][:2]
+        # A size that follows a field neither on a line nor on a hyperbola (heads in Falcon's fused rows).
+        yield from ((field, near, "") for near in (2 * own, own // 2) if near)
         if len(points) < 2:
             return
         votes: Counter[int] = Counter()

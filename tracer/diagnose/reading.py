@@ -47,9 +47,12 @@ class Read:
     """Codes of warnings that are none, and why."""
 
 
-def read(state: State, told: Told, causes: Sequence[Cause], asked: Reading) -> Read:
-    """Ask the values, or say why not. Raises UsageError and InputError for what was asked."""
-    reason = _unasked(state, told, causes, asked)
+def read(state: State, told: Told, causes: Sequence[Cause], checks: Sequence[Check], asked: Reading) -> Read:
+    """Ask the values, or say why not; `checks` are the doctor's.
+
+    Raises UsageError and InputError for what was asked.
+    """
+    reason = _unasked(state, told, causes, checks, asked)
     if reason:
         return Read(checks=[Check("values", unchecked=reason)])
     from tracer.meaning import examine_meaning
@@ -70,12 +73,16 @@ def read(state: State, told: Told, causes: Sequence[Cause], asked: Reading) -> R
     return Read(found, [*named, *silenced], settled)
 
 
-def _unasked(state: State, told: Told, causes: Sequence[Cause], asked: Reading) -> str:
+def _unasked(
+    state: State, told: Told, causes: Sequence[Cause], checks: Sequence[Check], asked: Reading
+) -> str:  # fmt: skip
     """Why values are not read; empty where they are."""
     if asked.wanted is not None:
         return "" if asked.wanted else "--no-values"
     if state.checkpoint.state != "complete" or not state.tensors:
         return "no tensor is here"
+    if absent := next((check.absent for check in checks if check.absent), ""):
+        return absent
     if any(complaint.kind in _OF_VALUES for complaint in told.complaints):
         return ""
     if any(cause.finding.severity == "error" for cause in causes):
