@@ -7,6 +7,7 @@ longer than others. The values are standard deviations, as a standard normal wou
 
 from __future__ import annotations
 
+from math import inf, isfinite
 from statistics import median
 
 import numpy as np
@@ -26,12 +27,14 @@ _LARGEST_MEAN = 0.5
 
 
 def grown(numbers: Numbers) -> float:
-    """Of rows and columns, whichever differ more among themselves; 0 for a constant."""
+    """Of rows and columns, whichever differ more among themselves; infinite where there is nothing to differ."""
+    if min(numbers.shape) < 2:
+        return inf
     squares = numbers.astype(np.float64) ** 2
     squares = np.minimum(squares, np.quantile(squares, _ORDINARY))
     power = squares.mean()
-    if power == 0 or min(numbers.shape) < 2:
-        return 0.0
+    if power == 0:
+        return inf
     excess = max(float((squares**2).mean() / power**2 - 1), 1e-3)
     found = []
     for axis in (0, 1):
@@ -44,10 +47,12 @@ def grown(numbers: Numbers) -> float:
 def of_layers(material: Material) -> dict[int, dict[str, float]]:
     """Layer -> template of each of its matrices -> how far it is, by some rows. Every layer is looked at."""
     if material.grown is None:
-        material.grown = {
-            layer: {part.template: grown(material.sampled(part, _ROWS)) for part in parts}
-            for layer, parts in material.inside().items()
-        }
+        material.grown = {}
+        for layer, parts in material.inside().items():
+            found = {part.template: grown(material.sampled(part, _ROWS)) for part in parts}
+            finite = {template: value for template, value in found.items() if isfinite(value)}
+            if finite:
+                material.grown[layer] = finite
     return material.grown
 
 

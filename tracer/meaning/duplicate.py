@@ -20,12 +20,16 @@ NAME = "duplicate"
 NEAR = 0.5
 """Cosine of two layers, from which they have a past in common."""
 SAME = 0.9999
-_ROWS, _COLUMNS = 32, 1_024
+_ROWS, _COLUMNS = 16, 512
+_MOST = 256
+"""Layers; each is compared with each."""
 
 
 def examine(material: Material) -> Meant:
     """Every layer is looked at."""
     inside = material.inside()
+    if len(inside) > _MOST:
+        return not_checked(NAME, f"{len(inside)} layers are too many to compare each with each")
     if len(inside) < 2:
         return not_checked(NAME, "there are no two layers to compare")
     cosines = _cosines(material, inside)

@@ -44,7 +44,7 @@ TESTS: Mapping[str, Test] = {
     transposed.NAME: Test(transposed.examine),
     norm_offset.NAME: Test(norm_offset.examine),
     rope_theta.NAME: Test(rope_theta.examine, trained=False),
-    tied_head.NAME: Test(tied_head.examine),
+    tied_head.NAME: Test(tied_head.examine, trained=False),
     untrained.NAME: Test(untrained.examine),
     duplicate.NAME: Test(duplicate.examine),
     overflow.NAME: Test(overflow.examine, trained=False),

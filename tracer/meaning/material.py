@@ -24,6 +24,9 @@ MOST_LAYERS = 16
 """Layers of which values are read, evenly spread: sixteen tell as much as eighty."""
 PIECE = 1 << 22
 """Numbers that are read at once."""
+_LARGEST = 1 << 25
+_BEYOND = 1e12
+"""No weight is as large, and the squares of squares of what is not can be added up."""
 _QUARTERS = 4
 _IN_RUNS = {"self_attn.qkv_proj": ("q", "k", "v"), "mlp.gate_up_proj": ("gate", "up"), "attn.qkv_proj": ("q", "k", "v")}
 """Modules that keep their parts one after the other, as Phi-3 does; others interleave them in ways of their own."""
@@ -104,7 +107,7 @@ class Material:
         found: dict[int, Part] = {}
         for group in self.names.of(role, leaf):
             for layer, weight in self._by_layer(group):
-                if weight.shape and layer not in found:
+                if weight.shape and len(weight.shape) <= 2 and 0 not in weight.shape and layer not in found:
                     found[layer] = Part(weight, 0, weight.shape[0])
         return found or self._fused(role, leaf)
 
@@ -124,7 +127,9 @@ class Material:
         for role in roles:
             for group in self.names.of(role, "weight"):
                 own = [weight for _, weight in self._all(group)]
-                found[group.template] += [Part(w, 0, w.shape[0]) for w in own if w.shape and len(w.shape) == 1]
+                found[group.template] += [
+                    Part(w, 0, w.shape[0]) for w in own if w.shape and len(w.shape) == 1 and w.shape[0]
+                ]
         return {template: held for template, held in found.items() if held}
 
     def buffers(self, role: str) -> list[Part]:
@@ -169,11 +174,13 @@ class Material:
     def read(self, part: Part, start: int = 0, stop: int | None = None) -> Numbers:
         """Rows of a part, as float32, [rows, columns]. Raises Unreadable, and InputError."""
         stop = part.stop - part.start if stop is None else stop
+        if (stop - start) * part.shape[1] > _LARGEST:
+            raise Unreadable(f"{part.name} has {stop - start:,} rows of {part.shape[1]:,} numbers, too many at once")
         if self._kept is None or self._kept[0] != part.name:
             self._kept = part.name, rows_of(self._reader, part.weight)
         found: Numbers = self._kept[1].read(part.start + start, part.start + stop)
-        if not np.isfinite(found).all():
-            raise Unreadable(f"{part.name} has numbers that are not finite")
+        if not (np.abs(found) <= _BEYOND).all():
+            raise Unreadable(f"{part.name} has numbers that are not finite, or larger than {_BEYOND:g}")
         return found.astype(np.float32, copy=False)
 
     def sampled(self, part: Part, most: int) -> Numbers:

@@ -40,14 +40,14 @@ def lean(rows: Numbers) -> float:
     total = float((rows**2).sum())
     if total == 0:
         return 0.0
-    products = rows @ rows.T
+    products = (rows @ rows.T).astype(np.float64)
     np.fill_diagonal(products, 0)
     return of_squares(float((rows.sum(0) ** 2).sum()) / total, 2 * float((products**2).sum()) / total**2)
 
 
 def alignment(one: Numbers, other: Numbers) -> float:
     """Whether two Gram matrices over the same dimensions have the same off-diagonal signs."""
-    products = one * other
+    products = one.astype(np.float64) * other
     np.fill_diagonal(products, 0)
     spread = sqrt(2 * float((products**2).sum()))
     return float(products.sum()) / spread if spread else 0.0

@@ -161,7 +161,7 @@ def test_of_weights_that_nobody_trained_nothing_is_said(tmp_path: Path) -> None:
     }
     ended = examined(edited(LLAMA, tmp_path / "model", **drawn))
     assert codes(ended) == []
-    assert all("untrained" in ended[name].check.unchecked for name in (*ALONE, "untrained", "duplicate", "tied-head"))
+    assert all("untrained" in ended[name].check.unchecked for name in (*ALONE, "untrained", "duplicate"))
 
 
 def test_numbers_that_count_up_are_no_weights(tmp_path: Path) -> None:

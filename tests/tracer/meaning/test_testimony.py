@@ -129,6 +129,15 @@ def test_of_a_tied_head_it_is_told_what_dropping_it_costs(tmp_path: Path) -> Non
     assert trained.changes == (SetField("tie_word_embeddings", False),)
 
 
+def test_a_few_rows_of_new_tokens_are_seen_among_all(tmp_path: Path) -> None:
+    head = load_file(LLAMA / "model.safetensors")["model.embed_tokens.weight"].copy()
+    head[-2:] *= -1
+    found = ended(headed(tmp_path / "m", head), "tied-head")
+    assert [f.severity for f in found.check.findings] == ["warning"]
+    assert "in 2 rows" in found.check.findings[0].message
+    assert not found.changes
+
+
 def test_a_head_that_is_not_tied_is_nobodys_business(tmp_path: Path) -> None:
     own = load_file(LLAMA / "model.safetensors")["lm_head.weight"]
     assert ended(headed(tmp_path / "m", own, tied=False), "tied-head").check.state == "ok"
