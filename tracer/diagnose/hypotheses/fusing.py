@@ -10,7 +10,7 @@ from tracer.diagnose.case import Case
 from tracer.diagnose.hypotheses.ignored import reconciliation
 from tracer.diagnose.hypotheses.modules import OF_CACHE, WORDS, Module, is_side, modules_of, split
 from tracer.diagnose.hypotheses.question import Question, counted
-from tracer.diagnose.hypotheses.whereabouts import fused_parts, place_of
+from tracer.diagnose.hypotheses.whereabouts import EXPERTS, fused_parts, place_of
 from tracer.diagnose.hypothesis import Hypothesis
 
 _FUSED = ("c_attn", "qkv_proj", "query_key_value", "W_pack", "Wqkv", "qkv", "attn_qkv")
@@ -34,6 +34,8 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     wrong: dict[str, list[tuple[str, dict[str, Module]]]] = {}
     for fused, parts in groups:
         for parent in _parents(modules, parts):
+            if (fused in EXPERTS) != (".experts" in parent):
+                continue  # engines have names of their own for what experts are made of
             held = {part: modules[f"{parent}.{part}"] for part in parts if f"{parent}.{part}" in modules}
             if len(held) > 1 and len({_representation(each) for each in held.values()}) > 1:
                 wrong.setdefault(fused, []).append((parent, held))

@@ -43,9 +43,12 @@ class Reconciliation:
 
     @cached_property
     def uncovered(self) -> list[Module]:
-        """Plain, in a role that is quantised elsewhere, and no entry means them."""
-        roles = {each.role for each in self.packed}
-        mixed = [each for each in self.plain if each.role in roles and each.role not in _NEVER]
+        """Plain, though the same module is quantised in other layers, and no entry means them.
+
+        Towers beside a decoder, which quantisers leave alone by class, have templates of their own.
+        """
+        templates = {blank(each.name)[0] for each in self.packed}
+        mixed = [each for each in self.plain if blank(each.name)[0] in templates and each.role not in _NEVER]
         return [each for each in mixed if self.ignored.covering(each.name) is None]
 
     @cached_property
@@ -157,15 +160,10 @@ def _dtype(module: Module) -> str:
 
 
 def _uncovered(found: Reconciliation, modules: Sequence[Module]) -> Finding:
-    role = modules[0].role
-    own = [each for each in modules if blank(each.name)[0] == blank(modules[0].name)[0]]
-    packed = [each for each in found.packed if blank(each.name)[0] == blank(own[0].name)[0]]
-    layers = _layers(own)
-    beside = (
-        f"layers {_layers(packed)} store {_packed_leaf(packed[0])}, {layers and f'layer {layers}'} store"
-        if packed
-        else (f"{role} is quantised elsewhere, and here stored as")
-    )
+    template = blank(modules[0].name)[0]
+    layers = _layers([each for each in modules if blank(each.name)[0] == template])
+    packed = [each for each in found.packed if blank(each.name)[0] == template]
+    beside = f"layers {_layers(packed)} store {_packed_leaf(packed[0])}, layer {layers} store"
     return Finding(
         "quant.ignore-list", "error", collapse(each.name for each in modules)[0][0],
         f"{counted(len(modules), 'module')} that config.json has as quantised are stored as plain {_dtype(modules[0])}:"

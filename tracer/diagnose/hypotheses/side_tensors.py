@@ -9,6 +9,7 @@ from mappings.names import collapse
 from tracer.diagnose.hypotheses.modules import OF_CACHE, SIDES, STATE, WORDS, Module, is_side, split
 from tracer.diagnose.hypotheses.question import Question, counted, folded
 from tracer.diagnose.hypotheses.samples import extremes
+from tracer.diagnose.hypotheses.strangers import Without
 from tracer.diagnose.hypothesis import Hypothesis
 from tracer.doctor.quantisation import declared
 
@@ -162,7 +163,7 @@ def of_activations(question: Question) -> Hypothesis | None:
     )
     return question.answer(
         "quant.orphan", place.subject, told, {"count": len(place.kin)},
-        "quantise again with a quantiser that folds the scale into the weights",
+        "quantise again with a quantiser that folds the scale into the weights", assume=Without(place.kin),
     )  # fmt: skip
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import prod
 
 from mappings.findings import Finding
+from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.complaints.complaint import Complaint
 from tracer.diagnose.case import Case
 from tracer.diagnose.hypotheses.modules import WORDS, Kind, Module, is_side, modules_of
@@ -63,12 +65,25 @@ def _missing(packed: list[Module], elsewhere: str | None, answers: tuple[Complai
         )
         finding = Finding("config.missing-field", "error", "quantization_config", told, {"count": count, "kind": kind},
                           "put back the quantiser's block in config.json; do not skip the scales")  # fmt: skip
-    return Hypothesis(finding, assume=_Declared(), evident=True, answers=answers)
+    return Hypothesis(finding, assume=_Unpacked(packed), evident=True, answers=answers)
 
 
-class _Declared:
-    """The same checkpoint with some declaration: no row then takes codes for weights."""
+class _Unpacked:
+    """The same checkpoint as it was before: weights in BF16, and nothing beside them."""
+
+    def __init__(self, packed: Sequence[Module]) -> None:
+        self._packed = packed
 
     def __call__(self, state: State) -> State:
-        config = {**state.config, "quantization_config": {"quant_method": "lost"}}
-        return changed(state, replace(state.checkpoint, config=config))
+        weights = {each.leaves["weight"].name: each for each in self._packed if "weight" in each.leaves}
+        sides = {t.name for each in self._packed for t in each.leaves.values() if is_side(t.name)}
+        kept = [_plain(t, weights[t.name]) if t.name in weights else t for t in state.tensors if t.name not in sides]
+        names = [name for name in state.names if name not in sides]
+        return changed(state, replace(state.checkpoint, tensors=kept, names=names))
+
+
+def _plain(tensor: TensorInfo, module: Module) -> TensorInfo:
+    """A weight with the shape that it has unpacked, as far as its own shape tells."""
+    halves = 2 if module.kind == "nvfp4" else 1
+    shape = (*tensor.shape[:-1], tensor.shape[-1] * halves) if tensor.shape else ()
+    return replace(tensor, dtype="BF16", shape=shape, nbytes=2 * prod(shape))
