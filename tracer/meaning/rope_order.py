@@ -172,14 +172,22 @@ def _found(
     told = _steps(steps)
     message = (
         f"{', '.join(text for text, _ in collapse(names))}: the rows are not in the order in which the model turns them"
-        f" ({order}): over {len(layers)} layers, heads agree in which row of a pair is longer by {_both(stored)}"
-        f" standard deviations ({_shown(stored)} if the rows were put wrong on purpose), and after {told} by"
-        f" {_both(bad.readings)} ({_shown(bad.readings)})"
+        f" ({order}): over {len(layers)} layers, {_why(stored, bad.readings, told)}"
     )
     finding = Finding("value.rope-order", "error", names[0], message, evidence, f"reorder the rows: {told}")
     sure = bad.layers is None or len(layers) == len(material.of("q"))
     whole = sure and not partly and all(part.is_plain for held in parts.values() for part in held)
     return found(NAME, _read(judged), finding, *(_changes(material, steps, bad) if whole else ()), unchecked=left)
+
+
+def _why(stored: Mapping[str, Reading], mended: Mapping[str, Reading], told: str) -> str:
+    if any(each.is_contradicted for each in stored.values()):
+        before = (
+            f"heads agree in which row of a pair is longer by {_both(stored)} standard deviations, where chance is 0"
+        )
+        return f"{before}; after {told} by {_both(mended)}"
+    before = f"the rows show no order as they are ({_shown(stored)} standard deviations if put wrong on purpose)"
+    return f"{before}, and fit after {told} ({_shown(mended)})"
 
 
 def _statistic(worst: Reading, mended: Mapping[str, Reading]) -> tuple[str, float]:

@@ -81,7 +81,7 @@ def _whole(held: Sequence[Sides]) -> Sides:
 
 def _pooled(held: Sequence[Sides]) -> str:
     whole = _whole(held)
-    return f"{whole.right:.0f} against {whole.across:.0f}"
+    return f"{round(whole.right)} against {round(whole.across)}"
 
 
 def _square(material: Material, role: str, hidden: int) -> Mapping[int, Part]:

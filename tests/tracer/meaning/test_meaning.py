@@ -255,3 +255,12 @@ def test_a_serving_dtype_is_asked_for_by_name(tmp_path: Path) -> None:
     configured(spoilt, torch_dtype="bfloat16")
     assert codes(examined(spoilt)) == []
     assert codes(examined(spoilt, dtype="float16")) == ["value.overflow"]
+
+
+@pytest.mark.parametrize("spoil", ["empty", "zero", "huge"])
+def test_what_holds_nothing_to_judge_is_not_called_untrained(spoil: str, tmp_path: Path) -> None:
+    """Zeros, truncated tables and numbers beyond any weight are found by the tests of values."""
+    name = "lm_head.weight"
+    values = load_file(LLAMA / "model.safetensors")[name]
+    made = {"empty": values[:0], "zero": np.zeros_like(values), "huge": values.astype("f4") * np.float32(1e37)}
+    assert codes(examined(edited(LLAMA, tmp_path / "model", **{name: made[spoil]}))) == []
