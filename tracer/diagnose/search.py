@@ -45,7 +45,7 @@ def search(case: Case, proposers: Sequence[Proposer]) -> Searched:
     causes: list[Cause] = []
     evident: dict[tuple[str, str], Cause] = {}
     for _ in range(_ROUNDS):
-        tried = [_tried(case, each) for propose in proposers for each in propose(case)]
+        tried = _all_tried(case, proposers)
         for hypothesis, trial in tried:
             cause = _cause(hypothesis, trial, case) if hypothesis.evident else None
             if cause is not None and not any(same(cause.finding, each.finding) for each in causes):
@@ -63,6 +63,24 @@ def search(case: Case, proposers: Sequence[Proposer]) -> Searched:
     standing = [cause for cause in evident.values() if not any(same(cause.finding, finding) for finding in gone)]
     stages = [cause.changes for cause in (*causes, *standing) if cause.changes]
     return Searched([*causes, *standing], case, stages)
+
+
+def _all_tried(case: Case, proposers: Sequence[Proposer]) -> list[Tried]:
+    """What is proposed, tried; once one leaves nothing wrong, of the others only what is evident: none is better."""
+    found: list[Tried] = []
+    done = False
+    for hypothesis in (each for propose in proposers for each in propose(case)):
+        if done and not hypothesis.evident:
+            continue
+        found.append(_tried(case, hypothesis))
+        done = done or _mends_all(found[-1])
+    return found
+
+
+def _mends_all(tried: Tried) -> bool:
+    hypothesis, trial = tried
+    clean = trial is not None and trial.helps and trial.after.burden == (0, 0)
+    return clean and trial is not None and hypothesis.told(trial) is not None
 
 
 def _tried(case: Case, hypothesis: Hypothesis) -> Tried:
