@@ -64,6 +64,8 @@ def damaged_beside(files: Files, read: Sequence[str]) -> tuple[list[Finding], in
             seen.add(file)
             error = refusal(files, copy.format, file)
             good += error is None
+            if error is not None and error.code == "file.wrong-format" and "/" in file:
+                continue  # another program's own format, in its own folder: `metal/model.bin`
             if error is not None:
                 finding = told(error, file, "index.missing-file")
                 message = f"{finding.message} (not in the copy that is read)"

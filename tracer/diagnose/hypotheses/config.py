@@ -12,10 +12,11 @@ from mappings.registry import candidates
 from mappings.sizes import ConfigError
 from tracer.diagnose.case import Case
 from tracer.diagnose.fitting import Fitted, Fitting, Sample
+from tracer.diagnose.hypotheses import heads
 from tracer.diagnose.hypothesis import Hypothesis, Wording
 from tracer.diagnose.state import State
 from tracer.diagnose.trial import Trial
-from tracer.infer.canonical import NESTED, text_config
+from tracer.infer.canonical import ALIASES, NESTED, text_config
 from tracer.repair.changes import SetField
 
 _SHOWN = frozenset({
@@ -54,7 +55,7 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     tried: set[tuple[str, str]] = set()
     for each in found:
         key = (each.path, repr(each.value))
-        if key not in tried:
+        if key not in tried and not (each.path.endswith(ALIASES["tie"]) and heads.pooled(state)):
             tried.add(key)
             yield Hypothesis(_worded(each), (SetField(each.path, each.value),))
     lacking = [each for each in inferred if _said(state.config, each.path) is None]

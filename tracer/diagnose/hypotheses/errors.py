@@ -9,6 +9,7 @@ from tracer.diagnose.hypotheses import (
     fusing,
     ignored,
     layouts,
+    mlx,
     side_tensors,
     sizes,
     stacking,
@@ -22,7 +23,7 @@ from tracer.diagnose.hypothesis import Hypothesis
 Explain = Callable[[Question], Hypothesis | None]
 
 _PARTICULAR: tuple[Explain, ...] = (
-    fusing.doubled, side_tensors.of_cache, side_tensors.of_bitsandbytes, side_tensors.of_converter,
+    mlx.explain, fusing.doubled, side_tensors.of_cache, side_tensors.of_bitsandbytes, side_tensors.of_converter,
     side_tensors.of_zero_points, side_tensors.of_activations, side_tensors.of_head, stacking.explain, stacking.count,
     strangers.invented_bias, strangers.derived, strangers.old_spelling, fusing.one_head, ignored.explain,
     side_tensors.of_others, sizes.packed_column, vocabulary.explain, sizes.own_head_dim, sizes.grouped_queries,
