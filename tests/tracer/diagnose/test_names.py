@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -118,3 +119,19 @@ def test_a_tower_that_the_class_does_not_have_stays_behind(tmp_path: Path) -> No
     found = diagnosed(folder)
     assert found.causes[0].finding.code == "name.rewrite"
     assert any(cause.finding.code in ("tensor.unmapped", "param.unfilled") for cause in found.causes[1:])
+
+
+STRANGE: dict[str, Any] = {"architectures": ["StrangeForCausalLM"], "model_type": "strange"}
+
+
+@pytest.mark.parametrize(("prefix", "said"), [
+    ("text.", "RuntimeError: weight model.layers.0.mlp.gate_proj.weight does not exist"),
+    ("model.", "KeyError: 'model.model.embed_tokens.weight'"), ("module._orig_mod.", ""),
+])  # fmt: skip
+def test_without_rows_the_words_say_what_the_names_should_be(prefix: str, said: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "wrapped", CONFIGS["llama"].config, lambda name: prefix + name, **STRANGE)
+    found = diagnosed(folder, said)
+    assert found.causes[0].finding.code == "name.rewrite"
+    assert mended(found) == names_of("llama")
+    sound = write(tmp_path / "sound", CONFIGS["llama"].config, **STRANGE)
+    assert "name.rewrite" not in [code for code, _ in codes(diagnosed(sound, said))]
