@@ -25,7 +25,7 @@ def stacked(layers: int, experts: int) -> Case:
         "KeyError: 'model.language_model.layers.0.mlp.experts.gate_up_proj'",
         "experts.layout", f"model.language_model.layers.{span(layers)}.mlp.experts.gate_up_proj",
         (f"{experts}x64x64 = {experts} experts", "gate and up of 32 each", "hidden 64", "0:32", "32:64"),
-        sound=lambda: qwen35(layers, experts, stacked=False),
+        sound=lambda: qwen2(layers=layers),
     )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def stacked_known(layers: int, experts: int) -> Case:
         "KeyError: 'model.layers.1.mlp.experts.gate_up_proj'",
         "experts.layout", f"model.layers.{{1..{layers - 1}}}.mlp.experts.gate_up_proj",
         (f"{experts}x64x64 = {experts} experts", "gate and up of 32 each"), alone="same",
-        sound=lambda: deepseek(layers, experts),
+        sound=lambda: qwen2(layers=layers),
     )  # fmt: skip
 
 
@@ -118,6 +118,16 @@ def in_mxfp4(layers: int, experts: int) -> Model:
             model.put(f"{name}_blocks", count, out, inner // 32, 16, dtype="U8")
             model.put(f"{name}_scales", count, out, inner // 32, dtype="U8")
     return model.set(quantization_config={"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]})
+
+
+def drafts_one_by_one(layers: int, experts: int) -> Case:
+    return Case(
+        "G3", f"mtp-one-by-one-{experts}", lambda: with_drafts(layers, experts, True, False),
+        "KeyError: 'mtp.layers.0.mlp.experts.gate_up_proj'",
+        "experts.layout", f"mtp.layers.0.mlp.experts.{span(experts)}.gate_proj.weight",
+        ("body: stacked", "MTP block: one by one", "MTP stacked in one tensor", f"{experts} experts"),
+        sound=lambda: qwen2(layers=layers),
+    )  # fmt: skip
 
 
 def biases(layers: int, experts: int, *, packed: bool) -> Case:
@@ -183,7 +193,7 @@ def mixed_precision(layers: int, experts: int, odd: int, quantise: str) -> Case:
 
 CASES = [
     stacked(4, 8), stacked(3, 16), single(4, 8), single(3, 6), stacked_known(4, 8), stacked_known(6, 4), skipped(4, 8),
-    skipped(3, 4), drafts(3, 16, 8, True), drafts(4, 32, 4, False), biases(4, 8, packed=True),
+    skipped(3, 4), drafts(3, 16, 8, True), drafts(4, 32, 4, False), drafts_one_by_one(3, 8), biases(4, 8, packed=True),
     biases(3, 4, packed=False), scales_of_experts(3, 4), factored(4, 8, 1), factored(6, 16, 1), factored(3, 4, 0),
     mixed_precision(6, 3, 5, "awq"), mixed_precision(5, 3, 2, "int8"),
 ]  # fmt: skip

@@ -39,6 +39,17 @@ def unnested(layers: int, blocks: int) -> Case:
     )  # fmt: skip
 
 
+def llava_layout(layers: int) -> Case:
+    """The wrappers before Transformers 4.52, met by a table that knows what came after."""
+    total = 9 * layers + 3 + 33
+    return Case(
+        "B6", f"llava-{layers}", lambda: mistral_small(layers),
+        "KeyError: 'language_model.model.layers.0.self_attn.q_proj.weight'",
+        "name.rewrite", "vision_tower.patch_conv.weight",
+        (f"{total} of {total} map", "0 collisions", "model.language_model."), sound=lambda: decoder(layers),
+    )  # fmt: skip
+
+
 def mistral_small(layers: int, architecture: str | None = None) -> Model:
     text = decoder(layers, model_type="mistral", architecture="MistralForCausalLM")
     model = wrapped(text, "Mistral3ForConditionalGeneration", "mistral3", pixtral())
@@ -204,12 +215,13 @@ def every_weight_elsewhere(layers: int) -> Case:
         lambda: decoder(layers, tied=True, model_type="gemma2", architecture="Gemma2Own").rename(lambda n: f"net.{n}"),
         f"ValueError: Following weights were not initialized from checkpoint: {{{names}}}",
         "name.rewrite", "net.model.embed_tokens.weight",
-        (f"{9 * layers + 2} of {9 * layers + 2} map", "strip `net.`"), sound=None,
+        (f"{9 * layers + 2}", "0 collisions", "strip `net.`"),
     )  # fmt: skip
 
 
 CASES = [
-    renested(4, 4), renested(6, 3), unnested(4, 4), unnested(5, 3), wrapper_kept(4), wrapper_kept(6),
+    llava_layout(4), llava_layout(5), renested(4, 4), renested(6, 3), unnested(4, 4), unnested(5, 3),
+    wrapper_kept(4), wrapper_kept(6),
     wrapper_in_text_class(4), wrapper_in_text_class(3), base_saved(4), base_saved(6), base_saved_untied(4), twice(4, 1),
     twice(3, 2), nothing_matches(4), nonsense(5), codestral(4), codestral(6), deepspeed_gemma(4), head_too_deep(4),
     head_too_deep(6), head_too_deep_known(4), every_weight(4), every_weight(7), every_weight_elsewhere(4),

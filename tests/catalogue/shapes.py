@@ -84,6 +84,22 @@ def added_tokens(config: int, more: int, said: str) -> Case:
     )  # fmt: skip
 
 
+def one_table_resized(vocab: int, more: int, odd: str) -> Case:
+    """Of the two tables one has grown; config.json agrees with the other."""
+
+    def make() -> Model:
+        model = decoder(vocab=vocab)
+        model.put(odd, vocab + more, 64)
+        return model
+
+    return Case(
+        "D3", f"{odd.split('.')[-2]}-{more}", make,
+        MISMATCH.format("LlamaForCausalLM", odd, [vocab + more, 64], [vocab, 64]),
+        "vocab.padded", odd, (f"agree at {vocab}", f"{odd} alone has {vocab + more} rows", f"+{more}"),
+        alone="unasked", sound=lambda: decoder(vocab=vocab),
+    )  # fmt: skip
+
+
 def smaller_tokenizer(rows: int, tokens: int, hidden: int) -> Case:
     """All of the checkpoint agrees; somebody resized to the tokenizer."""
     text = MISMATCH.format("Qwen2ForCausalLM", "model.embed_tokens.weight", [rows, hidden], [tokens, hidden])
@@ -147,6 +163,7 @@ CASES = [
     head_dim(3, 96, 4, 32, "ValueError: shape mismatch: got {} elements, expected {}"), head_dim_absent(4, 80, 8, 32),
     added_tokens(320, 4, MISMATCH.format("LlamaForCausalLM", "model.embed_tokens.weight", "[{}, 64]", "[{}, 64]")),
     added_tokens(256, 1, "assert loaded_weight.shape[output_dim] == self.org_vocab_size\nAssertionError"),
+    one_table_resized(320, 4, "lm_head.weight"), one_table_resized(256, 64, "model.embed_tokens.weight"),
     smaller_tokenizer(640, 598, 64), smaller_tokenizer(448, 433, 32), input_only(320, 8), input_only(512, 16),
     padded_share(328, 2), padded_share(1000, 4), padded_share(1004, 2), whole_allocated(4, 256, 2),
     whole_allocated(3, 512, 4),

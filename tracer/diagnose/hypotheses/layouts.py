@@ -90,6 +90,8 @@ def _edits(question: Question, place: Place) -> Iterator[tuple[str, dict[str, st
             yield _to_older(question)
     elif _is_older(names) and _is_tower(place.said) and place.said == place.names[0]:
         yield _to_newer(names)
+    elif place.said == place.names[0] and place.said.startswith(f"{TEXT}.model."):
+        yield _to_newest(names)
     if place.stripped and place.stripped not in _ENGINES_OWN:
         strip = place.stripped
         below = {n: n.removeprefix(strip) for n in names if n.startswith(strip)}
@@ -140,6 +142,20 @@ def _to_newer(names: Sequence[str]) -> tuple[str, dict[str, str]]:
     for name in names:
         if name.startswith("model."):
             made[name] = f"model.{TEXT}.{name.removeprefix('model.')}"
+        elif name.split(".")[0] in _TOWERS:
+            made[name] = f"model.{name}"
+    return edit, made
+
+
+def _to_newest(names: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """From the wrappers of LLaVA and its kin, whose decoder had a head of its own."""
+    edit = f"replace `{TEXT}.model.` by `model.{TEXT}.`, put `model.` before the towers"
+    made: dict[str, str] = {}
+    for name in names:
+        if name.startswith(f"{TEXT}.model."):
+            made[name] = f"model.{TEXT}.{name.removeprefix(f'{TEXT}.model.')}"
+        elif name.startswith(f"{TEXT}."):
+            made[name] = name.removeprefix(f"{TEXT}.")
         elif name.split(".")[0] in _TOWERS:
             made[name] = f"model.{name}"
     return edit, made

@@ -147,7 +147,7 @@ def _has_stacked(question: Question, stacks: Stacks) -> Hypothesis | None:
     """The stacked name itself is what nobody knows."""
     place = question.place
     if place is None:
-        return None
+        return _wanted_stacked(question, stacks)
     tensor = next((t for own in stacks.stacked.values() for t in own if t.name == place.names[0]), None)
     if tensor is None:
         return None
@@ -158,6 +158,27 @@ def _has_stacked(question: Question, stacks: Stacks) -> Hypothesis | None:
         {"tensors": list(place.kin)[:256], "experts": tensor.shape[0]},
         "use an engine that reads stacked experts, or save the model in its original format"
         " (save_original_format=True)",
+    )  # fmt: skip
+
+
+def _wanted_stacked(question: Question, stacks: Stacks) -> Hypothesis | None:
+    """All experts in one name, and here they are one by one, at least in this submodule."""
+    home, _, leaf = question.said.removesuffix(".weight").rpartition(".")
+    parts = _PARTS.get(leaf, (leaf,))
+    within = [module for module in stacks.single if _is_home(module, home.removesuffix("experts"))]
+    ends = tuple(f".{part}.weight" for part in parts)
+    homes = [(name, name.partition(".experts.")[0] + ".experts") for name in question.names if name.endswith(ends)]
+    names = [name for name, module in homes if module in within]
+    if not names:
+        return None
+    body = "; ".join(f"{part}: {how}" for part, how in _by_submodule(stacks).items())
+    count = len(stacks.single[within[0]])
+    return question.answer(
+        "experts.layout", collapse(names)[0][0],
+        f"{body}; the table expects {_of_home(home)} stacked in one tensor: {question.said} is no tensor, and"
+        f" {folded(names)} ({count} experts) were never read",
+        {"tensors": names[:256], "experts": count},
+        "join them along a new first axis, or use a table for experts one by one",
     )  # fmt: skip
 
 

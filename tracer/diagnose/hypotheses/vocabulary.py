@@ -50,11 +50,8 @@ def explain(question: Question) -> Hypothesis | None:
     if found is None:
         return None
     numbers = [*(shape[0] for shape in complaint.shapes if shape), *complaint.numbers]
-    return (
-        _padding(question, found, numbers)
-        or _by_design(question, found, numbers)
-        or _tokenizer(question, found, numbers)
-    )
+    explains = (_odd_one, _padding, _by_design, _tokenizer)
+    return next((answer for explain in explains if (answer := explain(question, found, numbers))), None)
 
 
 def _of_words(question: Question) -> bool:
@@ -82,6 +79,23 @@ def _padding(question: Question, found: Vocabulary, numbers: list[int]) -> Hypot
             "use tp 1, or a version of the engine that allocates the padded table for this format",
         )  # fmt: skip
     return None
+
+
+def _odd_one(question: Question, found: Vocabulary, numbers: list[int]) -> Hypothesis | None:
+    """Of a known architecture: config and one table agree, and the other was resized alone."""
+    if found.head is None or question.state.plan is None:
+        return None
+    rows, head = found.embedding.shape[0], found.head.shape[0]
+    if rows == head or found.config not in (rows, head) or not {rows, head} & set(numbers):
+        return None
+    odd, other = (found.head, found.embedding) if found.config == rows else (found.embedding, found.head)
+    return question.answer(
+        "vocab.padded", odd.name,
+        f"{found.table()}: {other.name} and config.json agree at {found.config}, and {odd.name} alone has"
+        f" {odd.shape[0]} rows ({odd.shape[0] - found.config:+}): one table was resized and the other was not",
+        {"embedding": rows, "head": head, "config": found.config},
+        f"resize both tables together, to {odd.shape[0]} rows or back to {found.config}",
+    )  # fmt: skip
 
 
 def _by_design(question: Question, found: Vocabulary, numbers: list[int]) -> Hypothesis | None:
