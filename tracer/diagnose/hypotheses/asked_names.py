@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from mappings.findings import Finding
+from mappings.names import blank
 from tracer.complaints.complaint import Complaint
 from tracer.diagnose.case import Case
 from tracer.diagnose.hypothesis import Hypothesis
@@ -47,9 +48,12 @@ def _repeats(name: str, first: str) -> int:
 
 
 def _wanted(names: Sequence[str], complaint: Complaint) -> Edit | None:
-    """The edit that gives a name which the engine asks for, of one that is here and ends alike."""
+    """The edit that gives a name which the engine asks for, of one that is here and ends alike.
+
+    Only names in layers: a head or an embedding may lie elsewhere than all the rest.
+    """
     here = set(names)
-    for wanted in complaint.names:
+    for wanted in (name for name in complaint.names if blank(name)[1]):
         end = "." + ".".join(wanted.split(".")[-2:])
         near = [name for name in names if name.endswith(end) and name != wanted]
         edits = [] if wanted in here else [each for each in candidates(near, [wanted], {}, {}) if each.where == "start"]
