@@ -27,7 +27,8 @@ def pairs(base: Model, targets: Sequence[str], rank: int, prefix: str = PREFIX) 
 
 
 def settings(targets: Sequence[str], rank: int, **more: Any) -> dict[str, Any]:
-    return {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "target_modules": list(targets), "task_type": "CAUSAL_LM",
+    return {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "target_modules": list(targets),
+        "task_type": "CAUSAL_LM",
             "base_model_name_or_path": "meta-llama/Llama-2-7b-hf", **more}  # fmt: skip
 
 
@@ -103,7 +104,8 @@ def inside_a_word(layers: int, name: str) -> Case:
 
 def still_packed(layers: int, layer: int) -> Case:
     return Case(
-        "L4", f"4-bit-{layers}", lambda: bitsandbytes(decoder(layers)), f"KeyError: 'layers.{layer}.mlp.down_proj.weight'",
+        "L4", f"4-bit-{layers}", lambda: bitsandbytes(decoder(layers)),
+        f"KeyError: 'layers.{layer}.mlp.down_proj.weight'",
         "quant.unsupported", f"model.layers.{{0..{layers - 1}}}.mlp.down_proj.weight",
         ("bitsandbytes", f"{7 * layers} weights", "merge", "16"), sound=lambda: decoder(layers),
     )  # fmt: skip
@@ -126,6 +128,7 @@ def left_over(layers: int, rank: int) -> Case:
 CASES = [
     served(4, 16, ("q_proj", "v_proj")), served(3, 8, ("q_proj", "k_proj", "v_proj", "gate_proj")), wrapped_save(4, 8),
     wrapped_save(3, 16), no_overlap(4, 8, f"{PREFIX}model.language_model.", PREFIX, "strip `model.language_model.`"),
-    no_overlap(3, 4, PREFIX, f"{PREFIX}language_model.", "add `language_model.`"), inside_a_word(3, "default"), inside_a_word(4, "tuned"),
+    no_overlap(3, 4, PREFIX, f"{PREFIX}language_model.", "add `language_model.`"), inside_a_word(3, "default"),
+    inside_a_word(4, "tuned"),
     still_packed(4, 3), still_packed(3, 1), left_over(4, 8), left_over(3, 4),
 ]  # fmt: skip

@@ -20,7 +20,8 @@ def moved(layers: int, theta: float, said: str) -> Case:
 
     return Case(
         "O1", f"moved-{theta:.0f}-{layers}", make, said, "config.missing-field", "rope_theta",
-        ("rope_parameters.rope_theta", f"{theta:,.0f}", "10,000", "top level"), sound=lambda: decoder(layers, rope_theta=theta),
+        ("rope_parameters.rope_theta", f"{theta:,.0f}", "10,000", "top level"),
+        sound=lambda: decoder(layers, rope_theta=theta),
     )  # fmt: skip
 
 
@@ -35,11 +36,12 @@ def both(layers: int, top: float, nested: float) -> Case:
     )  # fmt: skip
 
 
-def wanted(layers: int, field: str, said: str, other: str, value: int, make_more: dict[str, Any]) -> Case:
+def wanted(layers: int, field: str, said: str, other: str, value: int, **more: Any) -> Case:
+    fields: dict[str, Any] = {field: value}
     return Case(
-        "O2", f"{field}-{value}", lambda: decoder(layers, **make_more), said, "config.missing-field", field,
+        "O2", f"{field}-{value}", lambda: decoder(layers, **more), said, "config.missing-field", field,
         (f"{other} = {value:,}".replace(",", ""), "equivalent"),
-        sound=lambda: decoder(layers, **make_more, **{field: value}),
+        sound=lambda: decoder(layers, **more, **fields),
     )  # fmt: skip
 
 
@@ -47,15 +49,18 @@ def typo_of_registry(wrong: str) -> Case:
     """The checkpoint says it right, and the table of the loader has it wrong."""
     return Case(
         "O3", f"registry-{wrong}", lambda: qwen25_vl(new=False), f"KeyError: '{wrong}'", "arch.unknown", wrong,
-        ("qwen2_5_vl", f"`{wrong}`", "misspelt", "right"), sound=lambda: qwen25_vl(new=False).set(model_type="qwen2_vl"),
+        ("qwen2_5_vl", f"`{wrong}`", "misspelt", "right"),
+        sound=lambda: qwen25_vl(new=False).set(model_type="qwen2_vl"),
     )  # fmt: skip
 
 
 def typo_of_config(wrong: str, right: str) -> Case:
     return Case(
         "O3", f"config-{wrong}", lambda: qwen3().set(model_type=wrong, architectures=[right]),
-        f"ValueError: The checkpoint you are trying to load has model type `{wrong}` but Transformers does not recognize"
-        " this architecture. This could be because of an issue with the checkpoint, or because your version of Transformers is"
+        f"ValueError: The checkpoint you are trying to load has model type `{wrong}` but Transformers does not"
+        " recognize"
+        " this architecture. This could be because of an issue with the checkpoint, or because your version of"
+        " Transformers is"
         " out of date.",
         "arch.unknown", "model_type", (wrong, "qwen3"), alone="unasked", sound=decoder,
     )  # fmt: skip
@@ -65,11 +70,12 @@ CASES = [
     moved(4, 1_000_000.0, "AttributeError: 'LlamaConfig' object has no attribute 'rope_theta'"),
     moved(3, 500_000.0, "KeyError: 'rope_theta'"),
     both(4, 10_000.0, 1_000_000.0), both(3, 500_000.0, 5_000_000.0),
-    wanted(4, "model_max_length", "KeyError: 'model_max_length'", "max_position_embeddings", 131072, {"max_position_embeddings": 131072}),
-    wanted(3, "n_ctx", "KeyError: 'n_ctx'", "max_position_embeddings", 4096, {"max_position_embeddings": 4096}),
-    wanted(3, "n_head", "KeyError: 'n_head'", "num_attention_heads", 4, {}),
+    wanted(4, "model_max_length", "KeyError: 'model_max_length'", "max_position_embeddings", 131072,
+        max_position_embeddings=131072),
+    wanted(3, "n_ctx", "KeyError: 'n_ctx'", "max_position_embeddings", 4096, max_position_embeddings=4096),
+    wanted(3, "n_head", "KeyError: 'n_head'", "num_attention_heads", 4),
     wanted(4, "max_sequence_length", "KeyError: \"could not find any of: ['max_sequence_length', 'n_ctx']\"",
-           "max_position_embeddings", 2048, {"max_position_embeddings": 2048}),
+           "max_position_embeddings", 2048, max_position_embeddings=2048),
     typo_of_registry("qwem2_5_vl"), typo_of_registry("qwen2_5_lv"),
     typo_of_config("qwem3", "Qwen3ForCausalLM"), typo_of_config("qwen33", "Qwen3ForCausalLM"),
 ]  # fmt: skip

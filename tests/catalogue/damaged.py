@@ -21,7 +21,8 @@ def clone(layers: int, count: int, left: tuple[int, ...], said: str) -> Case:
     first = next(number for number in range(1, count + 1) if number not in left)
     return Case(
         "I1", f"{count - len(left)}-of-{count}", lambda: Folder([pointers(decoder(layers), count, left)]), said,
-        "file.lfs-pointer", shard(first, count), ("Git-LFS pointer", f"{count - len(left)} {'files' if left else 'of'}", "git lfs pull"),
+        "file.lfs-pointer", shard(first, count), ("Git-LFS pointer",
+            f"{count - len(left)} {'files' if left else 'of'}", "git lfs pull"),
         alone="same" if left else "nothing", sound=lambda: Folder([shards(decoder(layers), count)]),
     )  # fmt: skip
 
@@ -36,7 +37,8 @@ def lone_pointer(size: int) -> Case:
 
 def page(file: str, content: bytes, words: tuple[str, ...], said: str) -> Case:
     return Case(
-        "I2", f"{file}-{len(content)}", lambda: Folder([beside("config.json", decoder().config), beside(file, content)]),
+        "I2", f"{file}-{len(content)}", lambda: Folder([beside("config.json", decoder().config), beside(file,
+            content)]),
         said, "file.html", file, words, alone="same", sound=decoder,
     )  # fmt: skip
 
@@ -130,28 +132,35 @@ def _second(entries: dict[str, dict[str, object]], **values: object) -> None:
 
 _QUERY, _KEY, _VALUE = (f"model.layers.0.self_attn.{part}_proj.weight" for part in "qkv")
 _TABLE: list[tuple[str, Step, str, tuple[str, ...], str, str]] = [
-    ("pointer", beside(WEIGHTS, pointer(480_000)), "file.lfs-pointer", ("Git-LFS pointer",), "header too large", "HeaderTooLarge"),
-    ("page", beside(WEIGHTS, b"<!DOCTYPE html>\n<html><head><title>404</title></head></html>"), "file.html", ("web page",),
+    ("pointer", beside(WEIGHTS, pointer(480_000)), "file.lfs-pointer", ("Git-LFS pointer",), "header too large",
+        "HeaderTooLarge"),
+    ("page", beside(WEIGHTS, b"<!DOCTYPE html>\n<html><head><title>404</title></head></html>"), "file.html",
+        ("web page",),
      "header too large", "HeaderTooLarge"),
     ("gguf", beside(WEIGHTS, b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + bytes(64)), "file.wrong-format", ("GGUF",),
      "header too large", "HeaderTooLarge"),
-    ("zip", beside(WEIGHTS, b"PK\x03\x04" + bytes(200)), "file.wrong-format", ("zip",), "invalid header length", "InvalidHeaderLength"),
-    ("cut-in-header", edited(lambda data: data[:200]), "file.truncated", ("header",), "invalid header length", "InvalidHeaderLength"),
+    ("zip", beside(WEIGHTS, b"PK\x03\x04" + bytes(200)), "file.wrong-format", ("zip",), "invalid header length",
+        "InvalidHeaderLength"),
+    ("cut-in-header", edited(lambda data: data[:200]), "file.truncated", ("header",), "invalid header length",
+        "InvalidHeaderLength"),
     ("empty", beside(WEIGHTS, b""), "file.empty", ("0 bytes",), "header too small", "HeaderTooSmall"),
     ("never-written", beside(WEIGHTS, bytes(4096)), "header.invalid", ("never written",),
      "invalid JSON in header: EOF while parsing a value at line 1 column 0", "InvalidHeaderDeserialization"),
-    ("cut-in-data", shortened(WEIGHTS, 0.5), "file.truncated", ("short",), "incomplete metadata, file not fully covered",
+    ("cut-in-data", shortened(WEIGHTS, 0.5), "file.truncated", ("short",),
+        "incomplete metadata, file not fully covered",
      "MetadataIncompleteBuffer"),
     ("goes-on", lengthened(WEIGHTS, 64), "file.trailing-bytes", ("64",), "incomplete metadata, file not fully covered",
      "MetadataIncompleteBuffer"),
     ("overlap", header(lambda held: held[_VALUE].update(data_offsets=held[_KEY]["data_offsets"])), "header.overlap", (),
-     "invalid offset for tensor `model.layers.0.self_attn.v_proj.weight`", "InvalidOffset(\"model.layers.0.self_attn.v_proj.weight\")"),
+     "invalid offset for tensor `model.layers.0.self_attn.v_proj.weight`",
+     "InvalidOffset(\"model.layers.0.self_attn.v_proj.weight\")"),
     ("sizes", header(lambda held: _second(held, shape=[3, 3])), "header.size-mismatch", ("[3, 3]",),
      "invalid shape, data type, or offset for tensor", "TensorInvalidInfo"),
     ("no-such-type", header(lambda held: _second(held, dtype="Q4_K")), "header.invalid", ("Q4_K",),
      "invalid JSON in header: unknown variant `Q4_K`, expected one of `BOOL`, `U8`", "InvalidHeaderDeserialization"),
     ("metadata", header(lambda held: held["__metadata__"].update(step=7)), "header.invalid", ("__metadata__",),
-     "invalid JSON in header: invalid type: integer `7`, expected a string at line 1 column 31", "InvalidHeaderDeserialization"),
+     "invalid JSON in header: invalid type: integer `7`, expected a string at line 1 column 31",
+     "InvalidHeaderDeserialization"),
 ]  # fmt: skip
 
 
@@ -177,7 +186,8 @@ CASES = [
     truncated(6, 2, 1, 0.5, HEADER + "incomplete metadata, file not fully covered"),
     huge_header(100_000_000, HEADER + "HeaderTooLarge"),
     older_library(3, "F8_E8M0", "0.6", HEADER + "InvalidHeaderDeserialization"),
-    older_library(4, "F8_E8M0", "0.6", HEADER + "invalid JSON in header: unknown variant `F8_E8M0`, expected one of `BOOL`,"
+    older_library(4, "F8_E8M0", "0.6",
+        HEADER + "invalid JSON in header: unknown variant `F8_E8M0`, expected one of `BOOL`,"
                   " `U8`, `I8`, `F8_E5M2` at line 1 column 81"),
     *(table(row, old) for row in _TABLE for old in (False, True)),
 ]  # fmt: skip

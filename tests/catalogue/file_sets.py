@@ -8,7 +8,8 @@ from tests.catalogue.folders import INDEX, Folder, beside, shard, shards, whole,
 from tests.catalogue.models import decoder, gpt_oss, qwen3
 
 _META = {
-    "model.embed_tokens.weight": "tok_embeddings.weight", "model.norm.weight": "norm.weight", "lm_head.weight": "output.weight",
+    "model.embed_tokens.weight": "tok_embeddings.weight", "model.norm.weight": "norm.weight",
+    "lm_head.weight": "output.weight",
 }  # fmt: skip
 _META_PARTS = {
     "self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk", "self_attn.v_proj": "attention.wv",
@@ -34,7 +35,9 @@ def in_meta_names(model: Model) -> Model:
 
 def two_copies(layers: int, count: int, said: str) -> Case:
     def make() -> Folder:
-        return Folder([shards(mistral(layers), count), whole(in_meta_names(mistral(layers)), "consolidated.safetensors")])
+        return Folder(
+            [shards(mistral(layers), count), whole(in_meta_names(mistral(layers)), "consolidated.safetensors")]
+        )
 
     return Case(
         "H1", f"mistral-{layers}-{count}", make, said, "shards.second-copy", "consolidated.safetensors",
@@ -52,7 +55,8 @@ def other_formats(layers: int, *more: str) -> Case:
                        beside(file, bytes(range(1, 255)) * 16) for file in more)])  # fmt: skip
 
     return Case(
-        "H2", f"gpt-oss-{layers}-{len(more)}", make, "", "shards.second-copy", "original/" if len(more) == 1 else "metal/", ("more than once", "original/"), severity="info",
+        "H2", f"gpt-oss-{layers}-{len(more)}", make, "", "shards.second-copy",
+        "original/" if len(more) == 1 else "metal/", ("more than once", "original/"), severity="info",
         sound=lambda: Folder([shards(gpt_oss(layers), 3)]),
     )  # fmt: skip
 
@@ -88,7 +92,8 @@ def stale(layers: int, had: int, has: int, said: str) -> Case:
     return Case(
         "H5", f"stale-{had}-{has}", lambda: Folder([shards(decoder(layers), has, listed=listed)]),
         said.format(shard(had - 1, had)), "index.missing-file", INDEX,
-        (f"none of the {had} files", shard(1, has), "headers hold all of its tensors", "write the index anew"), alone="same",
+        (f"none of the {had} files", shard(1, has), "headers hold all of its tensors", "write the index anew"),
+        alone="same",
         sound=lambda: Folder([shards(decoder(layers), has)]),
     )  # fmt: skip
 
@@ -101,7 +106,8 @@ def unmentioned(layers: int, count: int, first: int, home: int) -> Case:
 
     return Case(
         "H5", f"unlisted-{layers}-{first}", lambda: Folder([shards(decoder(layers), count, listed=listed)]),
-        f"ValueError: Following weights were not initialized from checkpoint: {{'model.layers.{first}.mlp.down_proj.weight'}}",
+        "ValueError: Following weights were not initialized from checkpoint:"
+        f" {{'model.layers.{first}.mlp.down_proj.weight'}}",
         "index.unlisted-tensor", shard(home, count), ("9 tensors", "never read"), alone="same", severity="warning",
         sound=lambda: Folder([shards(decoder(layers), count)]),
     )  # fmt: skip
@@ -112,9 +118,11 @@ def layers_gone(layers: int, held: int) -> Case:
         return decoder(layers).drop(lambda name: any(f"layers.{at}." in name for at in range(held, layers)))
 
     return Case(
-        "H6", f"tgi-{held}-of-{layers}", make, f"RuntimeError: weight model.layers.{held}.mlp.gate_proj.weight does not exist",
+        "H6", f"tgi-{held}-of-{layers}", make,
+        f"RuntimeError: weight model.layers.{held}.mlp.gate_proj.weight does not exist",
         "layers.missing", f"layers {held}..{layers - 1}",
-        (f"num_hidden_layers = {layers}", f"{held} layers are in the headers"), alone="unasked", sound=lambda: decoder(layers),
+        (f"num_hidden_layers = {layers}", f"{held} layers are in the headers"), alone="unasked",
+        sound=lambda: decoder(layers),
     )  # fmt: skip
 
 

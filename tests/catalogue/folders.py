@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def cut(model: Model, count: int) -> list[Model]:
     """The tensors in so many runs, in order."""
     names = list(model.tensors)
     bounds = [number * len(names) // count for number in range(count + 1)]
-    runs = [names[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    runs = [names[start:stop] for start, stop in pairwise(bounds)]
     return [Model(model.config, {name: model.tensors[name] for name in run}, {}, model.metadata) for run in runs]
 
 
@@ -43,7 +44,9 @@ def shard(number: int, count: int, stem: str = "model") -> str:
     return f"{stem}-{number:05}-of-{count:05}.safetensors"
 
 
-def shards(model: Model, count: int, *, indexed: bool = True, listed: Callable[[dict[str, str]], dict[str, str]] | None = None) -> Step:
+def shards(
+    model: Model, count: int, *, indexed: bool = True, listed: Callable[[dict[str, str]], dict[str, str]] | None = None
+) -> Step:
     """The model in numbered files; `listed` edits what the index says."""
 
     def step(folder: Path, seed: int | None) -> None:

@@ -19,9 +19,7 @@ def drawn(rows: int, width: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.02, (rows, width)).astype(np.float32)
 
 
-def with_head(
-    layers: int, config_vocab: int, head: np.ndarray, table: np.ndarray | None = None, **more: Any
-) -> Model:
+def with_head(layers: int, config_vocab: int, head: np.ndarray, table: np.ndarray | None = None, **more: Any) -> Model:
     """A model that config.json ties, with a head in its files all the same."""
     model = qwen3(layers=layers, hidden=head.shape[1], vocab=config_vocab, tied=True, **more)
     for name, values in (("model.embed_tokens.weight", head if table is None else table), ("lm_head.weight", head)):
@@ -45,7 +43,8 @@ def trained_head(layers: int, vocab: int, said: str) -> Case:
 def copied_head(layers: int, vocab: int, said: str) -> Case:
     return Case(
         "K2", f"copied-{layers}-{vocab}", lambda: with_head(layers, vocab, drawn(vocab, 64, 1)), said,
-        "tie.conflict", "lm_head.weight", ("byte for byte", f"{vocab * 64 * 2:,} bytes", "whole", "leave"), severity="info", alone="same",
+        "tie.conflict", "lm_head.weight", ("byte for byte", f"{vocab * 64 * 2:,} bytes", "whole", "leave"),
+        severity="info", alone="same",
         sound=lambda: decoder(layers, vocab=vocab), seed=3,
     )  # fmt: skip
 
@@ -77,7 +76,9 @@ def merged(layers: int, vocab: int, added: int) -> Case:
     """Tables that are one but for the rows that were added and trained."""
 
     def tables() -> tuple[np.ndarray, np.ndarray]:
-        table = drawn(vocab + added, 64, 4) * np.random.default_rng(9).gamma(0.5, 2, (vocab + added, 1)).astype(np.float32)
+        table = drawn(vocab + added, 64, 4) * np.random.default_rng(9).gamma(0.5, 2, (vocab + added, 1)).astype(
+            np.float32
+        )
         head = table.copy()
         head[vocab:] = drawn(added, 64, 5) * 3
         return table, head
@@ -105,8 +106,10 @@ def untied(layers: int, said: str, *, prefix: str = "") -> Case:
         return qwen3(layers=layers, tied=True).set(tie_word_embeddings=False)
 
     return Case(
-        "K5", f"untied-{layers}-{prefix or 'plain'}", make, said, "tie.conflict", "text_config.tie_word_embeddings" if prefix else "tie_word_embeddings",
-        ("tie_word_embeddings = false", "no head is stored", "tie_word_embeddings to true"), alone="unasked" if prefix else "same",
+        "K5", f"untied-{layers}-{prefix or 'plain'}", make, said, "tie.conflict",
+        "text_config.tie_word_embeddings" if prefix else "tie_word_embeddings",
+        ("tie_word_embeddings = false", "no head is stored", "tie_word_embeddings to true"),
+        alone="unasked" if prefix else "same",
         sound=lambda: qwen3(layers=layers),
     )  # fmt: skip
 
@@ -115,11 +118,13 @@ def embedding_model(layers: int) -> Case:
     def make() -> Folder:
         model = qwen3(layers=layers, tied=True).set(tie_word_embeddings=False)
         return Folder([whole(model), beside("1_Pooling/config.json", {"word_embedding_dimension": 64}),
-                       beside("modules.json", [{"idx": 0, "name": "0", "path": "", "type": "Transformer"}])])  # fmt: skip
+                       beside("modules.json", [{"idx": 0, "name": "0", "path": "",
+                           "type": "Transformer"}])])  # fmt: skip
 
     return Case(
         "K5", f"embedding-{layers}", make, "RuntimeError: weight lm_head.weight does not exist", "tie.conflict",
-        "lm_head.weight", ("1_Pooling", "needs no head"), severity="info", alone="same", sound=lambda: qwen3(layers=layers),
+        "lm_head.weight", ("1_Pooling", "needs no head"), severity="info", alone="same",
+        sound=lambda: qwen3(layers=layers),
     )  # fmt: skip
 
 
@@ -151,7 +156,8 @@ def t5(layers: int, stored: str, hidden: int = 32) -> Model:
 def alias(layers: int, stored: str, asked: str) -> Case:
     return Case(
         "K6", f"{stored}-{asked}", lambda: t5(layers, stored), f"RuntimeError: weight {asked} does not exist",
-        "tie.conflict", asked, (stored, "one table", "[200, 32]"), alone="unasked" if stored == "lm_head.weight" else "nothing", sound=lambda: t5(layers, asked),
+        "tie.conflict", asked, (stored, "one table", "[200, 32]"),
+        alone="unasked" if stored == "lm_head.weight" else "nothing", sound=lambda: t5(layers, asked),
     )  # fmt: skip
 
 
@@ -162,7 +168,8 @@ def gguf_without_table(name: str, layers: int, said: str) -> Case:
         return model
 
     return Case(
-        "K7", f"{name}-{layers}", make, said, "tie.conflict", "token_embd.weight", ("output.weight", "alias", "[320, 64]"),
+        "K7", f"{name}-{layers}", make, said, "tie.conflict", "token_embd.weight",
+        ("output.weight", "alias", "[320, 64]"),
         alone="same", sound=lambda: gguf(name, layers=layers, norms_of_heads=name == "qwen3", head=False),
     )  # fmt: skip
 
@@ -172,7 +179,8 @@ CASES = [
     copied_head(3, 320, "KeyError: 'lm_head.weight'"),
     copied_head(4, 400, "ERROR 06-21 11:02:03 worker.py:150] KeyError: 'lm_head.weight'"),
     not_tied_by_class(4), not_tied_by_class(3), not_tied_by_wrapper(3), merged(3, 448, 64), merged(4, 600, 128),
-    untied(4, "RuntimeError: weight lm_head.weight does not exist"), untied(3, "RuntimeError: weight lm_head.weight does not exist"),
+    untied(4, "RuntimeError: weight lm_head.weight does not exist"), untied(3,
+        "RuntimeError: weight lm_head.weight does not exist"),
     untied(3, "ValueError: Missing 1 parameters: language_model.lm_head.weight", prefix="language_model."),
     embedding_model(4), alias(2, "decoder.embed_tokens.weight", "shared.weight"),
     alias(3, "shared.weight", "encoder.embed_tokens.weight"), alias(2, "lm_head.weight", "encoder.embed_tokens.weight"),

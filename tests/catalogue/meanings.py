@@ -27,7 +27,8 @@ class Trained:
 
 def planted(entry: str, fault: str, name: str, said: str, subject: str, *words: str) -> Case:
     return Case(
-        entry, f"{fault.replace(' ', '-')}-{name}", lambda: Trained(name, FAULTS[fault]), said, FAULTS[fault].code, subject, words,
+        entry, f"{fault.replace(' ', '-')}-{name}", lambda: Trained(name, FAULTS[fault]), said, FAULTS[fault].code,
+        subject, words,
         alone="same", sound=lambda: Trained(name),
     )  # fmt: skip
 
@@ -46,7 +47,8 @@ def gpt2(layers: int, hidden: int, *, linear: bool) -> Model:
         for norm in ("ln_1", "ln_2"):
             model.put(f"h.{layer}.{norm}.weight", hidden, dtype="F32")
             model.put(f"h.{layer}.{norm}.bias", hidden, dtype="F32")
-        for name, inner, out in (("attn.c_attn", hidden, 3 * hidden), ("attn.c_proj", hidden, hidden), ("mlp.c_fc", hidden, 4 * hidden),
+        for name, inner, out in (("attn.c_attn", hidden, 3 * hidden), ("attn.c_proj", hidden, hidden), ("mlp.c_fc",
+            hidden, 4 * hidden),
                                  ("mlp.c_proj", 4 * hidden, hidden)):  # fmt: skip
             model.put(f"h.{layer}.{name}.weight", *((out, inner) if linear else (inner, out)), dtype="F32")
             model.put(f"h.{layer}.{name}.bias", out, dtype="F32")
@@ -58,7 +60,8 @@ def gpt2(layers: int, hidden: int, *, linear: bool) -> Model:
 def orientation(layers: int, hidden: int) -> Case:
     return Case(
         "J6", f"gpt2-{layers}-{hidden}", lambda: gpt2(layers, hidden, linear=True),
-        MISMATCH.format("GPT2LMHeadModel", "transformer.h.0.attn.c_attn.weight", [3 * hidden, hidden], [hidden, 3 * hidden]),
+        MISMATCH.format("GPT2LMHeadModel", "transformer.h.0.attn.c_attn.weight", [3 * hidden, hidden],
+            [hidden, 3 * hidden]),
         "shape.mismatch", f"h.{{0..{layers - 1}}}.attn.c_attn.weight",
         ("c_fc", f"{layers} square", "attn.c_proj", "by shape", "in x out"), alone="same",
         sound=lambda: gpt2(layers, hidden, linear=False),
@@ -76,21 +79,28 @@ def half(dtype: str, said: str, *words: str) -> Case:
     """Nothing in the file overflows; what is computed with it may."""
     return Case(
         "J4", f"served-as-half-{dtype}", lambda: stored_as(dtype), said, "value.overflow", "dtype",
-        ("is served as float16", "65,504", "activations", "token 0", *words), severity="warning", sound=lambda: stored_as("F16"),
+        ("is served as float16", "65,504", "activations", "token 0", *words), severity="warning",
+        sound=lambda: stored_as("F16"),
     )  # fmt: skip
 
 
 CASES = [
-    planted("J1", "rope order left out", "llama-3", "coherent for a few tokens, then nonsense", "model.layers.0.self_attn.q_proj.weight"),
-    planted("J1", "rope order applied twice", "qwen3-3", "The output is gibberish after ~20 or more tokens", "model.layers.0.self_attn.q_proj.weight"),
-    planted("J1", "k permuted with q's heads", "llama-3", "noise at once, gibberish", "model.layers.0.self_attn.k_proj.weight"),
+    planted("J1", "rope order left out", "llama-3", "coherent for a few tokens, then nonsense",
+        "model.layers.0.self_attn.q_proj.weight"),
+    planted("J1", "rope order applied twice", "qwen3-3", "The output is gibberish after ~20 or more tokens",
+        "model.layers.0.self_attn.q_proj.weight"),
+    planted("J1", "k permuted with q's heads", "llama-3", "noise at once, gibberish",
+        "model.layers.0.self_attn.k_proj.weight"),
     planted("J2", "norms off by one", "gemma2-3", "gibberish, mixed scripts", "model.layers.0.input_layernorm.weight"),
-    planted("J2", "norms off by one", "llama-3", "the model answers with random characters", "model.layers.0.input_layernorm.weight"),
-    planted("J3", "gate and up swapped", "llama-3", "coherent-looking but degraded output", "model.layers.0.mlp.gate_proj.weight"),
+    planted("J2", "norms off by one", "llama-3", "the model answers with random characters",
+        "model.layers.0.input_layernorm.weight"),
+    planted("J3", "gate and up swapped", "llama-3", "coherent-looking but degraded output",
+        "model.layers.0.mlp.gate_proj.weight"),
     planted("J3", "gate and up swapped", "qwen3-3", "poor output", "model.layers.0.mlp.gate_proj.weight"),
     planted("J4", "beyond float16", "llama-3", "only !!!!!!!!!!", "model.layers.3.mlp.down_proj.weight"),
     half("BF16", "vllm serve /m --dtype float16 answers !!!!!!!!!!!!", "bfloat16"),
-    half("F32", "INFO 03-04 09:12:44 llm_engine.py:234] Initializing a V0 LLM engine (v0.7.3) with config: model='/m', dtype=torch.float16,"
-         " tensor_parallel_size=1\nstud stud stud stud", "float32"),
+    half("F32",
+        "INFO 03-04 09:12:44 llm_engine.py:234] Initializing a V0 LLM engine (v0.7.3) with config: model='/m',"
+        " dtype=torch.float16, tensor_parallel_size=1\nstud stud stud stud", "float32"),
     orientation(3, 32), orientation(12, 64),
 ]  # fmt: skip

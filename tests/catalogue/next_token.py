@@ -37,9 +37,11 @@ def without_draft(layers: int, experts: int) -> Model:
 
 def stripped(layers: int, experts: int) -> Case:
     return Case(
-        "N1", f"deepseek-{layers}", lambda: with_draft(layers, experts, 1), f"KeyError: 'layers.{layers}.mlp.experts.w2_weight'",
+        "N1", f"deepseek-{layers}", lambda: with_draft(layers, experts, 1),
+        f"KeyError: 'layers.{layers}.mlp.experts.w2_weight'",
         "layers.extra", f"model.layers.{layers}",
-        (f"{layers} layers", f"0 to {layers - 1}", "num_nextn_predict_layers = 1", f"`model.layers.{layers}.`", "whole"),
+        (f"{layers} layers", f"0 to {layers - 1}", "num_nextn_predict_layers = 1", f"`model.layers.{layers}.`",
+            "whole"),
         sound=lambda: without_draft(layers, experts),
     )  # fmt: skip
 
@@ -59,10 +61,14 @@ def undescribed(layers: int, kind: str = "W8A8_DYNAMIC") -> Case:
     """Ascend's description of what is quantised ends before the layer that predicts."""
 
     def make() -> Folder:
-        model = decoder(layers + 1, model_type="glm4_moe", architecture="Glm4MoeForCausalLM", num_nextn_predict_layers=1)
+        model = decoder(
+            layers + 1, model_type="glm4_moe", architecture="Glm4MoeForCausalLM", num_nextn_predict_layers=1
+        )
         model.set(num_hidden_layers=layers)
         model.put(f"model.layers.{layers}.eh_proj.weight", 64, 128)
-        described = {name: kind if "proj" in name else "FLOAT" for name in model.tensors if f"layers.{layers}." not in name}
+        described = {
+            name: kind if "proj" in name else "FLOAT" for name in model.tensors if f"layers.{layers}." not in name
+        }
         return Folder([whole(model), beside("quant_model_description.json", {"model_quant_type": kind, **described})])
 
     def complete() -> Folder:

@@ -23,7 +23,8 @@ from tests.catalogue.case import Case, asked
 from tracer.diagnose.diagnosis import Diagnosis
 
 CASES = [
-    *file_sets.CASES, *damaged.CASES, *meanings.CASES, *heads.CASES, *adapters.CASES, *trainers.CASES, *next_token.CASES,
+    *file_sets.CASES, *damaged.CASES, *meanings.CASES, *heads.CASES, *adapters.CASES, *trainers.CASES,
+    *next_token.CASES,
     *configs.CASES, *pickles.CASES, *others.CASES,
 ]  # fmt: skip
 

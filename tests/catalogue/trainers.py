@@ -41,7 +41,8 @@ def flat(layers: int, vocab: int, hidden: int, ranks: int) -> Case:
     return Case(
         "M2", f"root-{vocab}-{ranks}", make,
         MISMATCH.format("LlamaForCausalLM", "model.embed_tokens.weight", [share], [vocab, hidden]),
-        "trainer.flat-shard", "model.embed_tokens.weight", (f"{share:,}", f"{ranks}", "FSDP", "full state dict"), alone="same",
+        "trainer.flat-shard", "model.embed_tokens.weight", (f"{share:,}", f"{ranks}", "FSDP", "full state dict"),
+        alone="same",
         sound=lambda: decoder(layers, hidden, vocab=vocab),
     )  # fmt: skip
 
@@ -56,7 +57,8 @@ def wrapper(layers: int, variant: str, edit: Callable[[str], str], *words: str, 
     found = ", ".join(f'"{name}"' for name in make().tensors)
     return Case(
         "M3", f"{variant}-{layers}", make,
-        f"RuntimeError: Error(s) in loading state_dict for LlamaForCausalLM:\n\tMissing key(s) in state_dict: {missing}."
+        "RuntimeError: Error(s) in loading state_dict for LlamaForCausalLM:\n\tMissing key(s) in state_dict:"
+        f" {missing}."
         f"\n\tUnexpected key(s) in state_dict: {found}.",
         "name.rewrite", first, (f"{count} of {count}" if all_of else "", "0 collisions", *words), alone="same",
         sound=lambda: decoder(layers),
@@ -64,8 +66,11 @@ def wrapper(layers: int, variant: str, edit: Callable[[str], str], *words: str, 
 
 
 def _inside(name: str) -> str:
-    return name.replace("layers.", "layers.", 1).replace(".self_attn.", "._checkpoint_wrapped_module.self_attn.").replace(
-        ".mlp.", "._checkpoint_wrapped_module.mlp.")
+    return (
+        name.replace("layers.", "layers.", 1)
+        .replace(".self_attn.", "._checkpoint_wrapped_module.self_attn.")
+        .replace(".mlp.", "._checkpoint_wrapped_module.mlp.")
+    )
 
 
 def flat_parameter(layers: int) -> Case:
@@ -77,8 +82,10 @@ def flat_parameter(layers: int) -> Case:
 
     return Case(
         "M3", f"flat-{layers}", make,
-        'RuntimeError: Error(s) in loading state_dict for X: Unexpected key(s) in state_dict: "_fsdp_wrapped_module._flat_param". ',
-        "trainer.flat-shard", "_fsdp_wrapped_module._flat_param", ("FSDP", "4 ranks"), alone="same", sound=lambda: decoder(layers),
+        "RuntimeError: Error(s) in loading state_dict for X: Unexpected key(s) in state_dict:"
+        ' "_fsdp_wrapped_module._flat_param". ',
+        "trainer.flat-shard", "_fsdp_wrapped_module._flat_param", ("FSDP", "4 ranks"), alone="same",
+        sound=lambda: decoder(layers),
     )  # fmt: skip
 
 
@@ -117,10 +124,12 @@ def testimony(layers: int, said: str, theta: float, config: float) -> Case:
 
 
 CASES = [
-    placeholders(4, (0,), lambda name: "norm" in name, MISMATCH.format("LlamaForCausalLM", "model.embed_tokens.weight", [0], [320, 64])),
+    placeholders(4, (0,), lambda name: "norm" in name, MISMATCH.format("LlamaForCausalLM", "model.embed_tokens.weight",
+        [0], [320, 64])),
     placeholders(3, (0,), lambda name: name == "model.norm.weight",
                  "copying a param with shape torch.Size([0]) from checkpoint"),
-    placeholders(3, (1,), lambda name: False, MISMATCH.format("LlamaForCausalLM", "model.embed_tokens.weight", [1], [320, 64])),
+    placeholders(3, (1,), lambda name: False, MISMATCH.format("LlamaForCausalLM", "model.embed_tokens.weight", [1],
+        [320, 64])),
     flat(3, 320, 64, 8), flat(4, 576, 32, 4),
     wrapper(4, "compiled", lambda name: f"_orig_mod.{name}", "_orig_mod"),
     wrapper(3, "compiled-in-ddp", lambda name: f"module._orig_mod.{name}", "_orig_mod", "module"),

@@ -52,14 +52,16 @@ def _alone(case: Case, remark: Finding) -> Iterator[Hypothesis]:
         if found is not None:
             yield found
             return
-    said = tuple(case.complained("no-parameter", "no-tensor", "unexpected", "no-file", "no-field", "no-architecture", "garbage"))
+    said = tuple(
+        case.complained("no-parameter", "no-tensor", "unexpected", "no-file", "no-field", "no-architecture", "garbage")
+    )
     if not said or not tensors:
         return
     base = remark.evidence.get("base")
-    what = f"{_ranks(tensors)} LoRA adapter for {base}" if base else f"{_ranks(tensors)} LoRA adapter"
+    what = f"LoRA adapter of {_ranks(tensors)}" + (f" for {base}" if base else "")
     told = (
-        f"this is a {what}, not a model: {counted(len(pairs_of(tensors)), 'pair')} of A and B in {len(tensors)} tensors,"
-        " and no base weights"
+        f"this is a {what}, not a model: {counted(len(pairs_of(tensors)), 'pair')} of A and B in {len(tensors)}"
+        " tensors, and no base weights"
     )
     finding = Finding("adapter.not-a-model", "error", remark.subject, told, dict(remark.evidence),
                       f"serve {base or 'the base model'} and attach the adapter, or merge the two")  # fmt: skip
@@ -68,7 +70,9 @@ def _alone(case: Case, remark: Finding) -> Iterator[Hypothesis]:
 
 def _ranks(tensors: Sequence[TensorInfo]) -> str:
     ranks = sorted({pair.rank for pair in pairs_of(tensors).values() if pair.rank})
-    return f"rank-{ranks[0]} (rank {ranks[0]})" if len(ranks) == 1 else f"rank-{ranks[0]} to rank-{ranks[-1]}" if ranks else ""
+    if len(ranks) == 1:
+        return f"rank {ranks[0]}"
+    return f"ranks {ranks[0]} to {ranks[-1]}" if ranks else "no rank"
 
 
 # --- other names ---
@@ -85,12 +89,18 @@ def _inserted(said: Complaint, stored: Sequence[str]) -> Hypothesis | None:
                 continue
             whole = next(part for part in undone.split(".") if part not in name.split("."))
             told = (
-                f"`{inside[0]}.{_after(name, inside[0])}` is no module: the adapter's name, `{called}`, was inserted inside a"
-                f" word, since every `weight` was replaced by `{called}.weight`, that of {whole} too; the tensor is stored"
-                f" as {undone}, and the adapter is whole"
+                f"`{inside[0]}.{_after(name, inside[0])}` is no module: the adapter's name, `{called}`, was inserted"
+                f" inside a word, since every `weight` was replaced by `{called}.weight`, that of {whole} too; the"
+                f" tensor is stored as {undone}, and the adapter is whole"
             )
-            finding = Finding("name.rewrite", "error", name, told, {"edit": "replace whole components", "stored": undone},
-                              "use a version of PEFT that replaces whole components, or rename the module")  # fmt: skip
+            finding = Finding(
+                "name.rewrite",
+                "error",
+                name,
+                told,
+                {"edit": "replace whole components", "stored": undone},
+                "use a version of PEFT that replaces whole components, or rename the module",
+            )
             return Hypothesis(finding, evident=True, answers=(said,))
     return None
 
@@ -117,8 +127,14 @@ def _unbound(said: Complaint, stored: Sequence[str]) -> Hypothesis | None:
         " adapter is a no-op, and the base model answers"
     )
     renamed = {held[old]: new for old, new in made.items()}
-    finding = Finding("adapter.no-overlap", "error", held[first], told,
-                      {"bound": bound, "tensors": len(stored), "edit": edit}, f"{edit} in the adapter's names")  # fmt: skip
+    finding = Finding(
+        "adapter.no-overlap",
+        "error",
+        held[first],
+        told,
+        {"bound": bound, "tensors": len(stored), "edit": edit},
+        f"{edit} in the adapter's names",
+    )
     return Hypothesis(finding, (Rename(renamed),), evident=True, answers=(said,))
 
 
@@ -154,7 +170,10 @@ def _between(held: Sequence[str], one: Sequence[str], other: Sequence[str]) -> I
             continue
         before = "".join(f"{part}." for part in longer[:at])
         if longer is one:
-            yield f"strip `{run}.`", {n: before + n.removeprefix(f"{before}{run}.") for n in held if n.startswith(f"{before}{run}.")}
+            yield (
+                f"strip `{run}.`",
+                {n: before + n.removeprefix(f"{before}{run}.") for n in held if n.startswith(f"{before}{run}.")},
+            )
         else:
             yield f"add `{run}.`", {n: f"{before}{run}.{n.removeprefix(before)}" for n in held if n.startswith(before)}
 
@@ -179,9 +198,14 @@ def _unmerged(case: Case) -> Hypothesis:
         f" ({folded(t.name for t in factors)}) beside {len(state.tensors) - len(factors)} weights; whoever leaves the"
         " factors out serves the base model"
     )
-    finding = Finding("adapter.not-a-model", "error", factors[0].name, told,
-                      {"tensors": len(factors), "pairs": len(pairs_of(factors))},
-                      "merge the adapter (merge_and_unload) and save again, or serve the base and attach it")  # fmt: skip
+    finding = Finding(
+        "adapter.not-a-model",
+        "error",
+        factors[0].name,
+        told,
+        {"tensors": len(factors), "pairs": len(pairs_of(factors))},
+        "merge the adapter (merge_and_unload) and save again, or serve the base and attach it",
+    )
     return Hypothesis(finding, assume=_Merged(), evident=True, answers=said)
 
 
@@ -215,11 +239,18 @@ def _still_packed(case: Case) -> Iterator[Hypothesis]:
         weight = module.leaves["weight"]
         told = (
             f"the folder still contains 4-bit base weights of bitsandbytes: {count} weights like {weight.name},"
-            f" {weight.dtype} {list(weight.shape)}, with their quant_state beside them ({_method(case.original)}): what was"
-            " saved is the quantised base of a QLoRA training, and no engine builds such a layer without its state"
+            f" {weight.dtype} {list(weight.shape)}, with their quant_state beside them ({_method(case.original)}):"
+            " what was saved is the quantised base of a QLoRA training, and no engine builds such a layer without its"
+            " state"
         )
-        finding = Finding("quant.unsupported", "error", place.subject, told, {"count": count},
-                          "load the base in 16 bits, merge the adapter into that (merge_and_unload), and save again")  # fmt: skip
+        finding = Finding(
+            "quant.unsupported",
+            "error",
+            place.subject,
+            told,
+            {"count": count},
+            "load the base in 16 bits, merge the adapter into that (merge_and_unload), and save again",
+        )
         yield Hypothesis(finding, evident=True, answers=(complaint,))
         return
 

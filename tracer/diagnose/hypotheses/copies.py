@@ -74,8 +74,9 @@ def _told(state: State, remark: Finding, others: Sequence[TensorInfo], said: Com
     equal = f"the same {one:,} numbers" if one == other else f"{one:,} numbers and {other:,}"
     told = (
         f"the folder holds the model twice: {len(state.tensors):,} tensors in {counted(len(read), 'file')}"
-        f" ({read[0]}...){indexed}, and {len(others):,} tensors in {counted(len(theirs), 'file')} ({theirs[0]}), {equal}"
-        f"{of}: the loader has read both, and everything in the other set is unexpected; the checkpoint is whole"
+        f" ({read[0]}...){indexed}, and {len(others):,} tensors in {counted(len(theirs), 'file')} ({theirs[0]}),"
+        f" {equal}{of}: the loader has read both, and everything in the other set is unexpected; the checkpoint is"
+        " whole"
     )
     return Finding(
         "shards.second-copy", "error", remark.subject, told, {"read": read, "ignored": theirs},
@@ -89,7 +90,7 @@ def _told(state: State, remark: Finding, others: Sequence[TensorInfo], said: Com
 def _never_fetched(case: Case) -> Iterator[Hypothesis]:
     """A clone without its large files is what it is; once something failed to load, it is why."""
     state = case.original
-    said = [each for each in case.complained(*_UNREAD)]
+    said = case.complained(*_UNREAD)
     remark = next((f for f in state.findings if f.code == "file.lfs-pointer" and f.severity == "info"), None)
     sizes = state.checkpoint.pointer_sizes
     if remark is None or not said:
@@ -98,8 +99,9 @@ def _never_fetched(case: Case) -> Iterator[Hypothesis]:
     every = len({*files, *(tensor.file for tensor in state.tensors if tensor.file)})
     total = sum(sizes.values())
     told = (
-        f"{files[0]} is a Git-LFS pointer of a few lines, and not the file: {len(files)} of {every} files of weights are"
-        f" pointers, to {total:,} bytes that are not here; read as safetensors, its first letters are an absurd length"
+        f"{files[0]} is a Git-LFS pointer of a few lines, and not the file: {len(files)} of {every} files of weights"
+        f" are pointers, to {total:,} bytes that are not here; read as safetensors, its first letters are an absurd"
+        " length"
     )
     yield Hypothesis(
         Finding("file.lfs-pointer", "error", remark.subject, told, dict(remark.evidence),

@@ -1,4 +1,4 @@
-"""Layers past the last one, which predict further tokens: stored under its number, and loaded by a model of their own."""
+"""Layers past the last one, which predict further tokens: stored under its number, loaded by a model of their own."""
 
 from __future__ import annotations
 
@@ -58,8 +58,9 @@ def _extra(case: Case, said: Complaint, own: Sequence[str], layers: int, drafts:
     name = said.names[0]
     if stored < drafts:
         told += (
-            f": {drafts} such layers of the engine are made of {stored}, as only {stored} of them is stored, and each has"
-            f" to be read again for the next; a loader that takes a tensor out once it was read has none for the second"
+            f": {drafts} such layers of the engine are made of {stored}, as only {stored} of them is stored, and each"
+            " has to be read again for the next; a loader that takes a tensor out once it was read has none for the"
+            " second"
         )
         fix = "use a version of the loader that keeps the tensors of the shared layer until the last was filled"
     elif not name.startswith(f"{prefix}."):
@@ -92,7 +93,11 @@ def _undescribed(case: Case, said: Complaint, own: Sequence[str], layers: int) -
         return None
     number = _layer(own[0])
     prefix = own[0].partition(f".{number}.")[0] + f".{number}"
-    span = f"layers {min(listed)} to {max(listed)}" if len(listed) == max(listed) - min(listed) + 1 else f"layers {runs(listed)}"
+    span = (
+        f"layers {min(listed)} to {max(listed)}"
+        if len(listed) == max(listed) - min(listed) + 1
+        else f"layers {runs(listed)}"
+    )
     told = (
         f"{_DESCRIPTION} lists {span}, and {counted(len(own), 'tensor')} of {prefix} are here: the next-token layer,"
         f" which the export left out of the description; the loader asks it for {said.names[0]}"

@@ -145,8 +145,8 @@ def _known(config: Mapping[str, Any]) -> list[str]:
 
 def _own_slip(said: Complaint, word: str, known: str) -> Hypothesis:
     told = (
-        f"config.json says model_type = {word}, which nobody knows; the nearest is {known}, the one of its class: one letter"
-        " or two are wrong"
+        f"config.json says model_type = {word}, which nobody knows; the nearest is {known}, the one of its class: one"
+        " letter or two are wrong"
     )
     finding = Finding("arch.unknown", "error", "model_type", told, {"found": word, "nearest": known},
                       f"set model_type to {known}")  # fmt: skip
@@ -155,8 +155,8 @@ def _own_slip(said: Complaint, word: str, known: str) -> Hypothesis:
 
 def _their_slip(said: Complaint, word: str, own: str) -> Hypothesis:
     told = (
-        f"`{word}` is misspelt in the reader: the checkpoint's model_type is {own}, which is right, so that no rule of the"
-        f" reader was chosen for it and names stay as they are; the closest key that it has is `{word}`"
+        f"`{word}` is misspelt in the reader: the checkpoint's model_type is {own}, which is right, so that no rule of"
+        f" the reader was chosen for it and names stay as they are; the closest key that it has is `{word}`"
     )
     finding = Finding("arch.unknown", "error", word, told, {"found": word, "nearest": own},
                       f"correct `{word}` to {own} in the reader's table, or use a version in which it is")  # fmt: skip

@@ -29,9 +29,9 @@ def propose(case: Case) -> Iterator[Hypothesis]:
         return
     named = {"BF16": "bfloat16", "F32": "float32"}[stored]
     told = (
-        f"the checkpoint is {named} and is served as float16, whose largest number is {_LARGEST}: activations of a model"
-        f" that was trained in {named} may exceed it where no weight does, and then every logit is NaN; `!!!!` is token 0,"
-        " the argmax over NaN; whether a weight overflows is another test (values.overflow)"
+        f"the checkpoint is {named} and is served as float16, whose largest number is {_LARGEST}: activations of a"
+        f" model that was trained in {named} may exceed it where no weight does, and then every logit is NaN; `!!!!`"
+        " is token 0, the argmax over NaN; whether a weight overflows is another test (values.overflow)"
     )
     yield Hypothesis(
         Finding("value.overflow", "warning", "dtype", told, {"stored": stored, "served": "F16"},

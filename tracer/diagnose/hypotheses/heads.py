@@ -1,4 +1,4 @@
-"""Tables that are tied: a head that is stored or absent against what config.json says, and one table of several names."""
+"""Tables that are tied: a head, stored or absent, against what config.json says; and one table of several names."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ def _is(name: str, ends: Sequence[str]) -> bool:
 
 def _tied(state: State) -> tuple[str, bool | None]:
     """Where config.json ties the head, and whether it does; the text's own word before that of the whole."""
-    for path, part in (*((f"{key}.", held) for key, held in state.config.items() if isinstance(held, dict)), ("", state.config)):
+    for path, part in (
+        *((f"{key}.", held) for key, held in state.config.items() if isinstance(held, dict)),
+        ("", state.config),
+    ):
         for field in ALIASES["tie"]:
             if isinstance(part.get(field), bool) and not path.startswith(("vision", "audio", "quantization")):
                 return f"{path}{field}", part[field]
@@ -87,7 +90,9 @@ def _stored(case: Case, tables: _Tables) -> Iterator[Hypothesis]:
 
 
 def _copied(case: Case, head: TensorInfo, table: TensorInfo, compared: Alike) -> Hypothesis:
-    said = tuple(each for each in case.complained("no-parameter", "unexpected") if any(_is(n, HEADS) for n in each.names))
+    said = tuple(
+        each for each in case.complained("no-parameter", "unexpected") if any(_is(n, HEADS) for n in each.names)
+    )
     read = "byte for byte" if compared.whole else f"byte for byte in all {compared.rows:,} rows that were compared"
     told = (
         f"{head.name} is {table.name}, {read}, and config.json ties the two: a copy of {head.nbytes:,} bytes that no"
@@ -104,7 +109,8 @@ def _other(
 ) -> Hypothesis:  # fmt: skip
     where = ""
     if compared.from_row:
-        where = f"; they differ in the last {head.shape[0] - compared.from_row} rows only, as if tokens had been added there"
+        added = head.shape[0] - compared.from_row
+        where = f"; they differ in the last {added} rows only, as if tokens had been added there"
     told = (
         f"{head.name} is stored and is not {table.name} (cosine {compared.cosine:.2f} over {compared.rows:,} rows), and"
         f" config.json ties the two{where}: a loader that ties discards the head that was trained"
@@ -138,8 +144,8 @@ def _absent(case: Case, said: Complaint, tables: _Tables) -> Hypothesis | None:
     if state.plan is not None or tied is None:
         return None  # with rows the field itself is tried
     told = (
-        f"config.json says {field} = false, and no head is stored ({name}): it was tied, and the flag was lost on the way,"
-        " or it is a model without a head; nothing is lost as long as it is not initialised at random"
+        f"config.json says {field} = false, and no head is stored ({name}): it was tied, and the flag was lost on the"
+        " way, or it is a model without a head; nothing is lost as long as it is not initialised at random"
     )
     return _answer(field, told, said, f"set {field} to true", "error", (SetField(field, True),))
 
@@ -186,9 +192,9 @@ def _alias(said: Complaint, tables: _Tables) -> Hypothesis | None:
         return None
     stored = held[0]
     told = (
-        f"the model has one table under up to four names (shared, encoder.embed_tokens, decoder.embed_tokens, lm_head), and a"
-        f" file keeps one of them: {stored.name} {list(stored.shape)} is here, the loader asked for {asked}; any of them"
-        " will do, and nothing is lost"
+        "the model has one table under up to four names (shared, encoder.embed_tokens, decoder.embed_tokens,"
+        f" lm_head), and a file keeps one of them: {stored.name} {list(stored.shape)} is here, the loader asked for"
+        f" {asked}; any of them will do, and nothing is lost"
     )
     return _answer(asked, told, said, f"rename {stored.name} to {asked}, or use a loader that knows both", "error",
                    (Rename({stored.name: asked}),))  # fmt: skip
@@ -205,8 +211,8 @@ def _converted(case: Case, tables: _Tables) -> Iterator[Hypothesis]:
     head, wanted = tables.heads[0], "token_embd.weight"
     said = tuple(each for each in case.complained("no-tensor") if wanted in each.names)
     told = (
-        f"the file has {head.name} {list(head.shape)} and no {wanted}: where the two are tied, the converter has kept the wrong"
-        f" alias, as {wanted} alone stands for both; where they are not, the embedding is lost"
+        f"the file has {head.name} {list(head.shape)} and no {wanted}: where the two are tied, the converter has kept"
+        f" the wrong alias, as {wanted} alone stands for both; where they are not, the embedding is lost"
     )
     finding = Finding("tie.conflict", "error", wanted, told, {"missing": 1, "tensors": [head.name]},
                       f"if the original ties them, rename {head.name} to {wanted}; else convert again")  # fmt: skip

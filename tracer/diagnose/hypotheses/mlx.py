@@ -32,9 +32,9 @@ def explain(question: Question) -> Hypothesis | None:
         "quant.unsupported", place.subject,
         f"MLX {bits}-bit affine quantisation (group {group}) in {counted(count, 'module')}: {weight.name} is U32"
         f" {list(weight.shape)} and packs {_BITS_OF_A_WORD // bits} values a word, beside scales and biases"
-        f" {list(scales.shape)}; biases are zero points, not layer biases ({sum_}); the checkpoint is whole, and only MLX"
-        " reads this layout",
+        f" {list(scales.shape)}; biases are zero points, not layer biases ({sum_}); the checkpoint is whole, and only"
+        " MLX reads this layout",
         {"bits": bits, "group_size": group, "count": count, "format": "mlx"},
-        f"use the original repository{original} or a quantisation of it for this engine; with MLX, a version whose rules"
-        " for names cover .scales and .biases as they do .weight",
+        f"use the original repository{original} or a quantisation of it for this engine; with MLX, a version whose"
+        " rules for names cover .scales and .biases as they do .weight",
     )  # fmt: skip

@@ -35,8 +35,8 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     own = [tensor for tensor in state.tensors if tensor.dtype == dtype]
     file = own[0].file or state.checkpoint.files.title
     told = (
-        f"{file} is intact: its header is valid JSON and its {len(state.tensors):,} tensors tile the data; dtype {dtype}"
-        f" ({len(own):,} tensors like {collapse(t.name for t in own)[0][0]}) is unknown to safetensors before"
+        f"{file} is intact: its header is valid JSON and its {len(state.tensors):,} tensors tile the data; dtype"
+        f" {dtype} ({len(own):,} tensors like {collapse(t.name for t in own)[0][0]}) is unknown to safetensors before"
         f" {SINCE[dtype]}, and one such name makes the whole header unreadable to it"
     )
     yield Hypothesis(

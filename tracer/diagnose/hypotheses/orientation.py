@@ -45,19 +45,24 @@ def _worded(
 
     def worded(trial: Trial) -> Finding | None:
         told = (
-            f"{counted(len(turned), 'matrix').replace('matrixs', 'matrices')} ({folded(t.name for t in turned)}) are stored"
-            f" {outer}, and {state.plan.binding.arch.name if state.plan else 'the model'} expects {inner}: {first.name} is"
-            f" {list(first.shape)}, expected [{rows}, {columns}]"
+            f"{counted(len(turned), 'matrix').replace('matrixs', 'matrices')} ({folded(t.name for t in turned)}) are"
+            f" stored {outer}, and {state.plan.binding.arch.name if state.plan else 'the model'} expects {inner}:"
+            f" {first.name} is {list(first.shape)}, expected [{rows}, {columns}]"
         )
         if square:
             told += (
-                f"; the {len(square)} square {folded(t.name for t in square)} cannot show this by shape, but they came from"
-                " the same writer: transpose them too"
+                f"; the {len(square)} square {folded(t.name for t in square)} cannot show this by shape, but they came"
+                " from the same writer: transpose them too"
             )
         claimed, total = trial.claimed
         told += f"; with all of them transposed {claimed} of {total} tensors are claimed"
         subject = collapse(t.name for t in turned)[0][0]
-        evidence = {"tensors": len(turned), "square": len(square), "found": list(first.shape), "expected": list(expected)}
+        evidence = {
+            "tensors": len(turned),
+            "square": len(square),
+            "found": list(first.shape),
+            "expected": list(expected),
+        }
         fix = f"transpose the {len(turned) + len(square)} matrices, the square ones too" if square else "transpose them"
         return Finding("shape.mismatch", "error", subject, told, evidence, fix)
 

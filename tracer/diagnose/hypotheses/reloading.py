@@ -1,4 +1,4 @@
-"""What engines compute for themselves or replace once they have loaded: no checkpoint has it, none can be wrong in it."""
+"""What engines compute for themselves or replace after loading: no checkpoint has it, none can be wrong in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from tracer.diagnose.hypotheses.whereabouts import place_of
 from tracer.diagnose.hypothesis import Hypothesis
 from tracer.errors import InputError
 
-_COMPUTED = ("cos_sin_cache", "inv_freq", "freqs_cis", "cos_cached", "sin_cached", "rope_freqs", "attn_mask", "causal_mask")
+_COMPUTED = (
+    "cos_sin_cache",
+    "inv_freq",
+    "freqs_cis",
+    "cos_cached",
+    "sin_cached",
+    "rope_freqs",
+    "attn_mask",
+    "causal_mask",
+)
 """Tables that follow from config.json."""
 _COMPARED = re.compile(r"equal|mismatch|differ|compar|updat|sync|check", re.IGNORECASE)
 _LOADER = "weight_loader"
@@ -30,15 +39,21 @@ def propose(case: Case) -> Iterator[Hypothesis]:
 
 def _derived(case: Case, said: Complaint) -> Hypothesis | None:
     """A comparison of weights that came upon a table."""
-    table = next((each for each in _COMPUTED if re.search(rf"(?<![A-Za-z0-9_]){each}(?![A-Za-z0-9_])", said.text)), None)
-    if table is None or not _COMPARED.search(said.text) or said.kind not in ("other", "unexpected", "no-parameter", "no-tensor"):
+    table = next(
+        (each for each in _COMPUTED if re.search(rf"(?<![A-Za-z0-9_]){each}(?![A-Za-z0-9_])", said.text)), None
+    )
+    if (
+        table is None
+        or not _COMPARED.search(said.text)
+        or said.kind not in ("other", "unexpected", "no-parameter", "no-tensor")
+    ):
         return None
     if any(place_of(name, case.original.names) for name in said.names if table in name):
         return None
     told = (
         f"{table} is a buffer that every process has computed for itself from config.json, and not a weight: none of"
-        f" {len(case.original.names):,} tensors here has that name, the checkpoint is whole, and a comparison of loaded or"
-        " synchronised weights has to leave it out"
+        f" {len(case.original.names):,} tensors here has that name, the checkpoint is whole, and a comparison of"
+        " loaded or synchronised weights has to leave it out"
     )
     finding = Finding("tensor.derived", "info", table, told, {"table": table},
                       "compare stored tensors only, not derived ones and aliases")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.checkpoint.tensor_info import TensorInfo
@@ -35,26 +36,34 @@ def alike(state: State, one: TensorInfo, other: TensorInfo) -> Alike | None:
     width = one.nbytes // one.shape[0] if one.shape[0] else 0
     if not width:
         return None
+    ranges = _ranges(one.shape[0], width)
     differing: list[int] = []
     cosines: list[float] = []
-    rows = 0
-    for start, stop in _ranges(one.shape[0], width):
+    for start, stop in ranges:
         mine, theirs = _read(state, one, start, stop, width), _read(state, other, start, stop, width)
         if mine is None or theirs is None:
             return None
-        rows += stop - start
-        if mine == theirs:
-            continue
-        found = [at for at in range(stop - start) if mine[at * width : (at + 1) * width] != theirs[at * width : (at + 1) * width]]
-        differing += [start + at for at in found]
-        cosines += _cosines(one.dtype, mine, theirs, width, found)
+        if mine != theirs:
+            found = [at for at in range(stop - start) if _row(mine, at, width) != _row(theirs, at, width)]
+            differing += [start + at for at in found]
+            cosines += _cosines(one.dtype, mine, theirs, width, found)
+    rows = sum(stop - start for start, stop in ranges)
     whole = rows == one.shape[0]
     if not differing:
         return Alike(True, rows, whole)
-    first = min(differing)
-    last_rows = first > one.shape[0] // 2 and len(differing) == sum(max(0, stop - max(start, first)) for start, stop in _ranges(one.shape[0], width))
-    cosines.sort()
-    return Alike(False, rows, whole, cosines[len(cosines) // 2] if cosines else 0.0, first if last_rows else 0)
+    cosine = sorted(cosines)[len(cosines) // 2] if cosines else 0.0
+    return Alike(False, rows, whole, cosine, _from(differing, ranges, one.shape[0]))
+
+
+def _row(data: bytes, at: int, width: int) -> bytes:
+    return data[at * width : (at + 1) * width]
+
+
+def _from(differing: Sequence[int], ranges: Sequence[tuple[int, int]], rows: int) -> int:
+    """The first row that differs, where all that were read from it on do, and it is in the latter half; else 0."""
+    first = differing[0]
+    after = sum(max(0, stop - max(start, first)) for start, stop in ranges)
+    return first if first > rows // 2 and len(differing) == after else 0
 
 
 def _ranges(rows: int, width: int) -> list[tuple[int, int]]:
@@ -88,7 +97,7 @@ def _cosines(dtype: str, mine: bytes, theirs: bytes, width: int, rows: list[int]
     for row in rows[:256]:
         pair = []
         for data in (mine, theirs):
-            values = np.frombuffer(data[row * width : (row + 1) * width], kinds[dtype])
+            values = np.frombuffer(_row(data, row, width), kinds[dtype])
             if dtype == "BF16":
                 values = (values.astype(np.uint32) << 16).view(np.float32)
             pair.append(values.astype(np.float64))

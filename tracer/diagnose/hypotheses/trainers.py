@@ -40,9 +40,9 @@ def _placeholders(state: State, hollow: Sequence[TensorInfo]) -> Finding:
         return known
     weights = [tensor for tensor in state.tensors if tensor.name.endswith(_LEAVES)]
     told = (
-        f"{len(hollow)} of {len(weights)} weights are {list(hollow[0].shape)}: {folded(t.name for t in hollow)}; DeepSpeed"
-        " ZeRO-3 leaves such placeholders where parameters were partitioned when they were saved, and nothing can be"
-        " recovered from them"
+        f"{len(hollow)} of {len(weights)} weights are {list(hollow[0].shape)}: {folded(t.name for t in hollow)};"
+        " DeepSpeed ZeRO-3 leaves such placeholders where parameters were partitioned when they were saved, and"
+        " nothing can be recovered from them"
     )
     return Finding(
         "trainer.placeholder", "error", hollow[0].name, told, {"tensors": [t.name for t in hollow]},
@@ -66,8 +66,8 @@ def _share(state: State, hollow: Sequence[TensorInfo]) -> Finding | None:
             continue
         sum_ = " + ".join(f"{name} ({size:,})" for name, size in sizes.items())
         told = (
-            f"{row.name} is one row of {row.shape[0]:,} numbers = 1/{ranks} of {total:,}: {sum_}; this is one rank's slice"
-            f" of an FSDP flat parameter over {ranks} ranks, and the other {ranks - 1} are not here"
+            f"{row.name} is one row of {row.shape[0]:,} numbers = 1/{ranks} of {total:,}: {sum_}; this is one rank's"
+            f" slice of an FSDP flat parameter over {ranks} ranks, and the other {ranks - 1} are not here"
         )
         return Finding(
             "trainer.flat-shard", "error", row.name, told,
