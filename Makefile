@@ -10,8 +10,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One pip at a time in one environment.
 .NOTPARALLEL:
 .DEFAULT_GOAL := check
-.PHONY: demo check test lint types contracts bench fuzz clean
+.PHONY: demo check test lint types contracts bench rates fuzz clean
 MINUTES ?= 10
+TRAINED ?= build/trained
 
 demo: $(VENV)/.installed-engine
 	$(BIN)/trace-load --tp 2 --load-format dummy
@@ -33,6 +34,11 @@ contracts: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@held=0; for script in tests/bench/*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || held=1; done; \
 	exit $$held
+
+# Sixty small models are trained first, about half a minute each; those that are there already are not trained again.
+rates: $(VENV)/.installed-dev
+	PYTHONPATH=. $(BIN)/python tests/data/train.py --out $(TRAINED)
+	PYTHONPATH=. $(BIN)/python tests/bench/meaning.py $(TRAINED)
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
