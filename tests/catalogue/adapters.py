@@ -111,6 +111,22 @@ def still_packed(layers: int, layer: int) -> Case:
     )  # fmt: skip
 
 
+def factors_alone(layers: int, rank: int) -> Case:
+    """An adapter that was saved under the name of a model, config.json of the base beside it."""
+
+    def make() -> Model:
+        model = pairs(decoder(layers), ("q_proj", "v_proj"), rank)
+        model.config = decoder(layers).config
+        return model
+
+    return Case(
+        "L1", f"as-a-model-{layers}", make,
+        "KeyError: 'base_model.model.model.layers.0.self_attn.qkv_proj.lora_A.weight'",
+        "adapter.not-a-model", "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+        (f"{2 * layers} pairs", f"rank {rank}", "no base weights"), alone="same", sound=lambda: decoder(layers),
+    )  # fmt: skip
+
+
 def left_over(layers: int, rank: int) -> Case:
     """Base weights under their own names, and the factors still beside them."""
 
@@ -126,6 +142,7 @@ def left_over(layers: int, rank: int) -> Case:
 
 
 CASES = [
+    factors_alone(4, 8), factors_alone(3, 16),
     served(4, 16, ("q_proj", "v_proj")), served(3, 8, ("q_proj", "k_proj", "v_proj", "gate_proj")), wrapped_save(4, 8),
     wrapped_save(3, 16), no_overlap(4, 8, f"{PREFIX}model.language_model.", PREFIX, "strip `model.language_model.`"),
     no_overlap(3, 4, PREFIX, f"{PREFIX}language_model.", "add `language_model.`"), inside_a_word(3, "default"),

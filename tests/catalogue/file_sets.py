@@ -35,13 +35,12 @@ def in_meta_names(model: Model) -> Model:
 
 def two_copies(layers: int, count: int, said: str) -> Case:
     def make() -> Folder:
-        return Folder(
-            [shards(mistral(layers), count), whole(in_meta_names(mistral(layers)), "consolidated.safetensors")]
-        )
+        files = shards(mistral(layers), count) if count > 1 else whole(mistral(layers))
+        return Folder([files, whole(in_meta_names(mistral(layers)), "consolidated.safetensors")])
 
     return Case(
         "H1", f"mistral-{layers}-{count}", make, said, "shards.second-copy", "consolidated.safetensors",
-        (f"{count} files" if count > 1 else "", f"{9 * layers + 3} tensors", "twice"),
+        (f"{count} files" if count > 1 else "1 file", f"{9 * layers + 3} tensors", "twice"),
         sound=lambda: Folder([shards(mistral(layers), count)]),
     )  # fmt: skip
 
@@ -129,7 +128,8 @@ def layers_gone(layers: int, held: int) -> Case:
 CASES = [
     two_copies(4, 3, "KeyError: 'layers.0.attention.wk.weight'"),
     two_copies(3, 2, "(RayWorkerWrapper pid=71) ERROR KeyError: 'layers.2.attention.wq.weight'"),
-    two_copies(5, 2, "KeyError: 'layers.4.mlp.gate_up_proj.weight'"),
+    two_copies(5, 2, "KeyError: 'layers.60.mlp.gate_up_proj.weight'"),
+    two_copies(4, 1, "KeyError: 'layers.0.attention.wo.weight'"),
     other_formats(3, "original/model.safetensors", "metal/model.bin"), other_formats(4, "original/model.safetensors"),
     absent_shard(8, 12, 7), absent_shard(6, 4, 4), absent_shard(5, 3, 1, "gibberish"),
     promised(4, 3, "mtp.fc.weight"), promised(5, 2, "model.layers.5.mlp.up_proj.weight"),

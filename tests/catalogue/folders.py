@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from tests.catalogue.building import WEIGHTS, Model
@@ -67,13 +68,13 @@ def whole(model: Model, file: str = WEIGHTS) -> Step:
     """The model in one file of this name, folders and all."""
 
     def step(folder: Path, seed: int | None) -> None:
-        config = folder / "config.json"
-        kept = config.read_bytes() if config.exists() else None
-        model.write(folder, seed)
-        if kept is not None:
-            config.write_bytes(kept)
+        made = model.write(folder / "made", seed)
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / WEIGHTS).rename(folder / file)
+        (made / WEIGHTS).rename(folder / file)
+        for other in made.iterdir():
+            if not (folder / other.name).exists():
+                other.rename(folder / other.name)
+        rmtree(made)
 
     return step
 

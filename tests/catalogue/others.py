@@ -68,6 +68,9 @@ def replaced(layers: int, said: str, what: str) -> Case:
 
 
 CASES = [
+    derived(4, "cos_sin_cache", "check_weight_update_equal failed in cos_sin_cache"),
+    derived(3, "cos_sin_cache",
+        "Weights not equal after update: ['model.layers.0.self_attn.rotary_emb.cos_sin_cache']"),
     affine(3, 4, 32, "ValueError: Received 2 parameters not in model: lm_head.biases, lm_head.scales.",
         "lm_head.biases"),
     affine(4, 8, 64, "ValueError: Received 2 parameters not in model: \nlm_head.biases,\nlm_head.scales.",

@@ -62,6 +62,11 @@ PATTERNS = (
         "garbage", "nntrainer#4194, AutoAWQ#589", needle="", ignore_case=True,
     ),
     Pattern(
+        r"(?<![\w.])(?P<name>(?:\w{1,80}+\.){0,30}(?:cos_sin_cache|inv_freq|freqs_cis|cos_cached|sin_cached))(?!\w)",
+        "other", "a checker of synchronised weights that comes upon a table; miles#555", gathers=True,
+        needle=("cos_sin_cache", "inv_freq", "freqs_cis", "_cached"),
+    ),
+    Pattern(
         r"(?P<field><[\w|/-]{1,40}>)(?:\s?(?P=field)){2,}", "garbage", "an output of one special token:"
         r" <unk><unk><unk>",
         needle="<",

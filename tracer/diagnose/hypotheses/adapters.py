@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mappings.findings import Finding
+from mappings.synth import synthesise
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.complaints.complaint import Complaint
 from tracer.diagnose.case import Case
@@ -53,7 +54,9 @@ def _alone(case: Case, remark: Finding) -> Iterator[Hypothesis]:
             yield found
             return
     said = tuple(
-        case.complained("no-parameter", "no-tensor", "unexpected", "no-file", "no-field", "no-architecture", "garbage")
+        case.complained(
+            "no-parameter", "no-tensor", "unexpected", "no-file", "no-field", "no-architecture", "garbage", "other"
+        )
     )
     if not said or not tensors:
         return
@@ -193,10 +196,13 @@ def _unmerged(case: Case) -> Hypothesis:
         f"the state dict of a PEFT model that was never merged ({wrapped} names begin with {_PREFIX})" if wrapped
         else "a model with the factors of an adapter beside its base weights, which were not merged"
     )  # fmt: skip
+    rest = len(state.tensors) - len(factors)
+    beside = f" beside {rest} weights; whoever leaves the factors out serves the base model" if rest else (
+        ", and no base weights: an adapter under the name of a model"
+    )  # fmt: skip
     told = (
         f"this is {shape}: {counted(len(pairs_of(factors)), 'pair')} of lora_A and lora_B of {_ranks(factors)}"
-        f" ({folded(t.name for t in factors)}) beside {len(state.tensors) - len(factors)} weights; whoever leaves the"
-        " factors out serves the base model"
+        f" ({folded(t.name for t in factors)}){beside}"
     )
     finding = Finding(
         "adapter.not-a-model",
@@ -210,9 +216,13 @@ def _unmerged(case: Case) -> Hypothesis:
 
 
 class _Merged:
-    """The weights alone, under the names of the base."""
+    """The weights alone, under the names of the base; those of the base itself where there are none."""
 
     def __call__(self, state: State) -> State:
+        if all(_is_factor(tensor.name) for tensor in state.tensors) and state.plan is not None:
+            made = synthesise(state.plan.binding)
+            tensors = [TensorInfo(each.name, each.dtype, tuple(each.shape), None, None, 0) for each in made]
+            return changed(state, replace(state.checkpoint, tensors=tensors, names=[each.name for each in made]))
         tensors = [
             replace(tensor, name=tensor.name.removeprefix(_PREFIX).replace(_INNER, "."))
             for tensor in state.tensors if not _is_factor(tensor.name)

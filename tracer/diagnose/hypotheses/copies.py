@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from math import prod
 
@@ -19,6 +20,7 @@ from tracer.errors import InputError
 
 _STRANGE: tuple[Kind, ...] = ("no-parameter", "unexpected", "duplicate")
 _UNREAD: tuple[Kind, ...] = ("header", "pickle", "no-file", "no-tensor", "garbage", "other")
+_NUMBER = re.compile(r"\.\d+\.")
 _MOST = 64
 """Files of other copies whose headers are read."""
 
@@ -39,13 +41,18 @@ def _twice(case: Case) -> Iterator[Hypothesis]:
         return
     others = _others(state, remark)
     names = [tensor.name for tensor in others]
-    meant = [each for each in said if any(place_of(name, names) for name in each.names[:8])]
-    ours = [each for each in said if any(place_of(name, state.names) for name in each.names[:8])]
+    meant = [each for each in said if any(_is_among(name, names) for name in each.names[:8])]
+    ours = [each for each in said if any(_is_among(name, state.names) for name in each.names[:8])]
     foreign = [each for each in meant if each not in ours]
     if not foreign and not state.symptoms:
         foreign = meant or ours  # the loader has gone through both, whichever it has stumbled over
     if others and foreign:
         yield Hypothesis(_told(state, remark, others, foreign[0]), evident=True, answers=tuple(foreign))
+
+
+def _is_among(name: str, names: Sequence[str]) -> bool:
+    """Whether a tensor has it, or would in a model of so many layers."""
+    return any(place_of(each, names) for each in (name, _NUMBER.sub(".0.", name, 1)))
 
 
 def _others(state: State, remark: Finding) -> list[TensorInfo]:
@@ -100,9 +107,10 @@ def _never_fetched(case: Case) -> Iterator[Hypothesis]:
     total = sum(sizes.values())
     told = (
         f"{files[0]} is a Git-LFS pointer of a few lines, and not the file: {len(files)} of {every} files of weights"
-        f" are pointers, to {total:,} bytes that are not here; read as safetensors, its first letters are an absurd"
-        " length"
+        f" are pointers, to {total:,} bytes that are not here"
     )
+    if files[0].endswith(".safetensors"):
+        told += "; read as safetensors, its first letters are an absurd length"
     yield Hypothesis(
         Finding("file.lfs-pointer", "error", remark.subject, told, dict(remark.evidence),
                 "run git lfs pull, or download the files again"),

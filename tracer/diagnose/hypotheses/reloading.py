@@ -25,6 +25,7 @@ _COMPUTED = (
 )
 """Tables that follow from config.json."""
 _COMPARED = re.compile(r"equal|mismatch|differ|compar|updat|sync|check", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
 _LOADER = "weight_loader"
 
 
@@ -39,14 +40,11 @@ def propose(case: Case) -> Iterator[Hypothesis]:
 
 def _derived(case: Case, said: Complaint) -> Hypothesis | None:
     """A comparison of weights that came upon a table."""
-    table = next(
-        (each for each in _COMPUTED if re.search(rf"(?<![A-Za-z0-9_]){each}(?![A-Za-z0-9_])", said.text)), None
-    )
-    if (
-        table is None
-        or not _COMPARED.search(said.text)
-        or said.kind not in ("other", "unexpected", "no-parameter", "no-tensor")
-    ):
+    words = " ".join((said.text, *said.names))
+    table = next((each for each in _COMPUTED if each in _WORD.findall(words)), None)
+    if table is None or said.kind not in ("other", "unexpected", "no-parameter", "no-tensor", "shape"):
+        return None
+    if said.kind != "other" and not _COMPARED.search(words):
         return None
     if any(place_of(name, case.original.names) for name in said.names if table in name):
         return None
