@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from mappings.findings import Finding, Severity
+from tracer.checkpoint.formats import GGUF
 from tracer.complaints.complaint import Complaint
 from tracer.diagnose.case import Case
 from tracer.diagnose.hypothesis import Hypothesis
@@ -87,6 +88,8 @@ def _moved(case: Case, said: Complaint) -> Hypothesis | None:
 
 def _spelled_otherwise(case: Case, said: Complaint) -> Hypothesis | None:
     text = text_config(case.original.config)
+    if case.original.checkpoint.format is GGUF:
+        return None  # it has keys of its own, and no config.json that anybody could complete
     if any(text.get(field) is not None for field in _asked(said)):
         return None  # one of several spellings that it takes is there
     for field in _asked(said):

@@ -35,7 +35,7 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     yield from _converted(case, tables)
     yield from _headless(case, tables)
     for complaint in case.complained("no-tensor"):
-        found = _alias(complaint, tables) or _absent(case, complaint, tables)
+        found = _alias(case, complaint, tables) or _absent(case, complaint, tables)
         if found is not None:
             yield found
 
@@ -182,13 +182,14 @@ def _answer(
     return Hypothesis(finding, changes, evident=True, answers=(said,))
 
 
-def _alias(said: Complaint, tables: _Tables) -> Hypothesis | None:
+def _alias(case: Case, said: Complaint, tables: _Tables) -> Hypothesis | None:
     """One table that savers keep under one of its names, and loaders ask for under another."""
     asked = next((each for each in said.names if _is(each, TABLES)), None)
     held = [*tables.embeddings, *tables.heads]
     if asked is None or len({(t.shape, t.dtype) for t in held}) != 1 or any(t.name == asked for t in held):
         return None
-    if not _is(asked, ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")):
+    stacks = {part for name in case.original.names for part in name.split(".")} & {"encoder", "decoder"}
+    if not stacks or not _is(asked, ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")):
         return None
     stored = held[0]
     told = (
