@@ -36,8 +36,11 @@ def composed(material: Material) -> Draft:
     templates = [template_of(group) for group in groups.values()]
     name = declared(material.config)
     own = [arch for arch in material.registered if name in (arch.name, *arch.also)]
-    fits = _whole(material, groups, name)
-    base = fits[0] if fits else _nearest(material, groups, templates, name, own)
+    every = bases(groups, material.config, material.inferred, material.registered)
+    fits = _whole(every, material, groups, name)
+    if not fits and own:
+        every = bases(groups, material.config, material.inferred, own, by_name=True)
+    base = fits[0] if fits else _nearest(every, material, groups, templates, name, own)
     if base is None:
         for arch in own:
             base_of(arch, groups, material.config, material.inferred, by_name=True)
@@ -62,10 +65,9 @@ def _why(name: str, fits: Sequence[str], base: str, own: Sequence[Architecture])
     return f"{known}; every one has its place in those of {base}{others}."
 
 
-def _whole(material: Material, groups: Mapping[str, Group], name: str) -> list[Base]:
-    """The architectures that have a place for every tensor and whose every place is filled, the likeliest first."""
-    fits = [base for base in bases(groups, material.config, material.inferred, material.registered)
-            if groups and len(base.claimed) == len(groups) and not base.open]  # fmt: skip
+def _whole(known: Sequence[Base], material: Material, groups: Mapping[str, Group], name: str) -> list[Base]:
+    """Of those the ones that have a place for every tensor and whose every place is filled, the likeliest first."""
+    fits = [base for base in known if groups and len(base.claimed) == len(groups) and not base.open]
     return sorted(fits, key=lambda base: _kinship(base.arch, name, material.config), reverse=True)
 
 
@@ -83,12 +85,12 @@ def _shapes_fit(base: Base, groups: Mapping[str, Group]) -> bool:
 
 
 def _nearest(
-    material: Material, groups: Mapping[str, Group], templates: Sequence[Template], name: str,
+    known: Sequence[Base], material: Material, groups: Mapping[str, Group], templates: Sequence[Template], name: str,
     own: Sequence[Architecture],
 ) -> Base | None:  # fmt: skip
     """The dialect of that name, else the architecture, that places most: for an unknown one half of what there is."""
     best: tuple[tuple[float, object], Base] | None = None
-    for base in bases(groups, material.config, material.inferred, own or material.registered, by_name=bool(own)):
+    for base in known:
         trial = base if own else wrapped(base, groups, material.config, material.inferred)
         kinds, _ = unclaimed(trial, templates, {})
         pairs = paired(kinds, trial.open).pairs

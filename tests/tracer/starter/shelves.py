@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,10 @@ def by_file(text: str, config: Mapping[str, Any], found: Sequence[Synthetic], tp
     return plan(choose(config, [t.name for t in found], tp, "F32", [arch]).binding, found)
 
 
-def built_in(key: str, tp: int) -> LoadPlan:
-    """The plan that the package gives for the original names."""
-    return plan(bind(key, tp), tensors(key))
+@cache
+def placed_by_built_in(key: str, tp: int, rank: int) -> Mapping[str, Any]:
+    """Every parameter of a rank where the package's own rows put it, by the original names."""
+    return placed(plan(bind(key, tp), tensors(key)), rank)
 
 
 def placed(made: LoadPlan, rank: int) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def test_published_checkpoints_of_unknown_classes_give_files_that_parse_and_coun
     tmp_path: Path,
 ) -> None:
     seen = 0
-    for slug in slugs()[::2]:
+    for slug in slugs()[1::3]:
         found = started(slug, tmp_path)
         if found is None:
             continue

@@ -11,7 +11,7 @@ import pytest
 
 from mappings.views import Shape
 from tests.mappings.small import CONFIGS
-from tests.tracer.starter.shelves import built_in, by_file, placed, renamed, shapes_of, shelve, tensors
+from tests.tracer.starter.shelves import by_file, placed, placed_by_built_in, renamed, shapes_of, shelve, tensors
 from tracer.prepare import Request, prepare
 from tracer.starter import Starter, starter_of
 
@@ -136,7 +136,7 @@ def test_renamed_tensors_go_where_they_always_went(case: str, tp: int, tmp_path:
     assert found.loads, found.trial.errors
     own = by_file(found.text, CONFIGS[key].config, tensors(key, changes), tp)
     for rank in range(tp):
-        mine, theirs = placed(own, rank), placed(built_in(key, tp), rank)
+        mine, theirs = placed(own, rank), placed_by_built_in(key, tp, rank)
         assert mine.keys() == theirs.keys()
         for name, ids in theirs.items():
             np.testing.assert_array_equal(mine[name], ids, err_msg=name)
@@ -154,7 +154,7 @@ def test_gamma_and_beta_are_the_leaves_of_a_norm(tmp_path: Path) -> None:
     assert found.loads, found.trial.errors
     renamed_ = [tensor._replace(name=spelled(tensor.name)) for tensor in tensors("bloom")]
     own = placed(by_file(found.text, CONFIGS["bloom"].config, renamed_, 1), 0)
-    theirs = placed(built_in("bloom", 1), 0)
+    theirs = placed_by_built_in("bloom", 1, 0)
     assert {name: ids.tolist() for name, ids in own.items()} == {name: ids.tolist() for name, ids in theirs.items()}
     assert any("leaf by leaf" in limit for limit in found.limits)
 
