@@ -33,8 +33,10 @@ def examine(material: Material) -> Meant:
     if len(inside) < 2:
         return not_checked(NAME, "there are no two layers to compare")
     cosines = _cosines(material, inside)
+    if not cosines:
+        return not_checked(NAME, f"of {len(inside)} layers no two have the same matrices")
     near = {pair: value for pair, value in cosines.items() if value >= NEAR}
-    highest = max(cosines.values(), default=0.0)
+    highest = max(cosines.values())
     told = f"{len(inside)} layers, the most alike with a cosine of {highest:.3f}"
     if not near:
         return fine(NAME, told)

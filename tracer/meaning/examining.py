@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tracer.checkpoint.folder import Checkpoint
@@ -21,7 +21,7 @@ from tracer.meaning import (
     transposed,
     untrained,
 )
-from tracer.meaning.against import examine as against_reference
+from tracer.meaning.against import COMPARISONS
 from tracer.meaning.drawn import why_untrained
 from tracer.meaning.material import Material
 from tracer.meaning.meant import Meant, not_checked
@@ -61,8 +61,8 @@ def examine_meaning(
     `against` is a checkpoint known to be good, `dtype` what this one is served as, if not as config.json says.
 
     Some rows of some layers are read, whatever the size of the checkpoint; only what has to be cast is read whole.
-    Raises UsageError for a name in `expect` that is no test's and for a dtype that nothing is cast to, and
-    InputError for a file that became another.
+    Raises UsageError for a name in `expect` that is no test's, for a dtype that nothing is cast to and for a reference
+    that nothing can be compared with, and InputError for a file that became another.
     """
     asked = _asked(expect or {})
     serve = None if dtype is None else check_target(dtype)
@@ -71,25 +71,40 @@ def examine_meaning(
         return [not_checked(name, reason) for name in asked]
     ended = []
     with closing(Material(checkpoint, config or {}, serve)) as material:
-        compared = _compared(material, against)
+        compared = _compared(material, against, asked)
         for number, (name, test) in enumerate(asked.items()):
             if told is not None:
                 told(number, len(asked))
-            by_reference = compared.get(name)
-            ended.append(by_reference if by_reference is not None else _run(name, test, material))
+            ended.append(_ended(name, test, material, compared.get(name)))
     return ended
 
 
-def _compared(material: Material, against: Checkpoint | None) -> dict[str, Meant]:
-    """What the reference decides; where it does not, the statistics are asked."""
-    if against is None or _unfit(against, against.config):
+def _compared(material: Material, against: Checkpoint | None, asked: Iterable[str]) -> dict[str, Meant]:
+    """What comes of comparing, by test."""
+    if against is None:
         return {}
+    if reason := _unfit(against, against.config):
+        raise UsageError(f"--against {against.files.title}: {reason}")
     with closing(Material(against, against.config or {})) as reference:
-        try:
-            ended = against_reference(material, reference)
-        except Unreadable:
-            return {}
-    return {name: each for name, each in ended.items() if not each.check.unchecked}
+        return {name: _compare(name, material, reference) for name in asked if name in COMPARISONS}
+
+
+def _compare(name: str, material: Material, reference: Material) -> Meant:
+    try:
+        return COMPARISONS[name](material, reference)
+    except Unreadable as error:
+        return not_checked(name, str(error))
+
+
+def _ended(name: str, test: Test, material: Material, compared: Meant | None) -> Meant:
+    """As the reference decides; where it does not, the statistics are asked, and it is told that they were."""
+    if compared is not None and compared.check.state != "not-checked":
+        return compared
+    ended = _run(name, test, material)
+    if compared is None:
+        return ended
+    told = f"{ended.check.told}; the reference does not decide: {compared.check.unchecked}"
+    return replace(ended, check=replace(ended.check, told=told.removeprefix("; ")))
 
 
 def _asked(expect: Mapping[str, str]) -> dict[str, Test]:

@@ -25,7 +25,11 @@ _LAYER_LEANS = 4.5
 """Of one layer among others."""
 _DOUBT = 2.5
 _ROWS = 512
-KINDS = (("gate", "up"), ("expert_gate", "expert_up"), ("shared_gate", "shared_up"))
+KINDS = {
+    ("gate", "up"): "layers", ("expert_gate", "expert_up"): "layers, the first expert of each",
+    ("shared_gate", "shared_up"): "layers, the shared expert of each",
+}  # fmt: skip
+"""Roles -> what of them is looked at."""
 _UNGATED = frozenset({"gpt_oss"})
 """Families that add something to up, which gives it a side."""
 
@@ -56,7 +60,7 @@ def examine(material: Material) -> Meant:
     gate, up = (material.of(role) for role in kind)
     looked = [_look(material, n, gate[n], up[n]) for n in spread(layers)]
     sides = pooled([each.gate for each in looked]), pooled([each.up for each in looked])
-    told = f"gate leans by {sides[0]:.1f} standard deviations, up by {sides[1]:.1f}, over {len(looked)} layers"
+    told = f"gate leans by {sides[0]:.1f} standard deviations, up by {sides[1]:.1f}, over {len(looked)} {KINDS[kind]}"
     swapped = [each.layer for each in looked if each.verdict == "swapped"]
     right = [each.layer for each in looked if each.verdict == "right"]
     if sides[1] >= LEANS and sides[0] < CHANCE:

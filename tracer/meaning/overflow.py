@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from mappings.findings import in_order
+from tracer.checkpoint.dtypes import from_config
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.checks import Check
 from tracer.infer.canonical import text_config
@@ -22,11 +23,10 @@ from tracer.values.casting import overflow
 from tracer.values.scanning import scan
 
 NAME = "overflow"
-_DTYPES = {"float16": "F16", "half": "F16", "bfloat16": "BF16", "float32": "F32", "float": "F32", "float64": "F64"}
 _HELD: Mapping[str, tuple[str, ...]] = {
     "F16": ("F16",), "BF16": ("BF16",), "F32": ("F32", "F16", "BF16"), "F64": ("F64", "F32", "F16", "BF16"),
 }  # fmt: skip
-"""Dtypes of which every number is one of the target."""
+"""Dtypes of which every number is one of the target; of those of 8 bits none of 16 or more is."""
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -45,8 +45,9 @@ def examine(material: Material) -> Meant:
 def _target(config: Mapping[str, Any]) -> str | None:
     text = text_config(config)
     named = text.get("dtype") or text.get("torch_dtype")
-    return _DTYPES.get(named.removeprefix("torch.")) if isinstance(named, str) else None
+    target = from_config(named) if isinstance(named, str) else None
+    return target if target in _HELD else None
 
 
 def _loses(tensor: TensorInfo, target: str) -> bool:
-    return tensor.dtype in _FLOATS and tensor.dtype not in _HELD[target]
+    return tensor.dtype in _FLOATS and tensor.dtype not in _HELD.get(target, ())

@@ -37,11 +37,13 @@ class Compared:
 
 
 def examine(material: Material) -> Meant:
-    head, table = material.outside("head"), material.outside("embed")
-    if head is None or table is None:
+    if not (material.names.of("head", "weight") and material.names.of("embed", "weight")):
         return fine(NAME, "there is no stored head beside an embedding")
     if material.sizes.get("tie") is not True:
-        return fine(NAME, f"config.json does not tie {head.name}")
+        return fine(NAME, "config.json does not tie the stored head")
+    head, table = material.outside("head"), material.outside("embed")
+    if head is None or table is None:
+        return not_checked(NAME, "which of several is the head or the embedding, or the shape of one, is not known")
     if head.shape != table.shape or 0 in head.shape:
         return not_checked(NAME, f"{head.name} and {table.name} are not of one shape, or empty")
     rows = _compare(material, head, table)

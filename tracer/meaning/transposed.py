@@ -51,16 +51,20 @@ class Sides:
 def examine(material: Material) -> Meant:
     """Each role and each layer by itself."""
     hidden = material.size("hidden")
-    square = {role: _square(material, role, hidden) for role in (*READ, *WRITTEN)}
-    square = {role: parts for role, parts in square.items() if parts}
+    known = [role for role in (*READ, *WRITTEN) if material.of(role)]
+    if not hidden or not known:
+        what = "which matrices of the layers are which" if hidden else "the hidden size of config.json"
+        return not_checked(NAME, f"{what} is not known")
+    square = {role: parts for role in known if (parts := _square(material, role, hidden))}
     if not square:
-        return fine(NAME, "no matrix of the layers is square: shapes tell how each lies")
+        return fine(NAME, f"of {', '.join(known)} none is square: shapes tell how each lies")
     layers = spread(sorted({layer for parts in square.values() for layer in parts}))
     measures = _measure(material, square, layers, hidden)
     if not measures:
         return not_checked(NAME, "no matrix of known side is beside the square ones")
     told = ", ".join(f"{role} {_pooled(held)}" for role, held in measures.items())
-    told = f"{told} standard deviations over {len(layers)} layers, as stored and across"
+    count = len({each.layer for held in measures.values() for each in held})
+    told = f"{told} standard deviations over {count} layers, as stored and across"
     unclear = {
         role: sum(not (each.is_across or each.is_right) for each in held)
         for role, held in measures.items()

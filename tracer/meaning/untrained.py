@@ -33,9 +33,11 @@ def examine(material: Material) -> Meant:
     told = f"{len(layers)} layers, half of them {usual:.0f} standard deviations and more from numbers drawn one by one"
     lone = [name for name, value in outer.items() if value < DRAWN]
     names = [part.name for layer in whole for part in material.inside()[layer]] + single + lone
+    left = ["experts are not looked at"] if any("expert" in group.role for group in material.names.groups) else []
     if not names:
         unclear = [layer for layer, held in layers.items() if max(held.values()) < TRAINED]
-        return fine(NAME, told, f"layers {unclear} may be drawn or hardly trained" if unclear else "")
+        left = [f"layers {unclear} may be drawn or hardly trained", *left] if unclear else left
+        return fine(NAME, told, "; ".join(left))
     value = max([max(layers[layer].values()) for layer in whole] + [outer[name] for name in lone], default=0.0)
     what = ", ".join(text for text, _ in collapse(names))
     message = (
@@ -44,7 +46,8 @@ def examine(material: Material) -> Meant:
     )
     evidence = measured(_STATISTIC, value, DRAWN, len(layers), "layers", peers=round(usual, 1), layers=whole)
     fix = "take these tensors from the checkpoint that was trained: what loaded this one did not find them"
-    return found(NAME, told, Finding("value.untrained", "error", names[0], message, evidence, fix))
+    finding = Finding("value.untrained", "error", names[0], message, evidence, fix)
+    return found(NAME, told, finding, unchecked="; ".join(left))
 
 
 def _single(layers: Mapping[int, Mapping[str, float]], whole: set[int]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,40 @@ def test_heads_that_do_not_fit_the_rows_are_somebody_elses_finding(tmp_path: Pat
     assert "rows that the heads" in ended["rope-order"].check.unchecked
 
 
+def experts(of: int = 2) -> dict[str, Any]:
+    """The matrices of the feed-forward once more, as experts beside it."""
+    model = load_file(LLAMA / "model.safetensors")
+    return {
+        name.replace(".mlp.", f".mlp.experts.{number}."): values
+        for name, values in model.items() if ".mlp." in name for number in range(of)
+    }  # fmt: skip
+
+
+def test_experts_are_said_to_be_left_out_and_only_the_first_to_be_asked_for_its_lean(tmp_path: Path) -> None:
+    beside = examined(edited(LLAMA, tmp_path / "beside", **experts()))
+    assert beside["untrained"].check.unchecked == "experts are not looked at"
+    dense = dict.fromkeys(name for name in load_file(LLAMA / "model.safetensors") if ".mlp." in name)
+    alone = examined(edited(LLAMA, tmp_path / "alone", **dense, **experts()))
+    assert alone["gate-up"].check.state == "ok"
+    assert alone["gate-up"].check.told.endswith("over 4 layers, the first expert of each")
+
+
+def test_without_a_hidden_size_or_known_roles_no_matrix_is_called_other_than_square(tmp_path: Path) -> None:
+    folder = edited(LLAMA, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    del config["hidden_size"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert "hidden size" in examined(folder)["transposed"].check.unchecked
+
+
+def test_layers_of_which_no_two_are_alike_in_kind_are_not_compared(tmp_path: Path) -> None:
+    """As in a model of two layers, the one with attention and the other with none."""
+    model = load_file(LLAMA / "model.safetensors")
+    gone = {name: None for name in model if re.search(r"layers\.(0\.self_attn|1\.mlp|[23]\.)", name)}
+    folder = configured(edited(LLAMA, tmp_path / "model", **gone), num_hidden_layers=2)
+    assert "no two have the same" in examined(folder)["duplicate"].check.unchecked
+
+
 # --- asked for, and compared ---
 
 
@@ -238,6 +273,34 @@ def test_against_itself_a_model_is_fine_and_against_another_the_statistics_decid
     assert not any(other[name].check.unchecked for name in ALONE)
 
 
+@pytest.mark.parametrize("test", ALONE)
+def test_one_layer_of_four_that_is_unlike_the_reference_is_not_passed_over(test: str, tmp_path: Path) -> None:
+    model = load_file(LLAMA / "model.safetensors")
+    at = "model.layers.1."
+    gate, up, out, norm = (
+        f"{at}{of}.weight" for of in ("mlp.gate_proj", "mlp.up_proj", "self_attn.o_proj", "input_layernorm")
+    )
+    names = {f"{at}self_attn.{of}_proj.weight": heads for of, heads in (("q", 4), ("k", 2))}
+    faults: dict[str, dict[str, Any]] = {
+        "rope-order": {name: interleaved(model[name], heads) for name, heads in names.items()},
+        "gate-up": {gate: model[up], up: model[gate]},
+        "transposed": {out: np.ascontiguousarray(model[out].T)},
+        "norm-offset": {norm: (model[norm].astype("f4") - 1).astype(model[norm].dtype)},
+    }
+    spoilt = edited(LLAMA, tmp_path / "model", **faults[test])
+    ended = examined(spoilt, against=open_checkpoint(LLAMA))
+    assert "the reference does not decide" in ended[test].check.told
+    assert ended[test].check.state == examined(spoilt)[test].check.state, "the statistics are asked instead"
+    assert [name for name, each in ended.items() if name in ALONE and name != test and each.check.state != "ok"] == []
+
+
+def test_a_reference_with_which_nothing_can_be_compared_is_refused(tmp_path: Path) -> None:
+    reference = edited(LLAMA, tmp_path / "reference")
+    (reference / "config.json").unlink()
+    with pytest.raises(UsageError, match=r"--against .*reference: there is no config"):
+        examined(LLAMA, against=open_checkpoint(reference))
+
+
 def test_a_fine_tune_is_like_its_reference(tmp_path: Path) -> None:
     draws = np.random.default_rng(2)
     model = load_file(LLAMA / "model.safetensors")
@@ -255,6 +318,7 @@ def test_a_serving_dtype_is_asked_for_by_name(tmp_path: Path) -> None:
     configured(spoilt, torch_dtype="bfloat16")
     assert codes(examined(spoilt)) == []
     assert codes(examined(spoilt, dtype="float16")) == ["value.overflow"]
+    assert set(codes(examined(spoilt, dtype="float8_e4m3fn"))) == {"value.overflow"}
 
 
 @pytest.mark.parametrize("spoil", ["empty", "zero", "huge"])

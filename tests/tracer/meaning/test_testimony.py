@@ -138,6 +138,14 @@ def test_a_few_rows_of_new_tokens_are_seen_among_all(tmp_path: Path) -> None:
     assert not found.changes
 
 
+def test_of_two_heads_neither_is_called_absent(tmp_path: Path) -> None:
+    model = load_file(LLAMA / "model.safetensors")
+    folder = headed(tmp_path / "m", model["lm_head.weight"])
+    both = load_file(folder / "model.safetensors") | {"output.weight": model["lm_head.weight"]}
+    save_file(both, folder / "model.safetensors")
+    assert "which of several is the head" in ended(folder, "tied-head").check.unchecked
+
+
 def test_a_head_that_is_not_tied_is_nobodys_business(tmp_path: Path) -> None:
     own = load_file(LLAMA / "model.safetensors")["lm_head.weight"]
     assert ended(headed(tmp_path / "m", own, tied=False), "tied-head").check.state == "ok"

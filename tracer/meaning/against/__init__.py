@@ -7,17 +7,17 @@ asked of the statistics.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from tracer.meaning import gate_up, norm_offset, rope_order, transposed
 from tracer.meaning.against import gates, norms, rows, squares
 from tracer.meaning.material import Material
 from tracer.meaning.meant import Meant
 
-
-def examine(material: Material, reference: Material) -> dict[str, Meant]:
-    """Name of a test -> how it ends by comparison; not checked where the reference does not tell. Raises Unreadable."""
-    return {
-        rope_order.NAME: rows.examine(material, reference),
-        gate_up.NAME: gates.examine(material, reference),
-        transposed.NAME: squares.examine(material, reference),
-        norm_offset.NAME: norms.examine(material, reference),
-    }
+COMPARISONS: Mapping[str, Callable[[Material, Material], Meant]] = {
+    rope_order.NAME: rows.examine,
+    gate_up.NAME: gates.examine,
+    transposed.NAME: squares.examine,
+    norm_offset.NAME: norms.examine,
+}
+"""Name of a test -> how it ends by comparison; not checked where the reference does not tell. They raise Unreadable."""

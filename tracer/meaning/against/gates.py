@@ -16,10 +16,10 @@ def examine(material: Material, reference: Material) -> Meant:
     layers = [n for n in sorted(gates.keys() & ups.keys()) if gates[n][0].shape == ups[n][0].shape]
     if not layers:
         return not_checked(NAME, "the reference has no gate and up of the same shape")
-    measures = np.array([_look(material, reference, gates[n], ups[n]) for n in layers]).mean(0)
-    stored, swapped = (float(value) for value in measures)
+    looked = np.array([_look(material, reference, gates[n], ups[n]) for n in layers])
+    stored, (least, swapped) = float(looked[:, 0].mean()), map(float, looked.min(0))
     told = f"cosine with the reference {stored:.3f}, gate with up and up with gate {swapped:.3f}, {len(layers)} layers"
-    if stored >= SAME:
+    if least >= SAME:
         return fine(NAME, told)
     if stored >= OTHER or swapped < SAME:
         return unlike(NAME, told)

@@ -15,7 +15,7 @@ from tracer.meaning.norm_offset import KINDS, NAME
 from tracer.repair.changes import Transform
 
 _APART = 0.25
-"""More than a fine-tune changes norms by, in the middle."""
+"""More than a fine-tune changes any norm by, in the middle of its numbers."""
 _NEAR = 0.1
 """How far from 1 an offset may be."""
 
@@ -24,15 +24,15 @@ def examine(material: Material, reference: Material) -> Meant:
     mine, theirs = (adds_one(each.checkpoint, each.config) for each in (material, reference))
     known = mine is not None and theirs is not None
     expected = float(bool(theirs)) - float(bool(mine)) if known else 0.0
-    differences = np.array(list(_differences(material, reference)))
+    differences = np.array(list(_differences(material, reference))) - expected
     if not len(differences):
         return not_checked(NAME, "the reference has no norms under the same names")
-    middle = float(np.median(differences)) - expected
+    middle, least, most = (float(np.quantile(differences, at)) for at in (0.5, 0, 1))
     told = f"{len(differences)} norms differ from the reference's by {middle:+.3f} in the middle"
-    if abs(middle) <= _APART:
+    if max(-least, most) <= _APART:
         return fine(NAME, told)
-    if abs(abs(middle) - 1) > _NEAR:
-        return unlike(NAME, told)
+    if abs(abs(middle) - 1) > _NEAR or max(middle - least, most - middle) > _APART:
+        return unlike(NAME, f"{told}, from {least:+.3f} to {most:+.3f}")
     names = tuple(part.name for held in material.vectors(*KINDS).values() for part in held)
     amount = -float(np.sign(middle))
     evidence = measured(

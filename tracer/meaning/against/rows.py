@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from mappings.findings import Finding
-from tracer.meaning.against.matched import OTHER, ROWS, SAME, STATISTIC, Cosines, both, cosines, said, spelled, unlike
+from tracer.meaning.against.matched import OTHER, ROWS, STATISTIC, Cosines, both, cosines, said, spelled, unlike
 from tracer.meaning.conventions import rotary_order
 from tracer.meaning.material import Material, Numbers
 from tracer.meaning.meant import Meant, fine, found, measured, not_checked
@@ -31,7 +31,7 @@ def examine(material: Material, reference: Material) -> Meant:
     mended = {of: ways[of][each.best] for of, each in measures.items() if each.is_turned}
     if mended:
         return _found(material, measures, mended)
-    if all(each.stored >= SAME for each in measures.values()):
+    if all(each.is_same for each in measures.values()):
         return fine(NAME, said(measures))
     return unlike(NAME, said(measures))
 

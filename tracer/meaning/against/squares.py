@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mappings.findings import Finding
-from tracer.meaning.against.matched import OTHER, ROWS, SAME, STATISTIC, Cosines, both, cosine, said, spelled, unlike
+from tracer.meaning.against.matched import OTHER, ROWS, STATISTIC, Cosines, both, cosine, said, spelled, unlike
 from tracer.meaning.material import Material, Numbers, Part
 from tracer.meaning.meant import Meant, fine, found, measured, not_checked
 from tracer.meaning.transposed import NAME, READ, WRITTEN
@@ -19,7 +19,7 @@ def examine(material: Material, reference: Material) -> Meant:
     turned = {role: each for role, each in measures.items() if each.is_turned}
     if turned:
         return _found(material, measures, turned)
-    if all(each.stored >= SAME for each in measures.values()):
+    if all(each.is_same for each in measures.values()):
         return fine(NAME, said(measures))
     return unlike(NAME, said(measures))
 
@@ -29,9 +29,9 @@ def _measure(material: Material, reference: Material, role: str) -> Cosines | No
     if not square:
         return None
     rows = [(material.sampled(a, ROWS), reference.sampled(b, ROWS)) for a, b in square]
-    stored = float(np.mean([cosine(a, b) for a, b in rows]))
-    across = float(np.mean([cosine(material.read(a, 0, _few(a)), _columns(reference, b)) for a, b in square]))
-    return Cosines(stored, {"transposed": across}, len(square))
+    stored = [cosine(a, b) for a, b in rows]
+    across = min(cosine(material.read(a, 0, _few(a)), _columns(reference, b)) for a, b in square)
+    return Cosines(float(np.mean(stored)), min(stored), {"transposed": across}, len(square))
 
 
 def _few(part: Part) -> int:
@@ -53,7 +53,7 @@ def _found(material: Material, measures: dict[str, Cosines], turned: dict[str, C
         f"{spelled(names)}: square, and transposed: cosine with the reference {worst.stored:.3f}, across {across:.3f}"
     )
     finding = Finding("value.transposed", "error", names[0], message, evidence, "transpose them")
-    left = [role for role, each in measures.items() if role not in turned and each.stored < SAME]
+    left = [role for role, each in measures.items() if role not in turned and not each.is_same]
     unchecked = f"{', '.join(left)} not like the reference's either way" if left else ""
     whole = all(part.is_plain for part in parts)
     return found(
