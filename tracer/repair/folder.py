@@ -56,7 +56,8 @@ def beside(checkpoint: Checkpoint, model: list[str]) -> Beside:
 
 def _walked(folder: Path) -> Iterator[tuple[str, str]]:
     """Every file, and what cannot be copied with the reason. Folders that are links may lead anywhere."""
-    for at, folders, files in os.walk(folder):
+    unseen: list[OSError] = []
+    for at, folders, files in os.walk(folder, onerror=unseen.append):
         here = Path(at).relative_to(folder)
         for name in list(folders):
             path = Path(at, name)
@@ -66,6 +67,8 @@ def _walked(folder: Path) -> Iterator[tuple[str, str]]:
                 yield f"{(here / name).as_posix()}/", why
         for name in files:
             yield (here / name).as_posix(), _irregular(Path(at, name))
+    for error in unseen:
+        yield f"{Path(error.filename).relative_to(folder).as_posix()}/", "a folder that cannot be listed"
 
 
 def _irregular(path: Path) -> str:

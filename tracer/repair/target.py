@@ -25,6 +25,8 @@ def check_target(target: Path, source: Path) -> Path:
             raise UsageError(f"{target}: expected a new or an empty folder, found a file")
         if real.exists() and next(real.iterdir(), None) is not None:
             raise UsageError(f"{target}: expected a new or an empty folder, found one that holds files")
+        if real.is_mount():  # said now: the copy would be complete before the system refuses it the name
+            raise UsageError(f"{target}: a mount point can be no copy's own folder; name a folder inside it")
         if not real.parent.is_dir():
             raise UsageError(f"{target}: there is no folder {real.parent}")
         if not os.access(real.parent, os.W_OK | os.X_OK):

@@ -62,6 +62,21 @@ def test_what_is_no_weights_is_copied_and_weights_of_other_copies_are_named(sour
     assert set(result.copied) == {*small, *TWO, INDEX}
 
 
+def test_a_folder_that_cannot_be_listed_is_named(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may list anything, so it is told that it may not."""
+    (source / "closed").mkdir()
+    listed = os.scandir
+
+    def refuses(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refuses)
+    result = repaired(source, [SetField("x", 1)], source.parent / "copy")
+    assert dict(result.left_out) == {"closed/": "a folder that cannot be listed"}
+
+
 def test_links_to_files_as_in_the_cache_of_the_hub_are_followed(source: Path) -> None:
     cache = source.parent / "cache"
     cache.mkdir()

@@ -74,6 +74,16 @@ def test_what_holds_files_or_is_one_is_not_written_over(source: Path) -> None:
     assert file.read_text() == (full / "note").read_text() == "precious"
 
 
+def test_a_mount_point_whose_place_no_folder_takes_is_refused_at_once(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source.parent / "volume").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "volume")
+    with nothing_left(source), pytest.raises(UsageError, match=r"volume: a mount point .* name a folder inside it"):
+        repaired(source, CHANGES, source.parent / "volume")
+    repaired(source, CHANGES, source.parent / "volume" / "copy")
+
+
 def test_an_empty_folder_and_a_link_to_one_are_filled(source: Path) -> None:
     empty = source.parent / "empty"
     empty.mkdir()
