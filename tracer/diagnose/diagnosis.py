@@ -82,15 +82,15 @@ def diagnose(
     told_of = [*(cause.finding for cause in everything), *idle]
     remarks = [each for each in remarks if each in idle or not any(same(each, finding) for finding in told_of)]
     stages = [*searched.stages, *(cause.changes for cause in values.causes if cause.changes)]
-    checks = [*_own(examined.checks), *values.checks]
+    checks = [*_own(examined.checks, values.superseded), *values.checks]
     return Diagnosis(examined.title, everything, remarks, checks, told, state, after, stages)
 
 
-def _own(checks: Sequence[Check]) -> list[Check]:
-    """The doctor's, without what it says of its own option."""
+def _own(checks: Sequence[Check], superseded: frozenset[str]) -> list[Check]:
+    """The doctor's, without what it says of its own option, and what was looked at more closely since."""
     return [
         replace(check, unchecked=check.unchecked.replace("--values reads", "`tracer doctor --values` reads"))
-        for check in checks if check.name != "values"
+        for check in checks if check.name != "values" and (check.findings or check.name not in superseded)
     ]  # fmt: skip
 
 

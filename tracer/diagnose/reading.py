@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mappings.findings import Finding
 from tracer.checkpoint.dtypes import from_config
-from tracer.checkpoint.folder import open_checkpoint
+from tracer.checkpoint.folder import Checkpoint, open_checkpoint
 from tracer.checks import Check
 from tracer.complaints.complaint import Kind, Told
 from tracer.diagnose.cause import Cause
 from tracer.diagnose.state import State
+from tracer.diagnose.stubs import never_written
+from tracer.diagnose.weight import same
+from tracer.doctor.adapter import adapter_of
 from tracer.prepare.config import FLOATS
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ _OF_VALUES: tuple[Kind, ...] = ("garbage", "not-finite")
 """Complaints of a model that loads."""
 _SETTLES: Mapping[str, tuple[str, ...]] = {"tied-head": ("tie.conflict",)}
 """Test of values -> codes of warnings that names alone left open, and that it decides."""
+_BY_WITNESS = frozenset({"rope-theta"})
+"""Tests that ask a tensor which most checkpoints do not have; without it there is nothing that could be wrong."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Read:
     checks: list[Check] = field(default_factory=list)
     settled: list[tuple[str, str]] = field(default_factory=list)
     """Codes of warnings that are none, and why."""
+    superseded: frozenset[str] = frozenset()
+    """Checks of the doctor that looked at samples of what was read whole here."""
 
 
 def read(state: State, told: Told, causes: Sequence[Cause], checks: Sequence[Check], asked: Reading) -> Read:
@@ -52,11 +60,32 @@ def read(state: State, told: Told, causes: Sequence[Cause], checks: Sequence[Che
 
     Raises UsageError and InputError for what was asked.
     """
-    reason = _unasked(state, told, causes, checks, asked)
+    checkpoint = state.checkpoint if state.tensors else adapter_of(state.checkpoint.files) or state.checkpoint
+    absent = next((check.absent for check in checks if check.absent), "") or never_written(checkpoint, only=True)
+    reason = _unasked(checkpoint, told, causes, absent, asked)
+    copies = list(_copies(state))
     if reason:
-        return Read(checks=[Check("values", unchecked=reason)])
+        limit = "no values were read" if checkpoint.tensors and not absent else ""
+        return Read(checks=[Check("values", unchecked=reason, limit=limit, absent=absent), *copies])
+    from tracer.diagnose.scanned import examine_numbers, is_small
+
+    found = _meant(state, told, asked)
+    found.superseded = frozenset({"zeros"}) if is_small(checkpoint) else frozenset()
+    for check in examine_numbers(checkpoint, stubs=not asked.wanted):
+        own = [each for each in check.findings if not _is_known(each, [*causes, *found.causes])]
+        found.causes += [Cause(each) for each in own]
+        found.checks.append(replace(check, findings=tuple(own)))
+    found.checks += copies
+    return found
+
+
+def _meant(state: State, told: Told, asked: Reading) -> Read:
+    """What the values mean in their places; of an adapter, which has no places of its own, nothing is asked."""
     from tracer.meaning import examine_meaning
 
+    if not state.tensors:
+        reason = "an adapter, looked at without its base"
+        return Read(checks=[Check("values.meaning", unchecked=reason, limit=reason)])
     against = open_checkpoint(asked.against) if asked.against else None
     config = state.prepared.configured.config if state.prepared else state.checkpoint.config
     meant = examine_meaning(
@@ -68,20 +97,47 @@ def read(state: State, told: Told, causes: Sequence[Cause], checks: Sequence[Che
         (code, each.check.told) for each in meant if not each.check.findings and not each.check.unchecked
         for code in _SETTLES.get(each.check.name, ())
     ]  # fmt: skip
-    found = [cause for each in meant for cause in _causes(each)]
-    named = [replace(each.check, name=f"values.{each.check.name}") for each in meant]
-    return Read(found, [*named, *silenced], settled)
+    limit = _undecided(meant)
+    named = [replace(each.check, name=f"values.{each.check.name}", limit=limit) for each in meant]
+    return Read([cause for each in meant for cause in _causes(each)], [*named, *silenced], settled)
+
+
+def _undecided(meant: Sequence[Meant]) -> str:
+    """How many tests of meaning came to nothing, and mostly why."""
+    left = [each.check for each in meant if each.check.state == "not-checked" and not each.check.told]
+    reasons = [check.unchecked for check in left if check.name not in _BY_WITNESS]
+    if not reasons:
+        return ""
+    most = Counter(reason.partition(":")[0] for reason in reasons).most_common(1)[0][0]
+    return f"{len(reasons)} of {len(meant)} tests of what values mean came to nothing: {most}"
+
+
+def _copies(state: State) -> Iterator[Check]:
+    """A second copy of the model may hold other values, and other programs read that one."""
+    for finding in state.findings:
+        if finding.code == "shards.second-copy":
+            told = "the other copy was not compared with the one that is read"
+            yield Check("copies", unchecked=told, limit=told)
+
+
+def _is_known(finding: Finding, causes: Sequence[Cause]) -> bool:
+    """Whether it was said before: by its subject, or of layers, which tests of meaning see alike though not equal."""
+    known = [each for cause in causes for each in (cause.finding, *cause.explains)]
+    copied = finding.code == "value.duplicate" and any(each.code == finding.code for each in known)
+    return copied or any(same(finding, each) for each in known)
 
 
 def _unasked(
-    state: State, told: Told, causes: Sequence[Cause], checks: Sequence[Check], asked: Reading
+    checkpoint: Checkpoint, told: Told, causes: Sequence[Cause], absent: str, asked: Reading
 ) -> str:  # fmt: skip
     """Why values are not read; empty where they are."""
-    if asked.wanted is not None:
-        return "" if asked.wanted else "--no-values"
-    if state.checkpoint.state != "complete" or not state.tensors:
+    if asked.wanted is False:
+        return "--no-values"
+    if checkpoint.state != "complete" or not checkpoint.tensors:
         return "no tensor is here"
-    if absent := next((check.absent for check in checks if check.absent), ""):
+    if asked.wanted:
+        return ""
+    if absent:
         return absent
     if any(complaint.kind in _OF_VALUES for complaint in told.complaints):
         return ""
