@@ -30,4 +30,3 @@ class TensorInfo:
         if self.strides is None or 0 in self.shape:
             return prod(self.shape)
         return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
-

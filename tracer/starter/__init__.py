@@ -9,6 +9,7 @@ from typing import Any
 from mappings.architectures import BUILT_IN
 from mappings.plan import Stored
 from mappings.rows import Architecture
+from tracer.checkpoint.consistency import some
 from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.formats import GGUF
 from tracer.infer import infer
@@ -63,12 +64,12 @@ class Starter:
         found = []
         if self.unapplied:
             found.append(
-                f"{_some(self.unapplied)}: the rows load the numbers, and the forward pass must also apply them"
+                f"{some(self.unapplied)}: the rows load the numbers, and the forward pass must also apply them"
             )
         found += [f"{name} is applied by the modules of {owner}, by others only if they have it too"
                   for name, owner in draft.borrowed.items()]  # fmt: skip
         if draft.renamed:
-            told = _some(sorted(draft.renamed))
+            told = some(sorted(draft.renamed))
             found.append(f"{told}: loaded leaf by leaf; modules that keep them together need the tensors renamed")
         if draft.like and draft.like.partition("/")[0] != draft.architecture and self.foreign:
             found.append(
@@ -122,8 +123,3 @@ class _Name:
     name: str
     dtype: str = "F32"
     shape: tuple[int, ...] = ()
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
