@@ -86,6 +86,24 @@ def no_overlap(layers: int, rank: int, stored: str, wanted: str, edit: str) -> C
     )  # fmt: skip
 
 
+def beside_its_base(layers: int, rank: int, prefix: str, edit: str) -> Case:
+    """The base is at hand, so that the files alone show it."""
+
+    def made(prefix: str) -> Folder:
+        base, targets = decoder(layers), ("q_proj", "v_proj")
+        told = settings(targets, rank, base_model_name_or_path="../base")
+        steps = [whole(base, "base/model.safetensors"), whole(pairs(base, targets, rank, prefix), f"adapter/{WEIGHTS}")]
+        files = [beside("adapter/adapter_config.json", told), beside("base/config.json", base.config)]
+        return Folder([*steps, *files], "adapter")
+
+    return Case(
+        "L2", f"base-{rank}-{layers}", lambda: made(prefix), "Found missing adapter keys while loading the checkpoint",
+        "adapter.no-overlap", f"{prefix}model.layers.0.self_attn.q_proj.lora_A.weight",
+        (f"0 of {4 * layers}", f"{4 * layers} of {4 * layers}", edit, "no-op"), alone="same",
+        sound=lambda: made(PREFIX),
+    )  # fmt: skip
+
+
 def inside_a_word(layers: int, name: str) -> Case:
     def make() -> Folder:
         base = Model({})
@@ -142,6 +160,8 @@ def left_over(layers: int, rank: int) -> Case:
 
 
 CASES = [
+    beside_its_base(4, 8, f"{PREFIX}language_model.", "strip `language_model.`"),
+    beside_its_base(3, 4, f"{PREFIX}module.", "strip `module.`"),
     factors_alone(4, 8), factors_alone(3, 16),
     served(4, 16, ("q_proj", "v_proj")), served(3, 8, ("q_proj", "k_proj", "v_proj", "gate_proj")), wrapped_save(4, 8),
     wrapped_save(3, 16), no_overlap(4, 8, f"{PREFIX}model.language_model.", PREFIX, "strip `model.language_model.`"),

@@ -20,7 +20,11 @@ from tests.catalogue import (
     trainers,
 )
 from tests.catalogue.case import Case, asked
-from tracer.diagnose.diagnosis import Diagnosis
+from tests.catalogue.models import decoder
+from tests.catalogue.quantising import by_channel
+from tracer.complaints.complaint import Told
+from tracer.diagnose.diagnosis import Diagnosis, diagnose
+from tracer.repair.repair import repair
 
 CASES = [
     *file_sets.CASES, *damaged.CASES, *meanings.CASES, *heads.CASES, *adapters.CASES, *trainers.CASES,
@@ -66,3 +70,35 @@ def test_the_same_words_beside_a_sound_checkpoint_name_no_fault_that_is_not_ther
     assert case.sound is not None
     diagnosis = asked(case.sound, tmp_path, case.said, case.tp, case.seed)
     assert case.code not in [cause.finding.code for cause in diagnosis.causes], found(diagnosis)
+
+
+def mended(case: Case) -> bool:
+    """Whether an edit of files mends it: not of those that are the engine's, or whose numbers are lost."""
+    spared = ("embedding", "flat", "both", "registry", "class", "wrapper")
+    return case.entry in (
+        "H5",
+        "K1",
+        "K2",
+        "K4",
+        "K5",
+        "K6",
+        "M3",
+        "M4",
+        "O1",
+        "O2",
+        "O3",
+    ) and not case.variant.startswith(spared)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if mended(case)], ids=lambda case: case.id)
+def test_of_a_copy_that_was_mended_as_proposed_nothing_is_wrong(case: Case, tmp_path: Path) -> None:
+    diagnosis = asked(case.make, tmp_path / "as-it-is", case.said, case.tp, case.seed)
+    assert diagnosis.original is not None
+    repair(diagnosis.original.checkpoint, diagnosis.stages, tmp_path / "mended")
+    assert found(diagnose(str(tmp_path / "mended"), Told())) == []
+
+
+@pytest.mark.parametrize("said", ["endless !!!!!!!!!!", "only exclamation marks"])
+def test_exclamation_marks_of_an_fp8_model_are_no_evidence_of_an_overflow(said: str, tmp_path: Path) -> None:
+    diagnosis = asked(lambda: by_channel(decoder(3), dtype="F8_E4M3"), tmp_path, said)
+    assert found(diagnosis) == []

@@ -42,6 +42,7 @@ from tracer.diagnose.hypotheses import (
     reloading,
     scale_names,
     stacking,
+    stale_index,
     strangers,
     trainers,
     undeclared,
@@ -49,6 +50,7 @@ from tracer.diagnose.hypotheses import (
 from tracer.diagnose.hypothesis import Proposer
 
 PROPOSERS: tuple[Proposer, ...] = (
+    stale_index.propose,
     files.propose,
     copies.propose,
     older_library.propose,

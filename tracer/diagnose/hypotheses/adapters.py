@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mappings.findings import Finding
 from mappings.synth import synthesise
+from tracer.checkpoint.folder import open_checkpoint
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.complaints.complaint import Complaint
 from tracer.diagnose.case import Case
@@ -17,7 +18,7 @@ from tracer.diagnose.hypotheses.whereabouts import place_of
 from tracer.diagnose.hypothesis import Hypothesis
 from tracer.diagnose.state import State, changed
 from tracer.doctor.adapter import adapter_of, pairs_of
-from tracer.repair.changes import Rename
+from tracer.errors import InputError
 
 _PREFIX = "base_model.model."
 _INNER = ".base_layer."
@@ -53,6 +54,9 @@ def _alone(case: Case, remark: Finding) -> Iterator[Hypothesis]:
         if found is not None:
             yield found
             return
+    if (bare := _beside_base(case, remark.evidence.get("base"), tensors)) is not None:
+        yield bare
+        return
     said = tuple(
         case.complained(
             "no-parameter", "no-tensor", "unexpected", "no-file", "no-field", "no-architecture", "garbage", "other"
@@ -114,31 +118,50 @@ def _after(name: str, part: str) -> str:
 
 
 def _unbound(said: Complaint, stored: Sequence[str]) -> Hypothesis | None:
-    """The names that were looked for are others than those that are stored: the one edit between them."""
+    """The names that were looked for are others than those that are stored."""
     wanted = list(dict.fromkeys(bare for name in said.names if _is_factor(name) and (bare := _bare(name))))
     if said.kind not in ("adapter", "no-tensor", "unexpected") or len(wanted) < _FEWEST:
         return None
+    finding = _no_overlap(wanted, stored, f"the {len(wanted)} that were looked for")
+    return Hypothesis(finding, evident=True, answers=(said,)) if finding else None
+
+
+def _beside_base(case: Case, base: object, tensors: Sequence[TensorInfo]) -> Hypothesis | None:
+    """The base model is here, and has no module of which the adapter has factors."""
+    files = case.original.checkpoint.files
+    if not isinstance(base, str) or not base or files.folder is None:
+        return None
+    folder = files.folder / base
+    try:
+        names = open_checkpoint(folder).names if folder.is_dir() else []
+    except (InputError, OSError):
+        return None
+    modules = [name.removesuffix(".weight") for name in names if name.endswith(".weight")]
+    sides = dict.fromkeys(part for t in tensors for part in t.name.split(".") if part in _FACTORS)
+    wanted = [f"{_PREFIX}{module}.{side}.weight" for module in modules for side in sides]
+    stored = [tensor.name for tensor in tensors]
+    if set(stored) & set(wanted):
+        return None
+    finding = _no_overlap(wanted, stored, f"the modules of {base}")
+    said = tuple(case.complained("adapter", "garbage"))
+    return Hypothesis(finding, evident=True, answers=said) if finding else None
+
+
+def _no_overlap(wanted: Sequence[str], stored: Sequence[str], of: str) -> Finding | None:
+    """What one edit would bind, where that is more than binds as it is."""
     held = {_bare(name): name for name in stored}
-    bound = sum(name in held for name in wanted)
+    bound = len(held.keys() & set(wanted))
     edit, made = _edit(list(held), set(wanted))
-    if bound >= len(wanted) or not made or len(made) <= bound:
+    if len(made) <= bound:
         return None
     first = next(iter(made))
     told = (
-        f"{bound} of {len(stored)} adapter tensors bind to one of the {len(wanted)} that were looked for; {edit}:"
-        f" {len(made)} of {len(stored)} bind, 0 collisions; {held[first]} would then be {made[first]}; until then the"
-        " adapter is a no-op, and the base model answers"
+        f"{bound} of {len(stored)} adapter tensors bind to {of}; {edit}: {len(made)} of {len(stored)} bind, 0"
+        f" collisions; {held[first]} would then be {made[first]}; until then the adapter is a no-op, and the base model"
+        " answers"
     )
-    renamed = {held[old]: new for old, new in made.items()}
-    finding = Finding(
-        "adapter.no-overlap",
-        "error",
-        held[first],
-        told,
-        {"bound": bound, "tensors": len(stored), "edit": edit},
-        f"{edit} in the adapter's names",
-    )
-    return Hypothesis(finding, (Rename(renamed),), evident=True, answers=(said,))
+    evidence = {"bound": bound, "tensors": len(stored), "edit": edit}
+    return Finding("adapter.no-overlap", "error", held[first], told, evidence, f"{edit} in the adapter's names")
 
 
 def _bare(name: str) -> str:
