@@ -32,6 +32,7 @@ from tracer.meaning.rotary_reading import (
     in_pairs,
     judge,
     reordered,
+    steps_of,
     wrong,
 )
 from tracer.repair.changes import Transform
@@ -169,12 +170,12 @@ def _found(
         repaired={of: [round(each.read.deviate, 3), round(each.shown.deviate, 3)] for of, each in bad.readings.items()},
         steps={of: [[step.op, step.heads] for step in each] for of, each in steps.items()},
     )  # fmt: skip
-    told = _steps(steps)
+    told = steps_of(steps)
     message = (
         f"{', '.join(text for text, _ in collapse(names))}: the rows are not in the order in which the model turns them"
         f" ({order}): over {len(layers)} layers, {_why(stored, bad.readings, told)}"
     )
-    finding = Finding("value.rope-order", "error", names[0], message, evidence, f"reorder the rows: {told}")
+    finding = Finding("value.rope-order", "error", names[0], message, evidence, f"reorder the rows of {told}")
     sure = bad.layers is None or len(layers) == len(material.of("q"))
     whole = sure and not partly and all(part.is_plain for held in parts.values() for part in held)
     return found(NAME, _read(judged), finding, *(_changes(material, steps, bad) if whole else ()), unchecked=left)
@@ -185,9 +186,9 @@ def _why(stored: Mapping[str, Reading], mended: Mapping[str, Reading], told: str
         before = (
             f"heads agree in which row of a pair is longer by {_both(stored)} standard deviations, where chance is 0"
         )
-        return f"{before}; after {told} by {_both(mended)}"
+        return f"{before}; after reordering {told} by {_both(mended)}"
     before = f"the rows show no order as they are ({_shown(stored)} standard deviations if put wrong on purpose)"
-    return f"{before}, and fit after {told} ({_shown(mended)})"
+    return f"{before}, and fit after reordering {told} ({_shown(mended)})"
 
 
 def _statistic(worst: Reading, mended: Mapping[str, Reading]) -> tuple[str, float]:
@@ -222,9 +223,3 @@ def _both(readings: Mapping[str, Reading]) -> str:
 
 def _shown(readings: Mapping[str, Reading]) -> str:
     return ", ".join(f"{of} {each.shown.deviate:.1f}" for of, each in readings.items())
-
-
-def _steps(steps: Mapping[str, Sequence[Step]]) -> str:
-    """`interleaved-to-half with 32 heads for q and interleaved-to-half with 8 heads for k`."""
-    told = {of: ", then ".join(f"{step.op} with {step.heads} heads" for step in own) for of, own in steps.items()}
-    return " and ".join(f"{text} for {of}" for of, text in told.items())

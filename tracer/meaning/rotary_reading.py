@@ -15,7 +15,7 @@ import numpy as np
 
 from tracer.meaning.material import Numbers
 from tracer.meaning.signs import Agreement, agreement, pooled
-from tracer.repair.changes import Op
+from tracer.repair.changes import REORDERED, Op
 
 WRONG = 4.0
 """Standard deviations from which units agree more than by chance."""
@@ -36,6 +36,9 @@ class Step:
 
     op: Op
     heads: int
+
+    def __str__(self) -> str:
+        return f"{REORDERED[self.op]} in {self.heads} heads"
 
     def undoes(self, other: Step) -> bool:
         return self.heads == other.heads and self.op != other.op
@@ -187,6 +190,11 @@ def reordered(profiles: Numbers, op: Op, pieces: int = 1) -> Numbers:
 def _differences(profiles: Numbers) -> Numbers:
     half = profiles.shape[1] // 2
     return np.asarray(profiles[:, :half] - profiles[:, half:])
+
+
+def steps_of(steps: Mapping[str, Sequence[Step]]) -> str:
+    """`q from pairs to halves in 32 heads and k from pairs to halves in 8 heads`."""
+    return " and ".join(f"{of} {', then '.join(map(str, own))}" for of, own in steps.items())
 
 
 def in_pairs(steps: Sequence[Step], own: int) -> tuple[Step, ...]:

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 Op: TypeAlias = Literal["transpose", "half-to-interleaved", "interleaved-to-half", "add"]
+REORDERED: Mapping[Op, str] = {
+    "half-to-interleaved": "from halves to pairs", "interleaved-to-half": "from pairs to halves",
+}  # fmt: skip
+"""What a reordering of rows is called where it is printed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from tracer.checkpoint.consistency import some
-from tracer.repair.changes import Change, Cut, Drop, Join, RemoveField, Rename, RewriteIndex, SetField, Transform
+from tracer.repair.changes import (
+    REORDERED,
+    Change,
+    Cut,
+    Drop,
+    Join,
+    RemoveField,
+    Rename,
+    RewriteIndex,
+    SetField,
+    Transform,
+)  # fmt: skip
 from tracer.repair.config import told as field_told
 from tracer.repair.folder import LeftOut
 from tracer.repair.planned import kind, named
@@ -93,9 +104,8 @@ def told(change: Change) -> str:
 
 _OPS = {
     "transpose": "transposed matrices",
-    "half-to-interleaved": "rows of {0.heads} heads reordered from halves to pairs",
-    "interleaved-to-half": "rows of {0.heads} heads reordered from pairs to halves",
     "add": "added {0.amount:g} to every element",
+    **{op: f"rows of {{0.heads}} heads reordered {how}" for op, how in REORDERED.items()},
 }
 
 

@@ -18,6 +18,7 @@ from tracer.errors import UsageError
 from tracer.meaning import TESTS, Meant, examine_meaning
 from tracer.repair.changes import Rename, Transform
 from tracer.repair.repair import repair
+from tracer.repair.repaired import told
 
 TRAINED = Path(__file__).parents[2] / "data" / "trained"
 MODELS = sorted(path.name for path in TRAINED.iterdir())
@@ -98,6 +99,18 @@ def test_a_repaired_copy_is_fine(fault: str, tmp_path: Path) -> None:
     changes = [change for each in examined(spoilt).values() for change in each.changes]
     repair(open_checkpoint(spoilt), [changes], tmp_path / "mended")
     assert codes(examined(tmp_path / "mended")) == []
+
+
+@pytest.mark.parametrize("against", [None, LLAMA])
+def test_a_finding_and_the_repair_say_a_reordering_in_the_same_words(against: Path | None, tmp_path: Path) -> None:
+    spoilt = written(LLAMA, tmp_path / "model", FAULTS["rope order left out"])
+    ended = examined(spoilt, against=against and open_checkpoint(against))["rope-order"]
+    (found,) = ended.check.findings
+    assert found.fix == "reorder the rows of q from pairs to halves in 4 heads and k from pairs to halves in 2 heads"
+    assert "from pairs to halves in 4 heads" in found.message
+    assert [told(change) for change in ended.changes] == [
+        f"rows of {heads} heads reordered from pairs to halves in 4 tensors" for heads in (4, 2)
+    ]
 
 
 def test_one_layer_in_another_order_is_never_passed_over(tmp_path: Path) -> None:

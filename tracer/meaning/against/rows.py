@@ -12,7 +12,7 @@ from tracer.meaning.conventions import rotary_order
 from tracer.meaning.material import Material, Numbers
 from tracer.meaning.meant import Meant, fine, found, measured, not_checked
 from tracer.meaning.rope_order import NAME
-from tracer.meaning.rotary_reading import TO_HALVES, TO_PAIRS, Step, reordered, repairs
+from tracer.meaning.rotary_reading import TO_HALVES, TO_PAIRS, Step, reordered, repairs, steps_of
 from tracer.repair.changes import Transform
 
 
@@ -64,7 +64,7 @@ def _turn(steps: Sequence[Step], own: int, dim: int) -> Callable[[Numbers], Numb
 
 
 def _told(steps: Sequence[Step]) -> str:
-    return ", then ".join(f"{step.op} with {step.heads} heads" for step in steps)
+    return ", then ".join(map(str, steps))
 
 
 def _found(material: Material, measures: Mapping[str, Cosines], mended: Mapping[str, tuple[Step, ...]]) -> Meant:
@@ -72,7 +72,7 @@ def _found(material: Material, measures: Mapping[str, Cosines], mended: Mapping[
     names = [part.name for of in mended for part in material.of(of).values()]
     after = {of: measures[of].turned[_told(way)] for of, way in mended.items()}
     told = "; ".join(
-        f"{of} {measures[of].stored:.3f}, {after[of]:.3f} after {_told(way)}" for of, way in mended.items()
+        f"{of} {measures[of].stored:.3f}, {after[of]:.3f} reordered {_told(way)}" for of, way in mended.items()
     )
     worst = min((measures[of] for of in mended), key=lambda each: each.stored)
     evidence = measured(
@@ -80,7 +80,9 @@ def _found(material: Material, measures: Mapping[str, Cosines], mended: Mapping[
         repaired={of: round(value, 4) for of, value in after.items()},
     )  # fmt: skip
     message = f"{spelled(names)}: the rows are in another order than the reference's: cosines {told}"
-    finding = Finding("value.rope-order", "error", names[0], message, evidence, f"reorder the rows: {told}")
+    finding = Finding(
+        "value.rope-order", "error", names[0], message, evidence, f"reorder the rows of {steps_of(mended)}"
+    )
     whole = all(part.is_plain for parts in held.values() for part in parts)
     changes = [Transform(tuple(p.name for p in held[of]), s.op, s.heads) for of, way in mended.items() for s in way]
     return found(NAME, told, finding, *(changes if whole else ()))
