@@ -77,5 +77,5 @@ CASES = [
     wanted(4, "max_sequence_length", "KeyError: \"could not find any of: ['max_sequence_length', 'n_ctx']\"",
            "max_position_embeddings", 2048, max_position_embeddings=2048),
     typo_of_registry("qwem2_5_vl"), typo_of_registry("qwen2_5_lv"),
-    typo_of_config("qwem3", "Qwen3ForCausalLM"), typo_of_config("qwen33", "Qwen3ForCausalLM"),
+    typo_of_config("qwem3", "Qwen3ForCausalLM"), typo_of_config("qwne3", "Qwen3ForCausalLM"),
 ]  # fmt: skip

@@ -102,3 +102,21 @@ def test_of_a_copy_that_was_mended_as_proposed_nothing_is_wrong(case: Case, tmp_
 def test_exclamation_marks_of_an_fp8_model_are_no_evidence_of_an_overflow(said: str, tmp_path: Path) -> None:
     diagnosis = asked(lambda: by_channel(decoder(3), dtype="F8_E4M3"), tmp_path, said)
     assert found(diagnosis) == []
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architecture", "said"),
+    [
+        ("qwen3_next", "Qwen3NextForCausalLM", "KeyError: 'qwen3_next'"),
+        ("deepseek_v4", "DeepseekV4ForCausalLM", "The checkpoint you are trying to load has model type `deepseek_v4`"
+         " but Transformers does not recognize this architecture."),
+        ("llama", "LlamaForCausalLM", "KeyError: 'llama3'"), ("qwen3", "Qwen3ForCausalLM", "KeyError: 'qwen4'"),
+        ("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration", "KeyError: 'qwen2_5_vl_text'"),
+    ],
+)  # fmt: skip
+def test_a_model_that_a_reader_is_too_old_for_is_not_misspelt(
+    model_type: str, architecture: str, said: str, tmp_path: Path
+) -> None:
+    diagnosis = asked(lambda: decoder(model_type=model_type, architecture=architecture), tmp_path, said)
+    assert "misspelt" not in " ".join(found(diagnosis))
+    assert "letter" not in " ".join(found(diagnosis))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -25,6 +26,9 @@ _MORE: Mapping[str, tuple[str, ...]] = {
 }
 """Spellings that engines and converters ask for, beside those that configs have."""
 _LIKE = 0.8
+"""Of the letters that two names have in common, so many are a slip and no other name."""
+_LETTERS = re.compile(r"[^a-z0-9]")
+_NO_DIGITS = re.compile(r"\D")
 
 
 def propose(case: Case) -> Iterator[Hypothesis]:
@@ -130,20 +134,31 @@ def _misspelt(case: Case, said: Complaint) -> Hypothesis | None:
     config = case.original.config
     own = {str(part.get("model_type")) for part in (config, text_config(config)) if part.get("model_type")}
     for word in _asked(said):
+        if word in BY_MODEL_TYPE:
+            continue
         if word in own:
-            known = get_close_matches(word, _known(config), 1, _LIKE)
-            if said.kind == "no-architecture" and known and known[0] != word and word not in BY_MODEL_TYPE:
+            known = _of_class(config)
+            if said.kind == "no-architecture" and any(_is_slip(word, each) for each in known):
                 return _own_slip(said, word, known[0])
-        elif (near := get_close_matches(word, sorted(own), 1, _LIKE)) and word not in BY_MODEL_TYPE:
-            return _their_slip(said, word, near[0])
+        elif near := next((each for each in sorted(own) if _is_slip(word, each)), None):
+            return _their_slip(said, word, near)
     return None
 
 
-def _known(config: Mapping[str, Any]) -> list[str]:
-    """Model types; that of the class first, which config.json names too."""
+def _is_slip(word: str, meant: str) -> bool:
+    """Other letters in a few places; another number is another model, and a longer name a part of one."""
+    one, other = (_LETTERS.sub("", each.lower()) for each in (word, meant))
+    if one == other or one.startswith(other) or other.startswith(one):
+        return False
+    return _NO_DIGITS.sub("", one) == _NO_DIGITS.sub("", other) and bool(get_close_matches(one, [other], 1, _LIKE))
+
+
+def _of_class(config: Mapping[str, Any]) -> list[str]:
+    """Model types that config.json's own classes stand for: `qwen3` for Qwen3ForCausalLM."""
     classes = [each for each in config.get("architectures") or () if isinstance(each, str)]
     stems = [name.partition("For")[0].lower() for name in classes]
-    return [*stems, *BY_MODEL_TYPE]
+    known = {_LETTERS.sub("", each): each for each in BY_MODEL_TYPE}
+    return [known.get(_LETTERS.sub("", stem), stem) for stem in stems]
 
 
 def _own_slip(said: Complaint, word: str, known: str) -> Hypothesis:
