@@ -35,7 +35,12 @@ def renamed(name: str, changes: Names) -> str:
 
 def tensors(key: str, changes: Names = ()) -> list[Synthetic]:
     """Of one of the small architectures."""
-    return [tensor._replace(name=renamed(tensor.name, changes)) for tensor in synthesise(bind(key))]
+    return [tensor._replace(name=renamed(tensor.name, changes)) for tensor in _original(key)]
+
+
+@cache
+def _original(key: str) -> Sequence[Synthetic]:
+    return tuple(synthesise(bind(key)))
 
 
 def shelve(folder: Path, config: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Path:
