@@ -32,6 +32,8 @@ class Hypothesis:
     assume: Assumption | None = None
     """What no edit can do, for the trial alone: a file that is back, another number of ranks."""
     evident: bool = False
+    unplanned: bool = False
+    """Whether no rows are known of what the checkpoint is with the changes, so that there is no plan any more."""
     answers: tuple[Complaint, ...] = ()
     """Complaints that it surely is the answer to; others are matched by kinds, codes and names."""
 

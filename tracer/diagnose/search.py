@@ -94,7 +94,7 @@ def _tried(case: Case, hypothesis: Hypothesis) -> Tried:
             after = hypothesis.assume(after)
     except (InputError, UsageError):  # such an edit makes nothing that could be examined
         return Tried(hypothesis, None)
-    return Tried(hypothesis, Trial(case.state, after))
+    return Tried(hypothesis, Trial(case.state, after, hypothesis.unplanned))
 
 
 def _best(tried: Sequence[Tried]) -> tuple[Hypothesis, Trial] | None:

@@ -16,6 +16,8 @@ class Trial:
 
     before: State
     after: State
+    unplanned: bool = False
+    """Whether there is no plan afterwards by what was tried, and not as something was spoilt."""
 
     @cached_property
     def gone(self) -> tuple[Finding, ...]:
@@ -33,7 +35,8 @@ class Trial:
     def gain(self) -> tuple[int, int]:
         """How much less is wrong, in errors and in warnings; a plan where there was none outweighs both."""
         planned = (self.after.plan is not None) - (self.before.plan is not None)
-        unplanned = _PLAN * planned if self.before.codes & _REFUSING or planned < 0 else 0
+        counts = not self.unplanned and (self.before.codes & _REFUSING or planned < 0)
+        unplanned = _PLAN * planned if counts else 0
         (errors, warnings), (left, remaining) = self.before.burden, self.after.burden
         return errors - left + unplanned, warnings - remaining
 

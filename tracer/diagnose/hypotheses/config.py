@@ -13,10 +13,12 @@ from mappings.sizes import ConfigError
 from tracer.diagnose.case import Case
 from tracer.diagnose.fitting import Fitted, Fitting, Sample
 from tracer.diagnose.hypotheses import heads
+from tracer.diagnose.hypotheses.architecture import classes
 from tracer.diagnose.hypothesis import Hypothesis, Wording
 from tracer.diagnose.state import State
 from tracer.diagnose.trial import Trial
 from tracer.infer.canonical import ALIASES, NESTED, text_config
+from tracer.infer.families import LLAMA_SPELLING, NAMED
 from tracer.repair.changes import SetField
 
 _SHOWN = frozenset({
@@ -52,6 +54,8 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     inferred = [*_conflicts(state), *_differing(state)]
     fitting = _fitting(state)
     found = inferred if fitting is None else _by_rows(fitting, inferred)
+    if any(_is_our_word(state, each) for each in found) and set(classes(state)) - set(_declared(state)):
+        found = [each for each in found if not _is_our_word(state, each)]
     tried: set[tuple[str, str]] = set()
     for each in found:
         key = (each.path, repr(each.value))
@@ -61,6 +65,19 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     lacking = [each for each in inferred if _said(state.config, each.path) is None]
     if state.refused is not None and len(lacking) > 1:
         yield Hypothesis(_all_worded(lacking), tuple(SetField(each.path, each.value) for each in lacking))
+
+
+def _is_our_word(state: State, each: _Value) -> bool:
+    """Whether only our rows have the flag: a class whose config has none has to be another class instead."""
+    if type(each.value) is not bool or _said(state.config, each.path) is not None:
+        return False
+    family = next((NAMED[name] for name in _declared(state) if name in NAMED), None)
+    return family is not None and each.path not in {family.spelled(canonical) for canonical in LLAMA_SPELLING}
+
+
+def _declared(state: State) -> list[str]:
+    said = state.config.get("architectures")
+    return [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
 
 
 # --- what inference says ---
