@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import safetensors
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load as load_safetensors
 
@@ -51,8 +51,7 @@ NAMES = st.dictionaries(st.sampled_from(["wq", "lm_head", "norm_0", "b", "expert
 @settings(max_examples=40, deadline=None)
 @given(NAMES, NAMES)
 def test_a_state_dict_that_does_not_fit_is_told_name_by_name(has: dict[str, Shape], wants: dict[str, Shape]) -> None:
-    if has == wants:
-        return
+    assume(has != wants)
     found = complaints(lambda: _Model(wants).load_state_dict({name: torch.zeros(shape) for name, shape in has.items()}))
     by_kind = {kind: [each for each in found if each.kind == kind] for kind in ("no-tensor", "unexpected", "shape")}
     assert len(found) == sum(map(len, by_kind.values()))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings.architectures import BUILT_IN
-from mappings.names import runs, spans
+from mappings.names import spans
 from mappings.userfile import MappingFileError, parse_mapping
 from tests.mappings.small import CONFIGS
 from tests.tracer.starter.shelves import shapes_of, tensors
@@ -18,6 +18,7 @@ from tracer.checkpoint.dtypes import nbytes
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.starter.compose import composed
 from tracer.starter.draft import Draft
+from tracer.starter.kinds import new_domains
 from tracer.starter.material import Material
 from tracer.starter.spelling import text_of
 from tracer.starter.trial import tried
@@ -59,9 +60,8 @@ def test_texts_survive_the_spelling(why: str, text: str) -> None:
 
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_positions_survive_the_spelling(found: set[int]) -> None:
-    text = runs(found)
-    if "except" not in text:
-        assert spans(text, 100) == sorted(found)
+    (text,) = new_domains(set(), {"layer:some": sorted(found)}).values()
+    assert spans(text, 100) == sorted(found)
 
 
 @pytest.mark.parametrize("text", ["", "a", "3..1", "0..999999999", "-1", "1,,2", "01"])
