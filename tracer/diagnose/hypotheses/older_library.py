@@ -11,10 +11,10 @@ from tracer.diagnose.case import Case
 from tracer.diagnose.hypothesis import Hypothesis
 
 SINCE = {
-    "F8_E8M0": "0.6.0", "F4": "0.6.0", "F6_E2M3": "0.6.0", "F6_E3M2": "0.6.0", "C64": "0.7.0", "F8_E4M3": "0.4.2",
-    "F8_E5M2": "0.4.2",
+    "F8_E4M3": "0.4.1", "F8_E5M2": "0.4.1", "F8_E8M0": "0.6.1", "F4": "0.6.1", "F6_E2M3": "0.6.1", "F6_E3M2": "0.6.1",
+    "C64": "0.7.0",
 }  # fmt: skip
-"""Type -> the release of safetensors that knows it. Source: safetensors' release notes, and pull request 404."""
+"""Type -> the first release of safetensors on PyPI that reads a header with it: 0.3.3 to 0.7.0 were each tried."""
 _WORDS = ("InvalidHeaderDeserialization", "invalid JSON in header", "InvalidHeader")
 """What it says of any header that it cannot parse, this cause or another."""
 
