@@ -28,6 +28,8 @@ _HELD: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Dtypes of which every number is one of the target; of those of 8 bits none of 16 or more is."""
 _FLOATS = ("F64", "F32", "F16", "BF16")
+_REACHING = ("F64", "F32", "BF16")
+"""Those with the exponents of float32."""
 
 
 def examine(material: Material) -> Meant:
@@ -35,11 +37,24 @@ def examine(material: Material) -> Meant:
     if target is None:
         return not_checked(NAME, "config.json does not say in which dtype the model is served")
     cast = [tensor for tensor in material.checkpoint.tensors if _loses(tensor, target)]
+    left = _left(material, target)
     if not cast:
-        return fine(NAME, f"no number has to be cast to {target} that it does not hold")
+        return fine(NAME, f"no number has to be cast to {target} that it does not hold", left)
     told = f"weights of {plural(len(cast), 'tensor')} cast to {target}; activations are nowhere to be read"
     found = in_order(overflow(list(scan(replace(material.checkpoint, tensors=cast), target=target)), target))
-    return Meant(Check(NAME, told, tuple(found)))
+    return Meant(Check(NAME, told, tuple(found), left))
+
+
+def _left(material: Material, target: str) -> str:
+    """What is not here; and what is no plain number, where the target reaches less far than what scales are kept in."""
+    checkpoint = material.checkpoint
+    absent = len(checkpoint.names) - len(checkpoint.tensors)
+    packed = 0 if target in _REACHING else sum(tensor.dtype not in _FLOATS for tensor in checkpoint.tensors)
+    reasons = [
+        f"{plural(absent, 'tensor')} in files that are not here" if absent > 0 else "",
+        f"what {plural(packed, 'tensor')} of other types than floats come to is not computed" if packed else "",
+    ]
+    return "; ".join(filter(None, reasons))
 
 
 def _target(config: Mapping[str, Any]) -> str | None:

@@ -334,6 +334,15 @@ def test_a_serving_dtype_is_asked_for_by_name(tmp_path: Path) -> None:
     assert set(codes(examined(spoilt, dtype="float8_e4m3fn"))) == {"value.overflow"}
 
 
+def test_what_quantised_tensors_come_to_is_not_said_to_fit(tmp_path: Path) -> None:
+    packed: dict[str, Any] = {"model.layers.0.mlp.down_proj.weight": None}
+    packed |= {f"model.layers.0.mlp.down_proj.{leaf}": np.ones((6, 8), np.int32) for leaf in ("qweight", "qzeros")}
+    folder = edited(LLAMA, tmp_path / "model", **packed)
+    assert examined(folder, dtype="bfloat16")["overflow"].check.state == "ok"
+    told = examined(folder, dtype="float16")["overflow"].check
+    assert (told.findings, told.unchecked) == ((), "what 2 tensors of other types than floats come to is not computed")
+
+
 @pytest.mark.parametrize("spoil", ["empty", "zero", "huge"])
 def test_what_holds_nothing_to_judge_is_not_called_untrained(spoil: str, tmp_path: Path) -> None:
     """Zeros, truncated tables and numbers beyond any weight are found by the tests of values."""

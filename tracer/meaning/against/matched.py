@@ -73,7 +73,7 @@ def said(measures: Mapping[str, Cosines]) -> str:
 
 
 def unlike(name: str, told: str) -> Meant:
-    return not_checked(name, f"the reference is another model, or was trained much further: {told}")
+    return not_checked(name, f"another model, or one trained much further: {told}")
 
 
 def spelled(names: Sequence[str]) -> str:
