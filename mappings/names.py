@@ -79,11 +79,12 @@ MOST_HOLES = 12
 """A name with more numbers in it is no name of a tensor; its numbers are taken as they stand."""
 
 
-@lru_cache(maxsize=1 << 17)
+@lru_cache(maxsize=1 << 18)
 def blank(name: str) -> tuple[str, Indices]:
     """A checkpoint name's template and the integers in its holes; `07` is no integer here, as nobody writes it.
 
-    Remembered, as choosing the rows, claiming and reporting all ask it of the same names.
+    Remembered, as choosing the rows, claiming and reporting all ask it of the same names; a diagnosis has them twice,
+    as they are and as they should be.
 
     >>> blank("model.layers.3.mlp.experts.12.w1.weight")
     ('model.layers.{}.mlp.experts.{}.w1.weight', (3, 12))

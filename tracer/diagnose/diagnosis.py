@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from mappings.findings import Finding
 from tracer.checks import Check
+from tracer.collection import uncollected
 from tracer.complaints.complaint import Complaint, Told
 from tracer.diagnose.case import Case
 from tracer.diagnose.cause import Cause
-from tracer.diagnose.hypotheses import PROPOSERS
+from tracer.diagnose.hypotheses import NEVER_EVIDENT, PROPOSERS
 from tracer.diagnose.ranking import ranked
 from tracer.diagnose.reading import Reading, read, settle
 from tracer.diagnose.search import search
@@ -58,6 +59,7 @@ class Diagnosis:
         return [complaint for complaint in self.told.complaints if complaint not in answered]
 
 
+@uncollected()
 def diagnose(
     model: str, told: Told, tp: int = 1, revision: str | None = None, reading: Reading = NO_WISHES
 ) -> Diagnosis:  # fmt: skip
@@ -70,7 +72,7 @@ def diagnose(
     found = [finding for check in examined.checks for finding in check.findings]
     kept = [finding for finding in found if finding.code.partition(".")[0] in _OF_FILES]
     state = State(Request(model, tp, plan_only=True, revision=revision), patient, tuple(kept), tuple(found))
-    searched = search(Case(state, state, told, examined.checks), PROPOSERS)
+    searched = search(Case(state, state, told, examined.checks), PROPOSERS, NEVER_EVIDENT)
     after = searched.case.state
     causes = [*searched.causes, *_alone(searched.causes, state, after)]
     values = read(state, told, causes, examined.checks, reading)

@@ -65,7 +65,7 @@ def read(state: State, told: Told, causes: Sequence[Cause], checks: Sequence[Che
     reason = _unasked(checkpoint, told, causes, absent, asked)
     copies = list(_copies(state))
     if reason:
-        limit = "no values were read" if checkpoint.tensors and not absent else ""
+        limit = "" if absent else "no values were read" if checkpoint.tensors else "no tensor is here"
         return Read(checks=[Check("values", unchecked=reason, limit=limit, absent=absent), *copies])
     from tracer.diagnose.scanned import examine_numbers, is_small
 

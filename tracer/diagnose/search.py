@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -40,12 +40,15 @@ class Searched(NamedTuple):
     """The changes of each, in that order; each names tensors as they are after those before it."""
 
 
-def search(case: Case, proposers: Sequence[Proposer]) -> Searched:
-    """Try, mend in thought what removes most, and ask anew."""
+def search(case: Case, proposers: Sequence[Proposer], never_evident: Collection[Proposer] = ()) -> Searched:
+    """Try, mend in thought what removes most, and ask anew.
+
+    Those that are `never_evident` are not asked for more once a trial leaves nothing wrong.
+    """
     causes: list[Cause] = []
     evident: dict[tuple[str, str], Cause] = {}
     for _ in range(_ROUNDS):
-        tried = _all_tried(case, proposers)
+        tried = _all_tried(case, proposers, never_evident)
         for hypothesis, trial in tried:
             cause = _cause(hypothesis, trial, case) if hypothesis.evident else None
             if cause is not None and not any(same(cause.finding, each.finding) for each in causes):
@@ -59,21 +62,27 @@ def search(case: Case, proposers: Sequence[Proposer]) -> Searched:
         causes.append(cause)
         evident.pop((cause.finding.code, cause.finding.subject), None)
         case = replace(case, state=trial.after)
+        if trial.after.burden == (0, 0) and not case.complaints:
+            break  # nothing is left that could be asked about: of a sound checkpoint nobody says anything
     gone = [finding for cause in causes for finding in cause.explains]
     standing = [cause for cause in evident.values() if not any(same(cause.finding, finding) for finding in gone)]
     stages = [cause.changes for cause in (*causes, *standing) if cause.changes]
     return Searched([*causes, *standing], case, stages)
 
 
-def _all_tried(case: Case, proposers: Sequence[Proposer]) -> list[Tried]:
+def _all_tried(case: Case, proposers: Sequence[Proposer], never_evident: Collection[Proposer]) -> list[Tried]:
     """What is proposed, tried; once one leaves nothing wrong, of the others only what is evident: none is better."""
     found: list[Tried] = []
     done = False
-    for hypothesis in (each for propose in proposers for each in propose(case)):
-        if done and not hypothesis.evident:
+    for propose in proposers:
+        if done and propose in never_evident:
             continue
-        found.append(_tried(case, hypothesis))
-        done = done or _mends_all(found[-1])
+        for hypothesis in propose(case):
+            if not done or hypothesis.evident:
+                found.append(_tried(case, hypothesis))
+                done = done or _mends_all(found[-1])
+            if done and propose in never_evident:
+                break
     return found
 
 

@@ -122,3 +122,28 @@ def test_without_words_damage_comes_before_what_follows_and_errors_before_warnin
     warned = Cause(Finding("index.total-size", "warning", "z", ""))
     order = [cause.finding.subject for cause in ranked([warned, few, many, cut], [])]
     assert order == ["model.safetensors", "x", "y", "z"]
+
+
+def test_once_nothing_is_wrong_those_that_only_try_are_not_asked_again(tmp_path: Path) -> None:
+    """Each asking of 90,000 names costs a second."""
+    folder = write(tmp_path, CONFIGS["llama"].config, lambda name: f"wrap.{name}")
+    state = diagnosed(folder).original
+    assert state is not None
+    asked = []
+
+    def names(now: Case) -> Iterator[Hypothesis]:
+        asked.append("names")
+        yield Hypothesis(CAUSE, (unwrapped(now),))
+        asked.append("names, for more")
+
+    def others(_: Case) -> Iterator[Hypothesis]:
+        asked.append("others")
+        yield from ()
+
+    def evident(_: Case) -> Iterator[Hypothesis]:
+        asked.append("evident")
+        yield from ()
+
+    found = search(Case(state, state), [names, others, evident], {names, others})
+    assert len(found.causes) == 1
+    assert asked == ["names", "evident"]

@@ -80,3 +80,8 @@ PROPOSERS: tuple[Proposer, ...] = (
     errors.propose,
 )
 """Asked in this order; among hypotheses that explain equally much the first is believed."""
+NEVER_EVIDENT: frozenset[Proposer] = frozenset({
+    fused_on_disk.propose, config.propose, names.propose, dialects.propose, architecture.propose,
+})  # fmt: skip
+"""Those whose causes are believed by their trials alone (but for a slip of the pen in a class, behind which there is
+no plan): where a trial has left nothing wrong, they have nothing better to say."""
