@@ -19,7 +19,7 @@ from mappings.names import Domains, Indices, Pattern
 from mappings.params import Cut, Param, Part
 from mappings.rows import Architecture, Fill, Row, Skip, Tie
 from mappings.schemes import Scheme, scheme_of
-from mappings.sizes import MAX_TENSORS, Config, ConfigError, axes_of, domains_of, positions
+from mappings.sizes import MAX_TENSORS, Config, ConfigError, axes_of, config_of, domains_of, positions
 from mappings.views import Shape, View
 
 
@@ -218,7 +218,7 @@ class Binder:
         templates: Set[str] | None = None, dtype: str = "BF16",
     ) -> None:  # fmt: skip
         self.arch = arch
-        self.config = Config(fields, arch.flags)
+        self.config = config_of(arch, fields)
         self.axes = axes_of(arch, self.config)
         self.domains = domains_of(arch, self.config)
         self.findings: list[Finding] = []

@@ -118,6 +118,9 @@ class Architecture:
     factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     flags: Mapping[str, Any] = field(default_factory=dict)
     """Config fields with a documented default, used where config.json does not state them."""
+    silent: Mapping[str, int] = field(default_factory=dict, kw_only=True)
+    """Sizes of Transformers' config class for fields that config.json does not have; null is no silence, and leaves an
+    expression to its next alternative."""
     domains: Callable[[Any], Domains] | None = None
     """Domains of name axes beyond `layer`, from a `mappings.sizes.Config`."""
     layers: str = "num_hidden_layers"

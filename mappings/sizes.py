@@ -205,6 +205,11 @@ def positions(field: str, count: int) -> int:
     return count
 
 
+def config_of(arch: Architecture, fields: Mapping[str, Any]) -> Config:
+    """A config.json as an architecture reads it."""
+    return Config({**arch.silent, **fields}, arch.flags)
+
+
 def axes_of(arch: Architecture, config: Config) -> Axes:
     """The axes of one checkpoint."""
     cuts = [part.cut for param in arch.params for part in param.parts if part.cut]

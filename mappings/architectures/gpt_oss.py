@@ -43,4 +43,5 @@ ROWS: list[Entry] = [
 GPT_OSS = Architecture(
     "GptOssForCausalLM", LLAMA_AXES | {"expert": "num_local_experts"}, tuple(ROWS), FACTORS,
     flags={"tie_word_embeddings": False, "attention_bias": True},
+    silent={"head_dim": 64, "num_key_value_heads": 8},
 )  # fmt: skip

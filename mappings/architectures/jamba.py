@@ -93,5 +93,6 @@ JAMBA = Architecture(
         "attn_layer_period": 8, "attn_layer_offset": 4, "expert_layer_period": 2, "expert_layer_offset": 1,
         "num_experts": 16,
     },
+    silent={"num_key_value_heads": 8},
     domains=layers,
 )  # fmt: skip

@@ -5,6 +5,8 @@ Names and shapes: the model cards' config.json and safetensors headers; paramete
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mappings.params import embedding, linear, norm
 from mappings.rows import Architecture, Entry, Row, Skip, Tie
 
@@ -82,8 +84,17 @@ BIAS_BY_FIELD = NO_BIAS | {
 }  # fmt: skip
 
 
+SILENT: Mapping[str, Mapping[str, int]] = {
+    "MistralForCausalLM": {"num_key_value_heads": 8}, "MixtralForCausalLM": {"num_key_value_heads": 8},
+    "Qwen2ForCausalLM": {"num_key_value_heads": 32}, "Qwen3ForCausalLM": {"head_dim": 128, "num_key_value_heads": 32},
+}  # fmt: skip
+"""Sizes of the config classes, by the class of the model; the others' follow from fields that are there, as all do in
+llama.cpp, so that its dialects have none."""
+
+
 def _decoder(name: str, body: list[Entry], flags: dict[str, object]) -> Architecture:
-    return Architecture(name, AXES, (*INPUT, *NORMS, *body, *OUTPUT, *ROTARY), FACTORS, flags)
+    entries = (*INPUT, *NORMS, *body, *OUTPUT, *ROTARY)
+    return Architecture(name, AXES, entries, FACTORS, flags, silent=SILENT.get(name, {}))
 
 
 LLAMA = _decoder("LlamaForCausalLM", ATTENTION + MLP, BIAS_BY_FIELD)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mappings.architectures.llama import ATTENTION, AXES, FACTORS, INPUT, NO_BIAS, NORMS, OUTPUT, ROTARY
+from mappings.architectures.llama import ATTENTION, AXES, FACTORS, INPUT, NO_BIAS, NORMS, OUTPUT, ROTARY, SILENT
 from mappings.params import experts, linear
 from mappings.rows import Architecture, Entry, Row
 
@@ -30,7 +30,8 @@ MOE_AXES = AXES | {"expert": "num_local_experts"}
 
 def _mixtral(moe: list[Entry], dialect: str | None) -> Architecture:
     entries = (*INPUT, *NORMS, *ATTENTION, *moe, *OUTPUT, *ROTARY)
-    return Architecture("MixtralForCausalLM", MOE_AXES, entries, FACTORS, NO_BIAS, dialect=dialect)
+    name = "MixtralForCausalLM"
+    return Architecture(name, MOE_AXES, entries, FACTORS, NO_BIAS, silent=SILENT[name], dialect=dialect)
 
 
 MIXTRAL = _mixtral(PER_EXPERT, None)

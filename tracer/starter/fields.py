@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mappings.rows import Architecture
-from mappings.sizes import Config, ConfigError, axes_of, domains_of
+from mappings.sizes import ConfigError, axes_of, config_of, domains_of
 from tracer.infer.canonical import ALIASES, text_config
 from tracer.infer.families import LLAMA_SPELLING
 
@@ -41,7 +41,7 @@ def fitted(
 
 
 def _evaluate(arch: Architecture, config: Mapping[str, Any]) -> None:
-    read = Config(config, arch.flags)
+    read = config_of(arch, config)
     axes = axes_of(arch, read)
     domains_of(arch, read)
     params = [param for param in arch.params if param.when is None or read.flag(param.when)]

@@ -107,3 +107,13 @@ def test_a_wrong_field_is_found_without_rows(tmp_path: Path) -> None:
     )  # fmt: skip
     (cause,) = diagnosed(folder).causes
     assert (cause.finding.code, cause.finding.subject) == ("config.conflict", "intermediate_size")
+
+
+def test_a_width_of_heads_that_config_json_leaves_out_is_the_one_of_the_class(tmp_path: Path) -> None:
+    """Qwen3's class takes 128 for it and not hidden_size / num_attention_heads, which these tensors have."""
+    qwen3 = {**CONFIGS["qwen3"].config, "hidden_size": 48, "head_dim": 3}
+    (cause,) = diagnosed(write(tmp_path / "qwen3", qwen3, head_dim=None)).causes
+    assert (cause.finding.code, cause.changes) == ("config.missing-field", (SetField("head_dim", 3),))
+    assert "Qwen3ForCausalLM takes 128" in cause.finding.message
+    llama = {**CONFIGS["llama"].config, "hidden_size": 48, "head_dim": 3}
+    assert codes(diagnosed(write(tmp_path / "llama", llama, head_dim=None))) == []

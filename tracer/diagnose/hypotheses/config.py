@@ -189,10 +189,17 @@ def _own(each: _Value, trial: Trial) -> Finding:
     said, value = _said(trial.before.config, each.path), json.dumps(each.value)
     because = f": {each.witness}" if each.witness else ""
     if said is None:
-        told = f"config.json has no {each.path}, the tensors ask for {value}{because}"
+        told = f"config.json has no {each.path}{_taken(each.path, trial)}, the tensors ask for {value}{because}"
         return Finding("config.missing-field", "error", each.path, told, {"tensors": each.value})
     told = f"config.json says {each.path} = {json.dumps(said)}, the tensors {value}{because}"
     return Finding("config.conflict", "error", each.path, told, {"found": said, "tensors": each.value})
+
+
+def _taken(path: str, trial: Trial) -> str:
+    """What the class makes of a field that is not there."""
+    plan = trial.before.plan
+    taken = plan.binding.arch.silent.get(path) if plan else None
+    return "" if plan is None or taken is None else f", for which {plan.binding.arch.name} takes {taken}"
 
 
 def _all_worded(lacking: list[_Value]) -> Wording:
