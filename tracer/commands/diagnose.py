@@ -91,19 +91,21 @@ def _expected(said: list[str]) -> dict[str, str]:
 
 def _write_rows(found: Diagnosis, target: Path) -> Iterator[str]:
     """The file, and what came of trying it."""
+    from mappings.userfile import MappingFileError
     from tracer.outputs import write_lines
     from tracer.starter import starter, starter_of
+    from tracer.starter.summary import proved
 
     assert found.original is not None
     state = found.original
     try:
         made = starter_of(state.prepared) if state.prepared else starter(state.checkpoint, state.config)
-    except ConfigError as error:
+    except (ConfigError, MappingFileError) as error:
         yield f"rows not written: {error}"
         return
     write_lines(target, iter(made.text.splitlines()))
-    loads = ", and every proof holds" if made.loads else ""
-    yield f"rows written to {target}: {made.claimed} of {made.total} names are claimed with --mapping {target}{loads}"
+    claimed = f"{made.claimed} of {made.total} names are claimed with --mapping {target}"
+    yield f"rows written to {target}: {claimed}, {proved(made)}"
     yield from (f"      {limit}" for limit in made.limits)
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mappings.sizes import ConfigError
+from mappings.userfile import MappingFileError
 from tracer.collection import uncollected
 from tracer.commands.output import Printer
 from tracer.errors import InputError, Refused, UsageError
@@ -44,6 +45,8 @@ def _started(request: Request) -> Starter:
         raise InputError(f"{request.model}: no names of tensors are here, for which rows could be written")
     try:
         return starter(checkpoint, config_of(request, checkpoint).config)
+    except MappingFileError as error:
+        raise InputError(f"{request.model}: no rows can be written for it: {error}") from error
     except (Refused, ConfigError) as error:
         told = f"; {error.finding.fix}" if error.finding.fix else ""
         raise InputError(f"{error}{told}", code=error.finding.code, subject=error.finding.subject) from error

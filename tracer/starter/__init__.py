@@ -18,7 +18,7 @@ from tracer.starter.compose import composed
 from tracer.starter.draft import Draft
 from tracer.starter.material import Material
 from tracer.starter.spelling import text_of
-from tracer.starter.trial import Trial, tried
+from tracer.starter.trial import Trial, tried, undone
 
 __all__ = ["Starter", "starter", "starter_of"]
 
@@ -88,7 +88,7 @@ def starter(
     """Write rows for every tensor that `config`'s architecture has none for, and try them.
 
     `zeros` are names of tensors that were read and found to be nothing but zeros. Raises ConfigError for a config
-    that names no class.
+    that names no class, and MappingFileError where the rows that were thought of are none that a file can have.
     """
     known = None if checkpoint.format is GGUF else infer(checkpoint)
     names = [tensor.name for tensor in checkpoint.tensors] if checkpoint.state == "complete" else checkpoint.names
@@ -98,8 +98,9 @@ def starter(
     )  # fmt: skip
     draft = composed(material)
     own = [arch for arch in registered if draft.architecture in (arch.name, *arch.also)]
-    text = text_of(draft)
-    return Starter(text, draft, _tried(text, checkpoint, config, tp, dtype), len(names), not own)
+    trial = _tried(text_of(draft), checkpoint, config, tp, dtype)
+    draft.todo += undone(draft, trial)
+    return Starter(text_of(draft), draft, trial, len(names), not own)
 
 
 def starter_of(prepared: Prepared, zeros: Collection[str] = ()) -> Starter:

@@ -29,20 +29,24 @@ def adopt(draft: Draft, pairs: Iterable[Pair]) -> list[Kind]:
 def _adopt(draft: Draft, row: Row, pairs: Sequence[Pair]) -> bool:
     """One row and those of its leaves that were found."""
     why = f"{row.name} under another name"
-    spelled = _spelling(row, pairs)
-    if spelled is not None:
-        name, style = spelled
-        draft.rows.append(_turned(of_row(row, name, style, why), row, pairs))
+    if (new := renamed_row(row, pairs, why)) is not None:
+        draft.rows.append(new)
     elif len(row.slot.param.parts) == 1 and row.slot.param.style == "module":
-        new = [_plain(row, pair, why) for pair in pairs]
-        draft.params += new
-        draft.renamed |= {param.name for param in new}
+        leaves = [_plain(row, pair, why) for pair in pairs]
+        draft.params += leaves
+        draft.renamed |= {param.name for param in leaves}
         draft.rows += [NewRow(pair.kind.name, row.slot.param.leaf_name(_leaf(pair))) for pair in pairs]
     else:
         return False
     if name_differs(draft, row.name):
         draft.removes.append((row.name, ""))
     return True
+
+
+def renamed_row(row: Row, pairs: Sequence[Pair], why: str) -> NewRow | None:
+    """A row of the base under the name by which exactly these tensors are its leaves; None where there is none."""
+    spelled = _spelling(row, pairs)
+    return None if spelled is None else _turned(of_row(row, *spelled, why), row, pairs)
 
 
 def name_differs(draft: Draft, name: str) -> bool:

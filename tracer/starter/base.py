@@ -30,18 +30,26 @@ class Opening:
     name: str
     """As on disk, holes in it."""
     role: str = ""
+    lacking: frozenset[Indices] = frozenset()
+    """The positions without a tensor, where others have theirs; empty where none has."""
 
     @cached_property
     def sample(self) -> str:
-        return Pattern(self.name).name(next(self.row.instances()))
+        return Pattern(self.name).name(min(self.lacking) if self.lacking else next(self.row.instances()))
 
     @cached_property
     def _positions(self) -> frozenset[Indices]:
-        return frozenset(self.row.instances())
+        return self.lacking or frozenset(self.row.instances())
 
     def stands_at(self, positions: Set[Indices]) -> bool:
         """Whether it has these positions and no others."""
-        return self.row.count() == max(1, len(positions)) and self._positions == positions
+        count = len(self.lacking) or self.row.count()
+        return count == max(1, len(positions)) and self._positions == positions
+
+    @property
+    def filled(self) -> list[Indices]:
+        """The positions that have a tensor by its own name."""
+        return [indices for indices in self.row.instances() if indices not in self._positions]
 
 
 @dataclass(eq=False)
@@ -55,6 +63,8 @@ class Base:
     """What no tensor of the checkpoint goes to by its own name."""
     claimed: frozenset[str]
     """Templates of the checkpoint that its rows, skips and ties claim as they are."""
+    partial: Sequence[Opening] = ()
+    """Rows of layers some of which have their tensors, and which are the others."""
     registered: bool = True
     """Whether a file can be `like` it, and need not state its axes."""
 
@@ -97,7 +107,18 @@ def base_of(
         Opening(row, prefix + row.pattern.text, roles.get(prefix + row.pattern.template, ""))
         for row in rows if id(row) not in filled
     ]  # fmt: skip
-    return Base(own, binding, flags, openings, frozenset(claimed))
+    partial = [
+        Opening(row, prefix + row.pattern.text, roles.get(prefix + row.pattern.template, ""), lacking)
+        for row in rows if id(row) in filled and (lacking := _lacking(row, groups.get(prefix + row.pattern.template)))
+    ]  # fmt: skip
+    return Base(own, binding, flags, openings, frozenset(claimed), partial)
+
+
+def _lacking(row: BoundRow, group: Group | None) -> frozenset[Indices]:
+    """Layers without the tensor of a row that other layers have; empty where a name counts more than layers."""
+    if group is None or row.count() <= len(group.indices) or len(group.indices[0]) != 1:
+        return frozenset()
+    return frozenset(row.instances()) - frozenset(group.indices)
 
 
 def _owned(claims: Claims, group: Group) -> bool:

@@ -14,12 +14,14 @@ from tracer.starter.base import Base
 from tracer.starter.biases import rebias
 from tracer.starter.blankpage import blank_page
 from tracer.starter.borrowing import borrow
+from tracer.starter.dividing import divide
 from tracer.starter.draft import Draft, axes_of
 from tracer.starter.kinds import Kind, Template, Unspellable, new_domains
 from tracer.starter.leftover import Beside, place
 from tracer.starter.material import Material
 from tracer.starter.pairing import Paired, paired
 from tracer.starter.reading import vocabulary
+from tracer.starter.whole import held_whole
 
 _DERIVED = {"inv_freq": "recomputed from rope_theta", "mask": "a mask or a table of positions, not a weight"}
 
@@ -55,9 +57,11 @@ def complete(
     domains: dict[str, Sequence[int]] = {}
     kinds, refused = unclaimed(base, [t for t in templates if t.group.template not in towers], domains)
     draft.todo += refused
-    kinds = _skipped(draft, kinds, material)
-    found = paired(kinds, base.open)
-    left = _adopted(draft, kinds, found)
+    kinds = held_whole(draft, _skipped(draft, kinds, material), base)
+    found = paired(kinds, [*(o for o in base.open if id(o) not in draft.settled), *base.partial])
+    if removing:
+        found = _without_halves(found, base)
+    left = _adopted(draft, kinds, found, base, domains)
     filled = {id(pair.opening) for pair in found.pairs}
     if removing:
         empty = {id(opening.row) for opening in base.open if id(opening) not in filled}
@@ -83,14 +87,25 @@ def _skipped(draft: Draft, kinds: Iterable[Kind], material: Material) -> list[Ki
     return rest
 
 
-def _adopted(draft: Draft, kinds: Sequence[Kind], found: Paired) -> list[Kind]:
-    """Write rows for what has another name; the rest."""
-    refused = {id(kind) for kind in adopt(draft, found.pairs)}
+def _adopted(
+    draft: Draft, kinds: Sequence[Kind], found: Paired, base: Base, domains: dict[str, Sequence[int]]
+) -> list[Kind]:  # fmt: skip
+    """Write rows for what has another name; the rest. `domains` gains those that divided rows need."""
+    refused = {id(kind) for kind in adopt(draft, [pair for pair in found.pairs if not pair.opening.lacking])}
+    divided = [pair for pair in found.pairs if pair.opening.lacking]
+    refused |= {id(kind) for kind in divide(draft, divided, base, domains)}
     for kind, openings in found.unsure:
         places = " or ".join(opening.name for opening in openings)
         draft.assumed.append(f"{kind.name} may be {places}: it gets a parameter of its own")
     done = {id(pair.kind) for pair in found.pairs} - refused
     return [kind for kind in kinds if id(kind) not in done]
+
+
+def _without_halves(found: Paired, base: Base) -> Paired:
+    """Without tensors that would fill one part of a parameter whose others have none here: they are something else."""
+    filled = {id(pair.opening) for pair in found.pairs}
+    lame = {id(opening.row.leaf) for opening in base.open if id(opening) not in filled}
+    return Paired([pair for pair in found.pairs if id(pair.opening.row.leaf) not in lame], found.unsure)
 
 
 def _fused(draft: Draft, row: BoundRow, empty: Set[int]) -> list[str]:

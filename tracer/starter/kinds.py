@@ -106,7 +106,8 @@ class Template:
     ) -> tuple[str | int, ...]:  # fmt: skip
         literals, columns = iter(numbers), iter(zip(*found, strict=True))
         return tuple(
-            next(literals) if axis is None else _domain(axis, sorted(set(next(columns))), domains) for axis in self.axes
+            next(literals) if axis is None else domain_of(axis, sorted(set(next(columns))), domains)
+            for axis in self.axes
         )
 
 
@@ -138,7 +139,7 @@ def _axis(segments: Sequence[str], place: int, different: int, first: int) -> st
     return "layer" if place == first and (different > 1 or before in _LAYERS) else None
 
 
-def _domain(axis: str, column: Sequence[int], domains: dict[str, Sequence[int]]) -> str:
+def domain_of(axis: str, column: Sequence[int], domains: dict[str, Sequence[int]]) -> str:
     """The domain of an axis that these positions are; a new one where none is."""
     for name, known in domains.items():
         if name.partition(":")[0] == axis and list(known) == list(column):

@@ -17,7 +17,8 @@ _ENOUGH = 1.4
 _MARGIN = 0.2
 """A rival that is this close makes it a guess."""
 _ONLY = 1.5
-"""What it adds that nothing else on either side has the shape and the positions."""
+"""What it adds that nothing else on either side has the shape and the positions; where only these layers lack a tensor
+that the others have, it is enough whatever the names say."""
 
 
 class Pair(NamedTuple):
@@ -97,7 +98,8 @@ def _scores(kinds: Sequence[Kind], openings: Sequence[Opening]) -> list[tuple[fl
     found = []
     for kind, opening, turned in fitting:
         score = likeness(kind.module, kind.role, opening.name, opening.role) - turned
-        score += _ONLY if ways[id(kind)] == 1 == fits[id(opening)] else 0.0
+        only = ways[id(kind)] == 1 == fits[id(opening)]
+        score = max(score + _ONLY, _ENOUGH) if only and opening.lacking else score + only * _ONLY
         if score >= _ENOUGH:
             found.append((score, kind, opening, turned))
     return found

@@ -27,6 +27,17 @@ def summary(starter: Starter) -> Iterator[str]:
     yield from starter.limits
 
 
+def proved(starter: Starter) -> str:
+    """What the proofs have against the file, in a clause."""
+    if starter.loads:
+        return "and every proof holds"
+    if not starter.trial.errors:
+        return "and the others have no row"
+    first, *others = starter.trial.errors
+    more = f", and {len(others)} more" if others else ""
+    return f"but it does not load: {first.code}  {first.message}{more}"
+
+
 def records(starter: Starter) -> Iterator[str]:
     """JSON Lines: one `starter`, then one line an entry of the file, then what is left to do."""
     draft, trial = starter.draft, starter.trial

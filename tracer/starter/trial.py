@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mappings.architectures import BUILT_IN
 from mappings.findings import Finding
-from mappings.names import collapse
+from mappings.names import HOLE, collapse
 from mappings.plan import LoadPlan, Stored, plan
 from mappings.proof import findings, prove
 from mappings.registry import choose
 from mappings.sizes import ConfigError
 from mappings.userfile import parse_mapping
+from tracer.starter.draft import Draft
+
+_HOLES = re.compile(r"\{[^}]*\}")
+"""What stands for numbers in a name: which of them is another matter."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +61,11 @@ def tried(
         return Trial(None, (error.finding,), shapes_known)
     found = findings(prove(made, None, shapes_known))
     return Trial(made, tuple(f for f in [*made.binding.findings, *found] if f.severity == "error"), shapes_known)
+
+
+def undone(draft: Draft, trial: Trial) -> Iterator[tuple[str, str]]:
+    """What stands against the file and is not said in it yet: subject and why."""
+    told = tuple(_HOLES.sub(HOLE, subject.removesuffix("**")) for subject, _ in draft.todo)
+    for finding in trial.errors:
+        if finding.code != "tensor.unmapped" or not _HOLES.sub(HOLE, finding.subject).startswith(told):
+            yield finding.subject, f"{finding.message.removeprefix(f'{finding.subject}: ')} [{finding.code}]"
