@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from mappings.ggml import GGML_TYPES
 
-_NUMBERS = {kind.name: (number, kind.nbytes) for number, kind in GGML_TYPES.items() if kind.elements > 1}
+_NUMBERS = {kind.name: (number, kind.elements, kind.nbytes) for number, kind in GGML_TYPES.items() if kind.elements > 1}
+_AT_ONCE = 1 << 19
+"""Numbers that are unpacked together. `gguf` takes sixteen rows at a time, whose length is for us to say: a block as a
+row costs ten times as long as thousands of them."""
 Dequantise = Callable[[NDArray[np.uint8]], NDArray[Any]]
 
 
@@ -23,7 +26,8 @@ def dequantiser(dtype: str) -> Dequantise | None:
     """
     if dtype not in _NUMBERS:
         return None
-    number, nbytes = _NUMBERS[dtype]
+    number, elements, nbytes = _NUMBERS[dtype]
+    step = max(1, _AT_ONCE // elements) * nbytes
     try:
         from gguf.constants import GGMLQuantizationType
         from gguf.quants import dequantize
@@ -35,6 +39,7 @@ def dequantiser(dtype: str) -> Dequantise | None:
 
     def dequantise(raw: NDArray[np.uint8]) -> NDArray[Any]:
         with np.errstate(all="ignore"):
-            return dequantize(raw.reshape(-1, nbytes), kind).reshape(-1)
+            rows = [dequantize(raw[at : at + step].reshape(1, -1), kind)[0] for at in range(0, len(raw), step)]
+        return rows[0] if len(rows) == 1 else np.concatenate([np.empty(0, np.float32), *rows])
 
     return dequantise
