@@ -9,7 +9,7 @@ from dataclasses import replace
 from tracer.complaints.complaint import Complaint, Told
 from tracer.complaints.gathering import Gathering
 from tracer.complaints.missing_key import judged
-from tracer.complaints.noise import is_noise
+from tracer.complaints.noise import is_noise, is_of_shutdown
 from tracer.complaints.of_python import KEY, LONE_KEY
 from tracer.complaints.pattern import Pattern
 from tracer.complaints.prefixes import Said, plain, without_prefixes
@@ -138,6 +138,8 @@ class Listener:
 
     def _complaints(self, speaker: _Speaker, number: int, said: Said, frames: Sequence[Frame]) -> bool:
         """Take in what a line complains of; whether it does."""
+        if is_of_shutdown(said.text):
+            return False
         if unfinished_list(said.text) and self._wordings.possible(said.text):
             speaker.pending, speaker.pended = said.text, (number, said, tuple(frames))
             return True
@@ -167,9 +169,10 @@ class Listener:
             complaint, text=said.text.strip(), rank=speaker.rank, line=number, times=said.times,
             program=complaint.program or self._settings.program,
         )  # fmt: skip
+        severity = _NOT_UNDERSTOOD if complaint.kind == "other" else _UNDERSTOOD
         self._gathering.add(
             complaint,
-            severity=_WARNING if pattern.warning and not (frames or _RAISED.match(said.text)) else _UNDERSTOOD,
+            severity=_WARNING if pattern.warning and not (frames or _RAISED.match(said.text)) else severity,
             gathered=pattern.says if pattern.gathers else None,
             echo=echo,
         )

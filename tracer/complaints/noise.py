@@ -18,8 +18,15 @@ _NOISE = re.compile(
     r"|BrokenProcessPool|ProcessRaisedException|ProcessExitedException|RayTaskError|RayActorError|ActorDiedError"
     r"|zmq\.error|RemoteTraceback|ShardCannotStart|Exception ignored in|TimeoutError|HTTPException|ClientDisconnect"
 )
+_SHUTDOWN = re.compile(r"^\s*KeyError: '/[\w.-]{1,200}'\s*$|[Ee]xception ignored in")
+"""The resource tracker of multiprocessing misses shared memory that went before it: POSIX calls it `/psm_...`."""
+
+
+def is_of_shutdown(text: str) -> bool:
+    """Whether a line is of a process that ends, whatever words of other errors it has."""
+    return ("KeyError: '/" in text or "xception ignored in" in text) and bool(_SHUTDOWN.search(text))
 
 
 def is_noise(text: str) -> bool:
     """Whether an exception only says that another process, or a connection to it, has gone."""
-    return bool(_NOISE.search(text))
+    return bool(_NOISE.search(text)) or is_of_shutdown(text)

@@ -14,6 +14,7 @@ from tracer.complaints import (
     of_people,
     of_python,
     of_safetensors,
+    of_surroundings,
     of_tgi,
     of_torch,
     of_transformers,
@@ -28,7 +29,7 @@ from tracer.complaints.tracebacks import BEGINS
 ALL = (
     *of_adapters.PATTERNS, *of_transformers.PATTERNS, *of_torch.PATTERNS, *of_safetensors.PATTERNS,
     *of_vllm.PATTERNS, *of_tgi.PATTERNS, *of_llama_cpp.PATTERNS, *of_others.PATTERNS, *of_parallel.PATTERNS,
-    *of_python.PATTERNS,
+    *of_python.PATTERNS, *of_surroundings.PATTERNS,
 )  # fmt: skip
 _IN_LOGS = (*(pattern for pattern in ALL if not pattern.pasted), KEY)
 _PASTED = (*ALL, KEY, LONE_KEY)

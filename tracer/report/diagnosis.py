@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mappings.findings import Finding
 from tracer.checks import Check, State
+from tracer.complaints.of_surroundings import matter
 from tracer.diagnose.weight import weight_of
 from tracer.events import finding_to_dict, finite
 from tracer.report.verdict import MARKS
@@ -34,7 +35,8 @@ def lines(found: Diagnosis) -> Iterator[str]:
     for number, cause in enumerate(found.causes):
         yield from _cause(cause, number == 0)
     for complaint in found.unanswered:
-        yield f"not explained: {_said(complaint)}"
+        about = matter(complaint)
+        yield f"{f'not of the checkpoint: {about}' if about else 'not explained'}: {_said(complaint)}"
     for finding in found.remarks[:_MOST_REMARKS]:
         yield f"info  {finding.code}  {finding.message}"
     if len(found.remarks) > _MOST_REMARKS:
@@ -56,8 +58,15 @@ def _nothing(found: Diagnosis) -> str:
     absent = next((f"{check.absent}; " for check in found.checks if check.absent), "")
     limits = list(dict.fromkeys(check.limit for check in found.checks if check.limit))
     limited = f" with what could be checked ({'; '.join(limits)})" if limits else ""
-    said = "; what was complained of does not follow from the checkpoint" if found.unanswered else ""
-    return f"{absent}nothing is wrong{limited}{said}; {plural(ok, 'check')} ok, {undone} not checked"
+    return f"{absent}nothing is wrong{limited}{_elsewhere(found)}; {plural(ok, 'check')} ok, {undone} not checked"
+
+
+def _elsewhere(found: Diagnosis) -> str:
+    """What was complained of, where nothing of it was found; the rest only where no line is of a checkpoint at all."""
+    matters = list(dict.fromkeys(map(matter, found.unanswered)))
+    if matters and all(matters):
+        return f"; this is not about the checkpoint: {' and '.join(matters)}"
+    return "; what was complained of does not follow from the checkpoint" if matters else ""
 
 
 def _cause(cause: Cause, verdict: bool) -> Iterator[str]:
