@@ -41,6 +41,7 @@ from tracer.diagnose.hypotheses import (
     orientation,
     ranks,
     reloading,
+    respelt,
     scale_names,
     stacking,
     stale_index,
@@ -61,6 +62,7 @@ PROPOSERS: tuple[Proposer, ...] = (
     fused_on_disk.propose,
     config.propose,
     names.propose,
+    respelt.propose,
     dialects.propose,
     asked_names.propose,
     architecture.propose,
@@ -81,7 +83,7 @@ PROPOSERS: tuple[Proposer, ...] = (
 )
 """Asked in this order; among hypotheses that explain equally much the first is believed."""
 NEVER_EVIDENT: frozenset[Proposer] = frozenset({
-    fused_on_disk.propose, config.propose, names.propose, dialects.propose, architecture.propose,
+    fused_on_disk.propose, config.propose, names.propose, respelt.propose, dialects.propose, architecture.propose,
 })  # fmt: skip
 """Those whose causes are believed by their trials alone (but for a slip of the pen in a class, behind which there is
 no plan): where a trial has left nothing wrong, they have nothing better to say."""
