@@ -12,7 +12,7 @@ from tracer.commands.output import Printer, output_options, refuse_empty
 from tracer.commands.progress import Progress
 from tracer.errors import UsageError
 from tracer.outputs import check_distinct, check_output
-from tracer.report import diagnosis, jsonl
+from tracer.report import diagnosis, jsonl, unanswered
 from tracer.validate import LARGEST_TP
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         jsonl.write(diagnosis.records(found), args.json)
     printer.lines(diagnosis.lines(found))
+    printer.lines(unanswered.lines(found, _ranks(args, told), reading))
     if args.write_rows:
         printer.lines(_write_rows(found, args.write_rows))
     if args.repair:
@@ -111,10 +112,14 @@ def _write_rows(found: Diagnosis, target: Path) -> Iterator[str]:
 
 def _repair(found: Diagnosis, args: argparse.Namespace) -> Iterator[str]:
     """The corrected copy, where an edit mends anything. Raises UsageError and InputError."""
+    from tracer.diagnose.state import is_damaged
     from tracer.repair.repair import repair
 
     if not found.stages or found.original is None:
         yield f"not repaired: no edit of the checkpoint mends {'what is wrong' if found.causes else 'anything'}"
+        return
+    if is_damaged(found.original.patient):
+        yield "not repaired: files are damaged, and a copy would lack what they hold; download them again first"
         return
     with Progress("writing", quiet=args.quiet) as told:
         done = repair(found.original.checkpoint, found.stages, args.repair, told)

@@ -15,7 +15,7 @@ from tracer.diagnose.hypotheses import NEVER_EVIDENT, PROPOSERS
 from tracer.diagnose.ranking import ranked
 from tracer.diagnose.reading import Reading, read, settle
 from tracer.diagnose.search import search
-from tracer.diagnose.state import State
+from tracer.diagnose.state import OF_INTACT, State, of_the_intact
 from tracer.diagnose.weight import same
 from tracer.doctor.admission import admit
 from tracer.doctor.examination import examine_patient
@@ -71,7 +71,9 @@ def diagnose(
     examined = examine_patient(patient)
     found = [finding for check in examined.checks for finding in check.findings]
     kept = [finding for finding in found if finding.code.partition(".")[0] in _OF_FILES]
-    state = State(Request(model, tp, plan_only=True, revision=revision), patient, tuple(kept), tuple(found))
+    request = Request(model, tp, plan_only=True, revision=revision)
+    intact = of_the_intact(patient, request, kept, found)
+    state = intact or State(request, patient, tuple(kept), tuple(found))
     searched = search(Case(state, state, told, examined.checks), PROPOSERS, NEVER_EVIDENT)
     after = searched.case.state
     causes = [*searched.causes, *_alone(searched.causes, state, after)]
@@ -84,8 +86,17 @@ def diagnose(
     told_of = [*(cause.finding for cause in everything), *idle]
     remarks = [each for each in remarks if each in idle or not any(same(each, finding) for finding in told_of)]
     stages = [*searched.stages, *(cause.changes for cause in values.causes if cause.changes)]
-    checks = [*_own(examined.checks, values.superseded), *values.checks]
+    checks = [*_own(examined.checks, values.superseded), *_beside_damage(intact), *values.checks]
     return Diagnosis(examined.title, everything, remarks, checks, told, state, after, stages)
+
+
+def _beside_damage(intact: State | None) -> list[Check]:
+    """That names and shapes of what can be read were looked at; of the rest nothing is known."""
+    if intact is None or intact.plan is None:
+        return []
+    told = f"{len(intact.tensors):,} tensors that can be read against the rows of {intact.plan.binding.arch.name}"
+    found = tuple(each for each in intact.symptoms if each.code in OF_INTACT)
+    return [Check("names.readable", told, found)]
 
 
 def _own(checks: Sequence[Check], superseded: frozenset[str]) -> list[Check]:

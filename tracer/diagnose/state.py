@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,9 +15,12 @@ from tracer.collection import uncollected
 from tracer.diagnose.weight import weight_of
 from tracer.doctor.admission import Patient
 from tracer.doctor.examination import examine_headers
-from tracer.errors import Refused
+from tracer.errors import InputError, Refused
 from tracer.infer import Inferred, infer
 from tracer.prepare import Prepared, Request, prepare_opened
+
+OF_INTACT = frozenset({"tensor.unmapped", "shape.mismatch", "arch.mismatch", "name.rewrite"})
+"""What is wrong with tensors that are here, whatever the files hold that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,36 @@ class State:
 def state_of(patient: Patient, request: Request, files: Iterable[Finding]) -> State:
     """Plan, prove and examine what a patient has in memory."""
     files = tuple(files)
-    return State(request, patient, files, tuple(examine_headers(patient, files)))
+    found = examine_headers(patient, files)
+    if is_damaged(patient):
+        found = [each for each in found if each in files or each.code in OF_INTACT]
+    return State(request, patient, files, tuple(found))
+
+
+def is_damaged(patient: Patient) -> bool:
+    """Whether there are tensors of which nothing can be read."""
+    return any(damage.weights for damage in patient.damaged)
+
+
+def of_the_intact(
+    patient: Patient, request: Request, files: Iterable[Finding], known: Sequence[Finding]
+) -> State | None:  # fmt: skip
+    """What names and shapes beside damaged files say, and what was known; None where no rows say what to expect."""
+    if (
+        not is_damaged(patient)
+        or patient.prepared
+        or patient.refused
+        or patient.empty
+        or not patient.checkpoint.tensors
+    ):
+        return None
+    try:
+        prepared = prepare_opened(request, patient.checkpoint)
+    except (InputError, Refused):
+        return None
+    state = state_of(replace(patient, prepared=prepared), request, files)
+    new = [each for each in state.findings if each not in known]
+    return replace(state, findings=(*known, *new))
 
 
 def changed(state: State, checkpoint: Checkpoint, request: Request | None = None) -> State:

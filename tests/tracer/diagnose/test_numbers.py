@@ -188,3 +188,17 @@ def test_headers_alone_are_no_model_of_zeros_but_zeros_that_were_written_are(
     os.truncate(file, size)
     assert main(["diagnose", str(folder)]) == 0
     assert capsys.readouterr().out.startswith("no weights are here (")
+
+
+def test_a_file_without_tensors_is_not_simply_sound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the first of a split model is, of a class that no rows describe."""
+    gguf = pytest.importorskip("gguf")
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", "strange")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert main(["diagnose", str(tmp_path)]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert "nothing is wrong with what could be checked (" in first
+    assert "no tensor is here" in first
