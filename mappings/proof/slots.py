@@ -112,11 +112,20 @@ def _gap(plan: LoadPlan, row: BoundRow, gap: set[Indices]) -> Finding:
     param = collapse(row.param_name(i) for i in ordered)[0][0]
     parts = f"[{', '.join(p.name for p in row.parts)}]" if row.parts[0].name else ""
     some = len(gap) < row.count() and "expert" in row.pattern.axes
-    untied = row.leaf.param.name == "lm_head"
     return Finding(
         "experts.missing" if some else "param.unfilled", "error", param,
         f"{param}{parts} has no source: {names} {'is' if len(gap) == 1 else 'are'} not in the checkpoint"
         f" ({len(gap)} of {row.count()})",
         {"tensors": names, "missing": len(gap), "of": row.count(), "row": row.id},
-        fix="set tie_word_embeddings to true if the head is tied" if untied else None,
+        fix=_fix(row, gap),
     )  # fmt: skip
+
+
+def _fix(row: BoundRow, gap: set[Indices]) -> str | None:
+    """Where to look: what others of its kind have is lost; what none has may be called otherwise, or not be meant."""
+    if row.leaf.param.name == "lm_head":
+        return "set tie_word_embeddings to true if the head is tied"
+    if len(gap) == row.count() > 1:
+        return None
+    lacking = f": the other {row.count() - len(gap)} of its kind are here" if row.count() > 1 else ""
+    return f"look for {'it' if len(gap) == 1 else 'them'} in the other files, or take the file anew{lacking}"

@@ -50,3 +50,18 @@ def test_what_may_be_either_of_two_is_not_renamed(tmp_path: Path) -> None:
 
     found = diagnosed(write(tmp_path, CONFIGS["llama"].config, other))
     assert "name.rewrite" not in {code for code, _ in codes(found)}
+
+
+@pytest.mark.parametrize(("lost", "others"), [
+    ("model.layers.1.self_attn.q_proj.weight", "of its kind are here"), ("model.norm.weight", "take the file anew"),
+])  # fmt: skip
+def test_what_is_lost_is_to_be_looked_for(lost: str, others: str, tmp_path: Path) -> None:
+    found = diagnosed(write(tmp_path, CONFIGS["llama"].config, lambda name: None if name == lost else name))
+    fix = str(found.causes[0].finding.fix)
+    assert "look for it in the other files" in fix
+    assert others in fix
+
+
+def test_what_no_layer_has_is_not_said_to_be_lost(tmp_path: Path) -> None:
+    found = diagnosed(write(tmp_path, CONFIGS["llama"].config, lambda name: None if "q_proj" in name else name))
+    assert not any("other files" in str(cause.finding.fix) for cause in found.causes)

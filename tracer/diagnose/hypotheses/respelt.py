@@ -24,7 +24,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 def propose(case: Case) -> Iterator[Hypothesis]:
     """Where as many names are nobody's as rows have no tensor, and shapes agree."""
     state = case.state
-    if state.plan is None or not _SHOWN <= state.codes:
+    if state.plan is None or not state.codes >= _SHOWN:
         return
     for binding in bindings(state):
         wanted = {each.name: tuple(each.shape) for each in synthesise(binding)}
@@ -62,7 +62,7 @@ def _put_behind(renamed: Mapping[str, str]) -> Wording:
 
 
 def _beside_peers(strangers: Sequence[str], missing: Shapes, state: State) -> list[dict[str, str]]:
-    """By word: the only stranger of a home, a leaf and a shape, where one tensor of these is missing that peers have."""
+    """By word: the only stranger of a home, leaf and shape, where one tensor of these is missing that peers have."""
     here = {blank(name)[0] for name in state.names}
     places: dict[tuple[str, str, tuple[int, ...]], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for name in strangers:
