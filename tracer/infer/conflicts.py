@@ -26,6 +26,8 @@ FIELD: Mapping[str, str] = {
     "q": "heads", "kv": "kv_heads", "qb": "heads", "kvb": "nope", "vo": "v_dim", "dim": "head_dim", "half": "head_dim",
 }  # fmt: skip
 """The field that is taken for the cause of a wrong product."""
+_ALL = " in all"
+"""Behind rows that are no whole number of heads."""
 _SEEING = ("vision", "visual", "image", "audio", "mm_", "video", "speech", "projector")
 
 
@@ -63,8 +65,13 @@ def conflict(
     quoted = repr(said) if isinstance(said, str) else said
     return Finding(
         "config.conflict", severity, spelled, f"config.json says {spelled} = {quoted}, the tensors {seen}: {told}",
-        {"field": spelled, "found": said, "tensors": seen}, f"set {spelled} to {seen}",
+        {"field": spelled, "found": said, "tensors": seen}, f"set {spelled} to {seen}" if _is_value(seen) else None,
     )  # fmt: skip
+
+
+def _is_value(seen: Any) -> bool:
+    """Whether a field can be set to it: so many rows in all are no number of heads."""
+    return not (isinstance(seen, str) and seen.endswith(_ALL))
 
 
 def _depth(known: Known, said: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -94,6 +101,11 @@ def _shapes(
     mixed = known.solved.mixed
     wrong = [atom for atom in seen if atom in wanted and wanted[atom] != seen[atom] and atom != "positions"
              and not (atom in mixed and wanted[atom] in (mixed[atom] or {wanted[atom]}))]  # fmt: skip
+    if not only and (width := _width(said, seen, wrong)):
+        counted = f"{said['heads']} and {_kv_heads(said)} heads of {width}"
+        told = f"{known.told('q')}, and of k and v {seen['kv']} rows: {counted}"
+        yield conflict(config, "head_dim", said["head_dim"], width, told)
+        wrong = [atom for atom in wrong if atom not in ("q", "kv")]
     for atom in wrong:
         if only and atom not in only:
             continue
@@ -107,6 +119,19 @@ def _shapes(
             yield _product(known, said, config, atom, wanted[atom], seen[atom])
         elif atom not in ("experts",) or experts_of(known.names)[0] is None:
             yield conflict(config, atom, wanted[atom], seen[atom], known.told(atom))
+
+
+def _width(said: Mapping[str, Any], seen: Mapping[str, int], wrong: Sequence[str]) -> int:
+    """The one width under which all heads that config.json counts are as wide as the tensors have them; 0 for none."""
+    heads, kv_heads = _positive(said, "heads"), _kv_heads(said)
+    if not {"q", "kv"} <= set(wrong) or "dim" in wrong or not heads or not kv_heads or "head_dim" not in said:
+        return 0
+    width, left = divmod(seen["q"], heads)
+    return width if not left and width * kv_heads == seen["kv"] else 0
+
+
+def _kv_heads(said: Mapping[str, Any]) -> int:
+    return _positive(said, "kv_heads") or _positive(said, "heads")
 
 
 def _vocabulary(known: Known, config: Mapping[str, Any], said: int, rows: int) -> Finding:
@@ -133,11 +158,11 @@ def _product(
         return conflict(config, field, said.get(field, wanted), seen * (2 if atom == "half" else 1), known.told(atom))
     dim = _positive(said, "head_dim") or (_positive(said, "hidden") // heads if heads else 0)
     width = known.solved.atoms.get("dim") or dim
-    value: Any = seen // width if atom in ("q", "kv") and width and seen % width == 0 else f"{seen} in all"
+    value: Any = seen // width if atom in ("q", "kv") and width and seen % width == 0 else f"{seen}{_ALL}"
     told = f"{known.told(atom)}, where config.json's fields make {wanted}"
     if atom == "kv" and field not in said:
         return _missing(config, field, value, told)
-    return conflict(config, field, said.get(field, f"{wanted} in all"), value, told)
+    return conflict(config, field, said.get(field, f"{wanted}{_ALL}"), value, told)
 
 
 def _positive(said: Mapping[str, Any], name: str) -> int:
@@ -150,7 +175,7 @@ def _missing(config: Mapping[str, Any], name: str, seen: Any, told: str) -> Find
     spelled = family_named(text_config(config)).spelled(name) or name
     return Finding(
         "config.missing-field", "warning", spelled, f"config.json has no {spelled}, the tensors have {seen}: {told}",
-        {"field": spelled, "tensors": seen}, f"set {spelled} to {seen}",
+        {"field": spelled, "tensors": seen}, f"set {spelled} to {seen}" if _is_value(seen) else None,
     )  # fmt: skip
 
 

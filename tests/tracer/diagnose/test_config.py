@@ -117,3 +117,12 @@ def test_a_width_of_heads_that_config_json_leaves_out_is_the_one_of_the_class(tm
     assert "Qwen3ForCausalLM takes 128" in cause.finding.message
     llama = {**CONFIGS["llama"].config, "hidden_size": 48, "head_dim": 3}
     assert codes(diagnosed(write(tmp_path / "llama", llama, head_dim=None))) == []
+
+
+def test_a_config_json_that_is_cut_off_is_what_is_wrong_and_no_field_of_it(tmp_path: Path) -> None:
+    folder = write(tmp_path, CONFIGS["llama"].config)
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text[: len(text) // 2])
+    found = diagnosed(folder)
+    assert codes(found)[0][0] == "config.invalid"
+    assert found.stages == []

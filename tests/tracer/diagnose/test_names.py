@@ -135,3 +135,22 @@ def test_without_rows_the_words_say_what_the_names_should_be(prefix: str, said: 
     assert mended(found) == names_of("llama")
     sound = write(tmp_path / "sound", CONFIGS["llama"].config, **STRANGE)
     assert "name.rewrite" not in [code for code, _ in codes(diagnosed(sound, said))]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "deepseek v3"])
+def test_layers_that_are_counted_from_1_are_counted_from_0(family: str, tmp_path: Path) -> None:
+    def later(name: str) -> str:
+        return ".".join(str(int(part) + 1) if at < 3 and part.isdigit() else part
+                        for at, part in enumerate(name.split(".")))  # fmt: skip
+
+    found = diagnosed(write(tmp_path, CONFIGS[family].config, later))
+    (cause,) = found.causes
+    assert cause.finding.code == "name.rewrite"
+    assert "number the layers" in cause.finding.message
+    assert mended(found) == names_of(family)
+
+
+def test_a_first_layer_that_is_lost_is_no_other_count(tmp_path: Path) -> None:
+    folder = write(tmp_path, CONFIGS["llama"].config | {"num_hidden_layers": 4},
+                   lambda name: None if ".layers.0." in name else name)  # fmt: skip
+    assert [code for code, _ in codes(diagnosed(folder))] == ["layers.missing"]

@@ -154,3 +154,17 @@ def test_the_corpus_is_in_conflict_where_its_source_says_so_and_nowhere_else(
 def of(findings: list[Finding]) -> list[Finding]:
     """Without the next-token layers that the rows do not synthesise."""
     return [finding for finding in findings if finding.subject != "num_nextn_predict_layers"]
+
+
+@pytest.mark.parametrize("width", [64, 96, 160, 256])
+def test_a_width_under_which_all_heads_fit_is_blamed_before_their_numbers(width: int) -> None:
+    """No norm says how wide a head is; of q and of k, both counts of heads would have to be wrong."""
+    config = geometry("llama-3-8b") | {"head_dim": 128}
+    (finding,) = of(inferred(tensors_of(config), config | {"head_dim": width}).findings)
+    assert (finding.subject, finding.fix) == ("head_dim", "set head_dim to 128")
+
+
+def test_rows_that_are_no_number_of_heads_are_nothing_that_a_field_could_be_set_to() -> None:
+    config = geometry("llama-3-8b") | {"head_dim": 128}
+    (finding,) = of(inferred(tensors_of(config), config | {"head_dim": 96, "num_key_value_heads": 4}).findings)
+    assert finding.fix is None or "in all" not in finding.fix

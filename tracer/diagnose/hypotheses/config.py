@@ -49,7 +49,7 @@ class _Value(NamedTuple):
 def propose(case: Case) -> Iterator[Hypothesis]:
     """Values that disagree with the tensors, those first of which `tracer.infer` names the evidence."""
     state = case.state
-    if not state.tensors or not (state.codes & _SHOWN or case.complained("shape", "no-field")):
+    if not state.tensors or not (state.codes & _SHOWN or case.complained("shape", "no-field")) or _is_garbled(state):
         return
     inferred = [*_conflicts(state), *_differing(state)]
     fitting = _fitting(state)
@@ -65,6 +65,11 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     lacking = [each for each in inferred if _said(state.config, each.path) is None]
     if state.refused is not None and len(lacking) > 1:
         yield Hypothesis(_all_worded(lacking), tuple(SetField(each.path, each.value) for each in lacking))
+
+
+def _is_garbled(state: State) -> bool:
+    """Whether config.json is there and cannot be read: what it says is not known, so that no field of it is wrong."""
+    return any(damage.file == "config.json" for damage in state.patient.damaged)
 
 
 def _is_our_word(state: State, each: _Value) -> bool:

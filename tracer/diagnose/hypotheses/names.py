@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mappings.bind import Binder, Binding
 from mappings.findings import Finding
-from mappings.names import blank
+from mappings.names import HOLE, blank
 from mappings.registry import candidates
 from mappings.sizes import ConfigError
 from mappings.synth import synthesise
@@ -31,8 +31,10 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     state = case.state
     if not state.codes & _SHOWN or not state.names:
         return
+    yield from _wrapped_alone(state)
     if any(set(name.split(".")) & set(WRAPPERS) for name in state.names):
         yield from _of_edit("strip " + _wrappers(state.names), {n: unwrapped(n) for n in state.names})
+    yield from _renumbered(state.names)
     for binding in bindings(state):
         wanted = {each.name: tuple(each.shape) for each in synthesise(binding)}
         found = rewrites(state.names, wanted, state.shapes, wanted)
@@ -41,6 +43,37 @@ def propose(case: Case) -> Iterator[Hypothesis]:
         for end in range(1, len(found) + 1):
             left = [name for name in state.names if name not in wanted]
             yield from _of_edit(_spelled(found[:end]), _applied(left, found[:end]))
+
+
+def _renumbered(names: Sequence[str]) -> Iterator[Hypothesis]:
+    """Stacks whose numbers have no hole and begin past 0, each from 0 on."""
+    stacks: dict[str, set[int]] = {}
+    for name in names:
+        template, indices = blank(name)
+        if indices:
+            stacks.setdefault(template.partition(HOLE)[0], set()).add(indices[0])
+    for stack, found in stacks.items():
+        first = min(found)
+        if first and len(found) > 1 and max(found) - first == len(found) - 1:
+            told = f"number the layers of {stack.rstrip('.')} from 0, and not from {first}"
+            yield from _of_edit(told, {n: _moved(n, stack, first) for n in names if n.startswith(stack)})
+
+
+def _moved(name: str, stack: str, by: int) -> str:
+    number, dot, rest = name.removeprefix(stack).partition(".")
+    return f"{stack}{int(number) - by}{dot}{rest}" if number.isdigit() else name
+
+
+def _wrapped_alone(state: State) -> Iterator[Hypothesis]:
+    """DistributedDataParallel's `module.` in front of all names: no loader strips it, rows known or not.
+
+    Only code that comes with a checkpoint may call its outermost module so itself.
+    """
+    renamed = {name: name.removeprefix("module.") for name in state.names}
+    if state.plan is not None or state.config.get("auto_map") or not state.config.get("architectures"):
+        return
+    if all(name.startswith("module.") for name in state.names):
+        yield Hypothesis(_worded("strip `module.`", renamed), (Rename(renamed),), evident=True)
 
 
 def bindings(state: State) -> Iterator[Binding]:
