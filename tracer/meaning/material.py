@@ -62,6 +62,11 @@ class Part:
         """Whether its numbers can be changed where they are: it is a tensor of its own, and not quantised."""
         return self.is_whole and self.weight.scheme is None
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether a quantiser packed it along its inputs: rounding alike, it leaves signs and lengths of its own."""
+        return self.weight.scheme is not None and not self.weight.scheme.name.startswith("GGUF")
+
 
 @dataclass
 class Material:

@@ -58,6 +58,8 @@ def examine(material: Material) -> Meant:
     square = {role: parts for role in known if (parts := _square(material, role, hidden))}
     if not square:
         return fine(NAME, f"of {', '.join(known)} none is square: shapes tell how each lies")
+    if any(part.is_packed for parts in square.values() for part in parts.values()):
+        return not_checked(NAME, "the square matrices are packed: a quantiser rounds alike along the inputs of each")
     layers = spread(sorted({layer for parts in square.values() for layer in parts}))
     measures = _measure(material, square, layers, hidden)
     if not measures:
