@@ -38,7 +38,7 @@ class Reading:
     wanted: bool | None = None
     """None: as the headers and the words suggest."""
     expect: Mapping[str, str] = field(default_factory=dict)
-    """Test -> `off` (or `on`)."""
+    """Test -> `off`."""
     against: Path | None = None
     """A checkpoint of the same family that is known to be good."""
 
@@ -98,13 +98,16 @@ def _meant(state: State, told: Told, asked: Reading) -> Read:
         for code in _SETTLES.get(each.check.name, ())
     ]  # fmt: skip
     limit = _undecided(meant)
-    named = [replace(each.check, name=f"values.{each.check.name}", limit=limit) for each in meant]
+    named = [replace(each.check, name=f"values.{each.check.name}", limit=each.check.limit or limit) for each in meant]
     return Read([cause for each in meant for cause in _causes(each)], [*named, *silenced], settled)
 
 
 def _undecided(meant: Sequence[Meant]) -> str:
     """How many tests of meaning came to nothing, and mostly why."""
-    left = [each.check for each in meant if each.check.state == "not-checked" and not each.check.told]
+    left = [
+        each.check for each in meant
+        if each.check.state == "not-checked" and not each.check.told and not each.check.limit
+    ]  # fmt: skip
     reasons = [check.unchecked for check in left if check.name not in _BY_WITNESS]
     if not reasons:
         return ""
@@ -139,6 +142,8 @@ def _unasked(
         return ""
     if absent:
         return absent
+    if asked.against is not None:
+        return ""
     if any(complaint.kind in _OF_VALUES for complaint in told.complaints):
         return ""
     if any(cause.finding.severity == "error" for cause in causes):

@@ -21,7 +21,9 @@ from tracer.meaning import (
     transposed,
     untrained,
 )
-from tracer.meaning.against import COMPARISONS
+from tracer.meaning.against import COMPARISONS, fields
+from tracer.meaning.against.reconciled import reconciled
+from tracer.meaning.against.whole import Compared
 from tracer.meaning.drawn import why_untrained
 from tracer.meaning.material import Material
 from tracer.meaning.meant import Meant, not_checked
@@ -71,22 +73,28 @@ def examine_meaning(
         return [not_checked(name, reason) for name in asked]
     ended = []
     with closing(Material(checkpoint, config or {}, serve)) as material:
-        compared = _compared(material, against, asked)
+        compared, whole, fields = _compared(material, against, asked)
         for number, (name, test) in enumerate(asked.items()):
             if told is not None:
                 told(number, len(asked))
             ended.append(_ended(name, test, material, compared.get(name)))
+        if whole is not None:
+            ended = [*fields, *reconciled(ended, whole)]
     return ended
 
 
-def _compared(material: Material, against: Checkpoint | None, asked: Iterable[str]) -> dict[str, Meant]:
-    """What comes of comparing, by test."""
+def _compared(
+    material: Material, against: Checkpoint | None, asked: Iterable[str]
+) -> tuple[dict[str, Meant], Compared | None, list[Meant]]:  # fmt: skip
+    """What comes of comparing, by test; of every tensor; and of the fields of config.json."""
     if against is None:
-        return {}
+        return {}, None, []
     if reason := _unfit(against, against.config):
         raise UsageError(f"--against {against.files.title}: {reason}")
     with closing(Material(against, against.config or {})) as reference:
-        return {name: _compare(name, material, reference) for name in asked if name in COMPARISONS}
+        named = {name: _compare(name, material, reference) for name in asked if name in COMPARISONS}
+        whole = Compared(material, reference)
+        return named, whole, [fields.examine(material, reference, is_same=whole.is_same)]
 
 
 def _compare(name: str, material: Material, reference: Material) -> Meant:
@@ -109,7 +117,7 @@ def _ended(name: str, test: Test, material: Material, compared: Meant | None) ->
 
 def _asked(expect: Mapping[str, str]) -> dict[str, Test]:
     for name, wanted in expect.items():
-        if name not in TESTS or wanted not in ("on", "off"):
+        if name not in TESTS or wanted != "off":
             raise UsageError(f"--expect {name}={wanted}: expected NAME=off, and one of {', '.join(TESTS)} as the name")
     return {name: test for name, test in TESTS.items() if expect.get(name) != "off"}
 

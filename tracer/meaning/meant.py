@@ -19,13 +19,14 @@ class Meant:
     changes: tuple[Change, ...] = ()
 
 
-def fine(name: str, told: str, unchecked: str = "") -> Meant:
+def fine(name: str, told: str, unchecked: str = "", limit: str = "") -> Meant:
     """Nothing found; `unchecked` says what was left out all the same."""
-    return Meant(Check(name, told, unchecked=unchecked))
+    return Meant(Check(name, told, unchecked=unchecked, limit=limit))
 
 
-def not_checked(name: str, reason: str) -> Meant:
-    return Meant(Check(name, unchecked=reason))
+def not_checked(name: str, reason: str, limit: str = "") -> Meant:
+    """`limit` is what the verdict says of it, where it must."""
+    return Meant(Check(name, unchecked=reason, limit=limit))
 
 
 def found(name: str, told: str, finding: Finding, *changes: Change, unchecked: str = "") -> Meant:

@@ -27,7 +27,7 @@ def examine(material: Material, reference: Material) -> Meant:
         if not read:
             return not_checked(NAME, f"the reference has no {of} of the same shape")
         ways[of] = {_told(way): way for way in repairs(dim, own, (heads, kv))}
-        measures[of] = cosines(read, {told: _turn(way, own, dim) for told, way in ways[of].items()})
+        measures[of] = cosines(read, {told: turn(way, own, dim) for told, way in ways[of].items()})
     mended = {of: ways[of][each.best] for of, each in measures.items() if each.is_turned}
     if mended:
         return _found(material, measures, mended)
@@ -43,14 +43,14 @@ def _read(material: Material, reference: Material, of: str, own: int, dim: int) 
     if any(mine.shape[0] != own * dim for mine, _ in pairs.values()):
         return []
     expected, theirs = (rotary_order(each.checkpoint, each.config) for each in (material, reference))
-    turn: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = ()
     if expected is not None and theirs is not None and expected != theirs:
-        turn = (Step(TO_HALVES if expected == "halves" else TO_PAIRS, own),)
-    turned = _turn(turn, own, dim)
+        steps = (Step(TO_HALVES if expected == "halves" else TO_PAIRS, own),)
+    turned = turn(steps, own, dim)
     return [(material.read(a, 0, count), turned(reference.read(b, 0, count))) for a, b in pairs.values()]
 
 
-def _turn(steps: Sequence[Step], own: int, dim: int) -> Callable[[Numbers], Numbers]:
+def turn(steps: Sequence[Step], own: int, dim: int) -> Callable[[Numbers], Numbers]:
     """Rows of whole heads put into another order: each column of a head is a profile."""
 
     def turned(rows: Numbers) -> Numbers:
