@@ -100,7 +100,7 @@ def _violated(binding: Binding, wrong: Violation, legal: list[int], first: bool)
     return Finding(
         wrong.code, "error", wrong.param, f"--tp {binding.tp} cannot cut {named}: {wrong.reason} ({wrong.param})",
         {"axis": wrong.axis, "size": wrong.size, "tp": binding.tp, "legal": legal},
-        fix=f"legal sizes up to {LARGEST_TP}: {', '.join(map(str, legal))}" if first else None,
+        fix=f"legal sizes up to {LARGEST_TP}: {', '.join(map(str, legal)) or 'none'}" if first else None,
     )  # fmt: skip
 
 

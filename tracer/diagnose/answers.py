@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 
@@ -9,6 +10,7 @@ from mappings.findings import Finding
 from mappings.names import blank
 from tracer.complaints.complaint import Complaint, Kind
 from tracer.diagnose.cause import Cause
+from tracer.diagnose.hypotheses.whereabouts import fused_parts
 from tracer.repair.changes import Cut, Drop, Join, Rename, Transform
 
 
@@ -50,12 +52,60 @@ def answer(cause: Cause, complaint: Complaint) -> Answer:
     """Whether the cause is what was complained of."""
     if complaint in cause.answers:
         return Answer.SURE
+    if complaint.kind == "other":
+        return Answer.NAMED if _compares(complaint, cause) else Answer.NO
     family = cause.finding.code.partition(".")[0]
     explained = {finding.code.partition(".")[0] for finding in cause.explains}
     wanted = FAMILIES[complaint.kind]
     if family not in wanted and not explained & set(wanted):
         return Answer.NO
-    return Answer.NAMED if _is_named(cause, complaint) else Answer.KIND
+    if _is_named(cause, complaint):
+        return Answer.NAMED
+    return Answer.NO if _is_of_something_else(cause, complaint) else Answer.KIND
+
+
+def _compares(complaint: Complaint, cause: Cause) -> bool:
+    """Whether words that nobody knows have both numbers of a field of config.json that is wrong, and its name."""
+    said = cause.finding.evidence
+    both = [str(said.get(side)) for side in ("found", "tensors")]
+    words = re.findall(r"[a-z]+|\d+", complaint.text[:2_000])
+    field = str(said.get("field", "")).removeprefix("num_").removesuffix("_size").split("_")
+    return cause.finding.code == "config.conflict" and {*both, *field} <= set(words)
+
+
+_OF_NAMES: frozenset[Kind] = frozenset({"no-parameter", "unexpected", "no-tensor"})
+_NARROW = ("config", "vocab", "index", "shards", "experts", "layers", "param", "tie", "value", "shape")
+"""Families of causes that are about some tensors, of which a name is one or is not."""
+
+
+def _is_of_something_else(cause: Cause, complaint: Complaint) -> bool:
+    """Whether the words name tensors, and none of the cause's has as much as a module in common with them."""
+    if complaint.kind not in _OF_NAMES or not complaint.names or cause.finding.code == "config.missing-field":
+        return False
+    if cause.finding.code.partition(".")[0] not in _NARROW:
+        return False
+    if any(blank(name)[1] for name in complaint.names) and _counts_layers(cause):
+        return False
+    own = {word for subject in _subjects(cause) for word in _modules(subject)}
+    return not any(own & set(_modules(name)) for name in complaint.names)
+
+
+def _counts_layers(cause: Cause) -> bool:
+    """Then a name in a layer is enough."""
+    finding = cause.finding
+    field = str(finding.evidence.get("field", finding.subject))
+    return finding.code.startswith("layers.") or "layer" in field
+
+
+_ANYWHERE = frozenset({"weight", "bias", "model", "layers", "blk", "self_attn", "mlp", ""})
+
+
+def _modules(name: str) -> Iterator[str]:
+    """What of a name tells one module from another; of a fused one, its parts."""
+    for segment in re.split(r"[^\w]+", name):
+        if segment not in _ANYWHERE and not segment.isdigit():
+            yield segment
+            yield from fused_parts().get(segment, ())
 
 
 def _is_named(cause: Cause, complaint: Complaint) -> bool:

@@ -115,12 +115,18 @@ class _OnOneRank:
 def _tried(case: Case, divisions: Divisions) -> tuple[int, tuple[Complaint, ...]]:
     """The number of ranks that was asked for, or that an error says does not divide."""
     sizes = {size for _, _, size in cuts(divisions.fields)}
-    for complaint in case.complained("divisible"):
+    said = [each for each in case.complained("divisible") if not _OTHERS.search(each.text)]
+    asked = case.original.request.tp
+    for complaint in said:
         for size in complaint.numbers:
             tried = [number for number in complaint.numbers if 1 < number < min(size, 1025) and size % number]
-            if size in sizes and tried:
-                return tried[0], (complaint,)
-    return ranks_of(case), tuple(case.complained("divisible"))
+            if size in sizes and tried and asked in (1, *tried):
+                return (asked if asked in tried else tried[0]), (complaint,)
+    return ranks_of(case), tuple(said)
+
+
+_OTHERS = re.compile(r"(?i)\bblock|group_size|\bep_size|expert.parallel|\bpp_size|pipeline.parallel")
+"""Numbers that do not divide, and are no number of tensor-parallel ranks."""
 
 
 def _indivisible(tp: int, wrong: list[tuple[str, int, str]], divisions: Divisions) -> Finding:

@@ -72,12 +72,23 @@ def own_head_dim(question: Question) -> Hypothesis | None:
         return None
     derived = hidden // heads
     sizes = {*complaint.numbers, *map(prod, complaint.shapes)}
+    if _is_of_other_width(question):
+        return None
     for tensor in question.state.tensors:
         rows = tensor.shape[0] if len(tensor.shape) == 2 else 0
         wrong = rows // dim * derived * tensor.shape[1] if rows and rows % dim == 0 else 0
         if rows and prod(tensor.shape) in sizes and wrong in sizes and _is_query(tensor):
             return _ignored_dim(question, tensor, hidden, heads, dim)
     return None
+
+
+def _is_of_other_width(question: Question) -> bool:
+    """Whether the axis differs that no head lies along: the inputs of a query, the outputs of what follows them."""
+    shapes = question.complaint.shapes
+    if len(shapes) != 2 or any(len(shape) != 2 for shape in shapes):
+        return False
+    across = 0 if question.said.split(".")[-2:][0] in ("o_proj", "attn_output", "out_proj") else 1
+    return bool(question.said) and shapes[0][across] != shapes[1][across]
 
 
 def _is_query(tensor: TensorInfo) -> bool:

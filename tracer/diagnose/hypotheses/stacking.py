@@ -162,7 +162,12 @@ def _has_stacked(question: Question, stacks: Stacks) -> Hypothesis | None:
 
 
 def _wanted_stacked(question: Question, stacks: Stacks) -> Hypothesis | None:
-    """All experts in one name, and here they are one by one, at least in this submodule."""
+    """All experts in one name, and here they are one by one, at least in this submodule.
+
+    Two shapes are not of it: who has one of the checkpoint's has stacked its experts himself, as Transformers 5 does.
+    """
+    if question.complaint.kind == "shape":
+        return None
     home, _, leaf = question.said.removesuffix(".weight").rpartition(".")
     parts = _PARTS.get(leaf, (leaf,))
     within = [module for module in stacks.single if _is_home(module, home.removesuffix("experts"))]

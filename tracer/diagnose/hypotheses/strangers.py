@@ -207,6 +207,8 @@ def new_template(question: Question) -> Hypothesis | None:
         return None
     if is_side(place.names[0]) or place.fused or question.complaint.names[0].count(".") < 1:
         return None
+    if "name.rewrite" in question.state.codes:
+        return None  # every name is unknown as it is spelt
     alike = _siblings(question, place.kin)
     known = _known_rows(alike)
     if len(known) >= _COMMON or _is_claimed(question, place.names[0]):
