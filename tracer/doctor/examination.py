@@ -246,8 +246,9 @@ def _without_rows(patient: Patient, chart: Chart) -> None:
         chart.found(quantisation.pairs_of_sides(names, scheme is not None))
         chart.found(quantisation.against_names(scheme, names))
         chart.found(quantisation.unscaled(checkpoint.tensors))
-        chart.found(quantisation.unscaled_eights(checkpoint.tensors, names))
+        chart.found(quantisation.unscaled_eights(checkpoint.tensors, names, scheme))
         chart.found(quantisation.against_shapes(scheme, checkpoint.tensors))
+        chart.found(quantisation.against_packing(scheme, checkpoint.tensors))
         if scheme is not None and not chart.codes() & {"quant.orphan", "quant.missing"}:
             shapes = "; bits and groups as far as shapes tell" if checkpoint.tensors else ""
             chart.told("quantisation", f"every side tensor beside its weight in {len(names):,} names{shapes}")

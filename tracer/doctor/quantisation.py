@@ -39,6 +39,7 @@ _NEEDED = {"qweight": ("scales",), "weight_packed": ("weight_scale",)}
 _COMPARED = ("bits", "group_size", "desc_act", "sym", "zero_point", "quant_method")
 _WORD = 32
 """Bits of the integers that weights are packed in."""
+_MOST_BITS = 8
 
 
 def pairs_of_sides(names: Sequence[str], declared: bool) -> Iterator[Finding]:
@@ -158,6 +159,51 @@ def against_shapes(scheme: Mapping[str, Any] | None, tensors: Sequence[TensorInf
         )  # fmt: skip
 
 
+METHOD = "quantization_config.quant_method"
+_WORDS_OF = ("gptq", "awq")
+"""Those that pack words of 32 bits as `qweight`: GPTQ along the inputs, AWQ along the outputs."""
+
+
+def against_packing(scheme: Mapping[str, Any] | None, tensors: Sequence[TensorInfo]) -> Iterator[Finding]:
+    """GPTQ declared where every packed weight is AWQ's, or the other way round.
+
+    AWQ (its GEMM format): qweight [in, out / 8] as qzeros [groups, out / 8] is, no g_idx. GPTQ: qweight [in / 8, out].
+    """
+    method, bits = str((scheme or {}).get("quant_method", "")).lower(), (scheme or {}).get("bits")
+    if scheme is None or method not in _WORDS_OF or type(bits) is not int or not 0 < bits < _WORD:
+        return
+    by_name = {tensor.name: tensor for tensor in tensors}
+    packed = [tensor for tensor in tensors if tensor.name.endswith(".qweight")]
+    found = {_packer(tensor, by_name, bits) for tensor in packed}
+    other = next(each for each in _WORDS_OF if each != method)
+    if found != {other}:
+        return
+    first = packed[0]
+    scales = by_name[f"{first.name.removesuffix('qweight')}scales"]
+    along = "outputs, without g_idx" if other == "awq" else "inputs"
+    yield Finding(
+        "config.conflict", "error", METHOD,
+        f"config.json declares quant_method {method!r}, but all {len(packed)} packed weights are packed along the"
+        f" {along}, as {other.upper()} does: {first.name} is {list(first.shape)} beside scales {list(scales.shape)}",
+        {"field": METHOD, "config": method, "found": other, "tensors": len(packed)},
+        f"set {METHOD} to {other!r}",
+    )  # fmt: skip
+
+
+def _packer(tensor: TensorInfo, by_name: Mapping[str, TensorInfo], bits: int) -> str:
+    """Who packs so; empty where the shapes do not tell."""
+    module = tensor.name.removesuffix("qweight")
+    scales, zeros = by_name.get(f"{module}scales"), by_name.get(f"{module}qzeros")
+    if scales is None or zeros is None or not len(tensor.shape) == len(scales.shape) == len(zeros.shape) == 2:
+        return ""
+    words, outputs = tensor.shape[1], scales.shape[1]
+    if zeros.shape != (scales.shape[0], outputs * bits // _WORD):
+        return ""
+    if words == outputs:
+        return "gptq"
+    return "awq" if words == zeros.shape[1] and f"{module}g_idx" not in by_name else ""
+
+
 def _is_overridden(scheme: Mapping[str, Any], module: str) -> bool:
     """Whether the declaration has an entry for this module alone (MLX), or a field for some."""
     return module in scheme or any(scheme.get(field) for field in _OWN)
@@ -189,7 +235,12 @@ def _measured(
 
 
 def _of_inputs(inputs: int, bits: int, groups: int, declared: int) -> tuple[Packing, ...]:
-    """One group may be declared as such, or by its size; of several the last may be short."""
+    """One group may be declared as such, or by its size; of several the last may be short.
+
+    Nothing where no code has so many bits: the words lie in a format of their own, as AWQ's GEMV has one.
+    """
+    if bits > _MOST_BITS:
+        return ()
     size = declared if declared > 0 and -(-inputs // declared) == groups else -(-inputs // groups)
     return (Packing(bits, size), Packing(bits, -1)) if groups == 1 else (Packing(bits, size),)
 
@@ -203,18 +254,22 @@ def _by_words(words: int, groups: int) -> Iterator[Packing]:
 
 
 _FP8 = ("F8_E4M3", "F8_E5M2")
-_FP8_SCALES = ("weight_scale", "weight_scale_inv", "scale_weight", "scale")
+FP8_SCALES = ("weight_scale", "weight_scale_inv", "scale_weight", "scale")
 
 
-def unscaled_eights(tensors: Sequence[TensorInfo], names: Sequence[str]) -> Iterator[Finding]:
-    """FP8 weights without a scale, where most have one: plain casts have none at all."""
+def unscaled_eights(
+    tensors: Sequence[TensorInfo], names: Sequence[str], scheme: Mapping[str, Any] | None = None
+) -> Iterator[Finding]:  # fmt: skip
+    """FP8 weights without a scale, where most have one or blocks are declared: plain casts have none at all."""
     known = set(names)
     weights = [t.name for t in tensors if t.dtype in _FP8 and t.name.endswith(".weight") and len(t.shape) > 1]
-    lone = [name for name in weights if not any(name[:-6] + scale in known for scale in _FP8_SCALES)]
-    if lone and 2 * len(lone) < len(weights):
+    lone = [name for name in weights if not any(name[:-6] + scale in known for scale in FP8_SCALES)]
+    blocks = (scheme or {}).get("weight_block_size")
+    if lone and (2 * len(lone) < len(weights) or blocks):
+        told = f", and config.json declares one for each block of {blocks!r:.40}" if blocks else ""
         yield Finding(
             "quant.missing", "error", lone[0],
-            f"{len(lone)} of {len(weights)} weights in FP8 have no scale beside them: {some(lone)}",
+            f"{len(lone)} of {len(weights)} weights in FP8 have no scale beside them{told}: {some(lone)}",
             {"tensors": lone}, "look for it in the other files, or quantise the model again",
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ import pytest
 from tests.mappings.small import CONFIGS
 from tests.tracer.diagnose.test_names import mended, names_of
 from tests.tracer.diagnose.written import codes, diagnosed, write
+from tracer.repair.changes import Rename
 
 
 @pytest.mark.parametrize("ending", ["mlp.down_proj.weight", "proj.weight", "self_attn.o_proj.weight"])
@@ -37,7 +38,7 @@ def test_one_layer_is_named_beside_its_peers(old: str, new: str, tmp_path: Path)
     assert f"replace `{new}` by `{old}`" in message
     assert "in the 3 other layers" in message
     stages = [change for stage in found.stages for change in stage]
-    assert [list(change.names.values()) for change in stages if hasattr(change, "names")] == [
+    assert [list(change.names.values()) for change in stages if isinstance(change, Rename)] == [
         [subject.replace(new, old)]
     ]
 
