@@ -21,6 +21,7 @@ from tracer.doctor.admission import admit
 from tracer.doctor.examination import examine_patient
 from tracer.prepare import Request
 from tracer.repair.changes import Change
+from tracer.report.words import plural
 
 NO_WISHES = Reading()
 
@@ -86,8 +87,16 @@ def diagnose(
     told_of = [*(cause.finding for cause in everything), *idle]
     remarks = [each for each in remarks if each in idle or not any(same(each, finding) for finding in told_of)]
     stages = [*searched.stages, *(cause.changes for cause in values.causes if cause.changes)]
-    checks = [*_own(examined.checks, values.superseded), *_beside_damage(intact), *values.checks]
+    checks = [*_unheard(told), *_own(examined.checks, values.superseded), *_beside_damage(intact), *values.checks]
     return Diagnosis(examined.title, everything, remarks, checks, told, state, after, stages)
+
+
+def _unheard(told: Told) -> list[Check]:
+    """Words of which none was understood: whoever pasted them should not take the verdict for an answer to them."""
+    if not told.lines or told.complaints:
+        return []
+    reason = f"no sentence of an engine that is known stands in the {plural(told.lines, 'line')} that was said"
+    return [Check("complaint", unchecked=reason, limit="no complaint was recognised in what was said")]
 
 
 def _beside_damage(intact: State | None) -> list[Check]:

@@ -12,6 +12,8 @@ from tests.mappings.small import CONFIGS
 from tests.tracer.diagnose.written import write
 from tracer.cli import main, trace_load
 
+TRAINED = Path(__file__).parents[2] / "data" / "trained" / "llama-3"
+
 
 @pytest.fixture
 def wrapped(tmp_path: Path) -> Path:
@@ -33,6 +35,16 @@ def test_the_verdict_is_the_first_line_and_what_follows_stands_under_it(
     assert "      explained by it: 21 tensor.unmapped, 21 param.unfilled" in rest
     assert "      it is what was complained of: KeyError: 'language_model.model.embed_tokens.weight'" in rest
     assert sum(line.startswith("ERROR") for line in rest) == 1, "the second cause, and no symptom"
+
+
+@pytest.mark.parametrize("words", ["please help", "TimeoutError: timed out"])
+def test_words_that_are_not_understood_are_said_not_to_be(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diagnose", str(TRAINED), "--error", words]) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("nothing is wrong with what could be checked (no complaint was recognised in what was said")
+    assert any(line.startswith("not checked: complaint (no sentence of an engine that is known") for line in rest)
 
 
 def test_records_have_the_verdict_first_and_symptoms_say_what_explains_them(
