@@ -269,7 +269,7 @@ def _numbers(patient: Patient, names: list[str], packed: bool, chart: Chart) -> 
     checkpoint = patient.checkpoint
     config = checkpoint.config or {}
     findings, told = examine_numbers(config, names, checkpoint.format is PYTORCH)
-    inferred = examine_inferred(checkpoint)
+    inferred = examine_inferred(checkpoint, alone=True)
     fields = {each.subject for each in inferred}
     # What both say is told with the value that would be right, but that layers are missing may be the files' fault.
     chart.found(each for each in findings if each.severity == "error" or each.evidence.get("field") not in fields)

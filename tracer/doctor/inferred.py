@@ -23,19 +23,29 @@ _OTHERS = ("bits", "group_size")
 """What `quantisation.py` judges."""
 
 
-def examine_inferred(checkpoint: Checkpoint) -> list[Finding]:
-    """Fields that headers contradict; nothing where there are none, since sizes and names alone leave it a guess."""
+def examine_inferred(checkpoint: Checkpoint, alone: bool = False) -> list[Finding]:
+    """Fields that headers contradict; nothing where there are none, since sizes and names alone leave it a guess.
+
+    `alone`: no rows judge, so that the class is among the fields.
+    """
     config = checkpoint.config
     if config is None or not checkpoint.tensors or len(checkpoint.tensors) < len(checkpoint.names):
         return []
     found = infer(checkpoint)
-    findings = [each for each in found.findings if each.severity == "error" and each.code in _CODES
+    findings = [each for each in found.findings if each.severity == "error"
+                and (each.code in _CODES or (alone and _is_another_class(each)))
                 and each.subject not in _OTHERS and not _is_elsewhere(each, found)]  # fmt: skip
     if any(item.name == "config against names" for item in found.unchecked):
         findings = [replace(each, severity="warning") for each in findings]
     if checkpoint.format is not GGUF:
         findings += _outside(found, checkpoint, config)
     return findings
+
+
+def _is_another_class(mismatch: Finding) -> bool:
+    """Whether tensors are stored that the class does not have. What is absent may be so by a field, as experts are
+    where all layers are dense."""
+    return mismatch.code == "arch.mismatch" and mismatch.fix is not None and not mismatch.evidence["absent"]
 
 
 def _is_elsewhere(conflict: Finding, found: Inferred) -> bool:

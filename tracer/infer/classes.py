@@ -35,9 +35,15 @@ def mismatched(known: Known, config: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "arch.mismatch", "error", family.name,
             f"config.json says {family.name}, the tensors are those of {stored.name}{others}: {why}",
-            {"field": "architectures", "found": family.name, "tensors": stored.name},
-            f"set architectures to [{stored.name}] and the rest of config.json to match" if sure else None,
+            {"field": "architectures", "found": family.name, "tensors": stored.name, "absent": why.startswith("no ")},
+            f"{_set(stored, config)} and the rest of config.json to match" if sure else None,
         )  # fmt: skip
+
+
+def _set(stored: Family, config: Mapping[str, Any]) -> str:
+    """The class, and the type where that is another's: Transformers goes by the type, other engines by the class."""
+    typed = config.get("model_type") not in (None, stored.model_type)
+    return f"set architectures to [{stored.name}]{f', model_type to {stored.model_type}' if typed else ''}"
 
 
 def _comparable(known: Known, config: Mapping[str, Any]) -> bool:
