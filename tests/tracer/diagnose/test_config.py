@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 
+from mappings.architectures import BUILT_IN
 from mappings.registry import choose
+from mappings.rows import Architecture
 from tests.mappings.small import CONFIGS
 from tests.tracer.diagnose.written import codes, diagnosed, write
+from tests.tracer.doctor.told import write_json
+from tracer.checkpoint.folder import open_checkpoint
+from tracer.diagnose.hypotheses.config import is_our_word
 from tracer.repair.changes import SetField
 
 FAMILIES = ("llama", "phi3", "gpt2", "falcon", "deepseek v3", "mamba2")
@@ -126,3 +132,36 @@ def test_a_config_json_that_is_cut_off_is_what_is_wrong_and_no_field_of_it(tmp_p
     found = diagnosed(folder)
     assert codes(found)[0][0] == "config.invalid"
     assert found.stages == []
+
+
+def test_both_ways_in_which_a_head_can_be_absent_are_said(tmp_path: Path) -> None:
+    config = {**CONFIGS["llama"].config, "model_type": "llama", "tie_word_embeddings": False}
+    folder = write(tmp_path, config, lambda name: None if name == "lm_head.weight" else name)
+    (cause,) = diagnosed(folder).causes
+    assert (cause.finding.code, cause.changes) == ("tie.conflict", (SetField("tie_word_embeddings", True),))
+    assert "the head is lost" in cause.finding.message and "something else" in cause.finding.message
+
+
+def test_a_head_is_not_tied_where_an_index_has_it_in_a_file_that_is_not_here(tmp_path: Path) -> None:
+    config = {**CONFIGS["llama"].config, "model_type": "llama", "tie_word_embeddings": False}
+    folder = write(tmp_path, config, lambda name: None if name == "lm_head.weight" else name)
+    names = [each.name for each in open_checkpoint(folder).tensors]
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    homes = dict.fromkeys(names, "model-00001-of-00002.safetensors")
+    homes["lm_head.weight"] = "model-00002-of-00002.safetensors"
+    write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": homes})
+    found = diagnosed(folder)
+    assert codes(found)[0][0] in ("index.missing-file", "shards.gap")
+    assert not any("tie_word_embeddings" in str(change) for stage in found.stages for change in stage)
+
+
+@pytest.mark.parametrize("arch", [arch for arch in BUILT_IN if arch.dialect is None], ids=lambda arch: arch.name)
+def test_a_fix_names_only_fields_that_the_config_class_has(arch: Architecture, tmp_path: Path) -> None:
+    known = getattr(transformers, arch.name).config_class()
+    folder = tmp_path / arch.name
+    config = next(small.config for small in CONFIGS.values() if small.arch == arch.name)
+    state = diagnosed(write(folder, config)).original
+    assert state is not None
+    for name, value in arch.flags.items():
+        if isinstance(value, bool) or (isinstance(value, str) and "bias" in value):
+            assert is_our_word(state, name) is not hasattr(known, name) or name in config, name

@@ -13,7 +13,6 @@ from mappings.sizes import ConfigError
 from tracer.diagnose.case import Case
 from tracer.diagnose.fitting import Fitted, Fitting, Sample
 from tracer.diagnose.hypotheses import heads
-from tracer.diagnose.hypotheses.architecture import classes
 from tracer.diagnose.hypothesis import Hypothesis, Wording
 from tracer.diagnose.state import State
 from tracer.diagnose.trial import Trial
@@ -29,6 +28,7 @@ _SHOWN = frozenset({
 """What a wrong field looks like."""
 _NO_FIELDS = ("architectures", "model_type", "torch_dtype", "dtype", "quantization_config")
 """Fields that others try, or that no tensor contradicts."""
+_OF_LOST_FILES = frozenset({"index.missing-file", "index.missing-tensor", "index.total-size", "shards.gap"})
 _MOST = 6
 """Values that are tried as a plan, of those that rows work out."""
 
@@ -54,8 +54,7 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     inferred = [*_conflicts(state), *_differing(state)]
     fitting = _fitting(state)
     found = inferred if fitting is None else _by_rows(fitting, inferred)
-    if any(_is_our_word(state, each) for each in found) and set(classes(state)) - set(_declared(state)):
-        found = [each for each in found if not _is_our_word(state, each)]
+    found = [each for each in found if not (_is_no_field(state, each) or _is_of_a_lost_head(state, each))]
     tried: set[tuple[str, str]] = set()
     for each in found:
         key = (each.path, repr(each.value))
@@ -72,12 +71,24 @@ def _is_garbled(state: State) -> bool:
     return any(damage.file == "config.json" for damage in state.patient.damaged)
 
 
-def _is_our_word(state: State, each: _Value) -> bool:
-    """Whether only our rows have the flag: a class whose config has none has to be another class instead."""
-    if type(each.value) is not bool or _said(state.config, each.path) is not None:
+def is_our_word(state: State, field: str) -> bool:
+    """Whether only our rows have the flag: no config of that class can be mended by it."""
+    if _said(state.config, field) is not None:
         return False
     family = next((NAMED[name] for name in _declared(state) if name in NAMED), None)
-    return family is not None and each.path not in {family.spelled(canonical) for canonical in LLAMA_SPELLING}
+    return family is not None and field not in {family.spelled(canonical) for canonical in LLAMA_SPELLING}
+
+
+def _is_no_field(state: State, each: _Value) -> bool:
+    return type(each.value) is bool and is_our_word(state, each.path)
+
+
+def _is_of_a_lost_head(state: State, each: _Value) -> bool:
+    """Whether it would tie a head that an index, shards or sizes say there was, or that is not all that is missing."""
+    if not (each.path.endswith(ALIASES["tie"]) and each.value is True):
+        return False
+    absent = [finding for finding in state.symptoms if finding.code == "param.unfilled"]
+    return bool(state.codes & _OF_LOST_FILES) or len(absent) > 1
 
 
 def _declared(state: State) -> list[str]:
@@ -163,7 +174,7 @@ def _worded(each: _Value) -> Wording:
             return None
         finding = each.finding or _own(each, trial)
         others = f"; {' or '.join(each.rivals)} alone would fit as well" if each.rivals else ""
-        shown = _shown(trial, json.dumps(each.value)) + others
+        shown = _shown(trial, json.dumps(each.value)) + others + _if_tied(each)
         return replace(
             finding, severity="error", message=f"{finding.message}; {shown}" if shown else finding.message,
             evidence={**finding.evidence, "field": each.path, "value": each.value},
@@ -171,6 +182,16 @@ def _worded(each: _Value) -> Wording:
         )  # fmt: skip
 
     return worded
+
+
+def _if_tied(each: _Value) -> str:
+    """The other way in which a head can be absent."""
+    if not (each.path.endswith(ALIASES["tie"]) and each.value is True):
+        return ""
+    return (
+        "; that is right if the head was tied and only the flag is wrong; if it was not, the head is lost (look for the"
+        " file that held it), and tied the model computes something else"
+    )
 
 
 def _shown(trial: Trial, values: str) -> str:
