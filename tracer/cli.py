@@ -16,7 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tracer import torchrun
+from tracer import early, torchrun
 from tracer.commands import load
 from tracer.commands.output import printable
 from tracer.commands.parser import Paragraphs, Parser
@@ -43,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("tracer", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for name in _wanted(sys.argv[1:] if argv is None else argv):
-        module = module_of(name)
+        try:
+            module = module_of(name)
+        except KeyboardInterrupt as stop:
+            return _told(parser.prog, stop)
         sub = commands.add_parser(
             name, help=module.DESCRIPTION.splitlines()[0], description=module.DESCRIPTION, epilog=module.EPILOG,
             formatter_class=Paragraphs,
@@ -105,6 +108,10 @@ def _guarded(prog: str, debug: bool, work: Callable[[], int]) -> int:
         return work()
     except (KeyboardInterrupt, BrokenPipeError) as stop:
         return _told(prog, stop)
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):  # which Python puts so in the making of a class
+            raise
+        return _told(prog, error.__cause__)
     except (TraceLoadError, sqlite3.Error, OSError) as error:
         if debug:
             raise
@@ -162,5 +169,6 @@ def _abandon_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+early.over()
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from tests import several
 from tests.several import FAULTY, finish, start, wait_for
 from tests.tracer.half_way import WITHIN, folder, layers, original
 from tracer import session
-from tracer.cli import trace_load
+from tracer.cli import main, trace_load
+from tracer.commands import diagnose
 from tracer.store import Store
 
 __all__ = ["folder", "original"]
@@ -58,3 +61,31 @@ def test_before_the_load_has_begun_nothing_is_kept(
     assert trace_load(["--plan", "--save", str(tmp_path / "t.db")]) == 130
     assert capsys.readouterr().err == "trace-load: interrupted\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def alone(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", EARLY.format(code)], check=False, capture_output=True, text=True)
+
+
+EARLY = "import os, signal; {}; os.kill(os.getpid(), signal.SIGINT); print('still here')"
+
+
+def test_while_a_command_is_still_importing_it_ends_in_one_line() -> None:
+    ended = alone("import tracer.early")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "tracer: interrupted\n")
+
+
+def test_whoever_imports_the_commands_hears_of_it_as_always() -> None:
+    ended = alone("import tracer.cli")
+    assert ended.stderr.endswith("\nKeyboardInterrupt\n")
+
+
+def test_what_python_makes_of_it_in_a_class_that_is_being_made_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> int:
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr(diagnose, "run", stop)
+    assert main(["diagnose", "model"]) == 130
+    assert capsys.readouterr().err == "tracer: interrupted\n"
