@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
+from math import inf
 
 from mappings.findings import Finding
 from mappings.names import collapse
 from tracer.infer.canonical import text_config
+from tracer.meaning import rivals
 from tracer.meaning.conventions import Order, model_type, rotary_order
 from tracer.meaning.material import Material, Numbers, Part, spread
 from tracer.meaning.meant import Meant, fine, found, measured, not_checked
@@ -31,6 +31,8 @@ from tracer.meaning.rotary_reading import (
     in_order,
     in_pairs,
     judge,
+    likeness,
+    profiles,
     reordered,
     steps_of,
     wrong,
@@ -38,8 +40,12 @@ from tracer.meaning.rotary_reading import (
 from tracer.repair.changes import Transform
 
 NAME = "rope-order"
-IN_ORDER, DOUBT = 1.5, 2.8
-"""Standard deviations up to which one layer is in order where the rest is not, and from which it may not be."""
+DOUBT = 2.8
+"""Standard deviations from which one layer may not be in order where the rest is."""
+CLEAR = 2.2
+"""Up to which every layer has to be in order where only some were reordered."""
+_CLEARER = 1.0
+"""By how much one of two repairs leaves the worst layer nearer to order."""
 _LEAST_PAIRS = 4
 _LEAST_UNITS = 3
 _INDEPENDENT = 8
@@ -60,7 +66,7 @@ def examine(material: Material) -> Meant:
         return not_checked(NAME, reason)
     counts = {"q": heads, "k": kv}
     units = {
-        of: _profiles(material, [parts[n] for n in layers], counts[of], kv)[:, :turned]
+        of: profiles(material, [parts[n] for n in layers], counts[of], kv)[:, :turned]
         for of, parts in (("q", q), ("k", k))
     }
     if material.names.has("q_norm", "k_norm") and len(layers) >= _INDEPENDENT:
@@ -69,7 +75,7 @@ def examine(material: Material) -> Meant:
         return not_checked(NAME, f"{len(layers)} layers of {kv} heads are too few to agree or not")
     if order == "pairs":
         units = {of: reordered(held, TO_HALVES) for of, held in units.items()}
-    return _told(material, judge(units, counts), order, layers, partly=turned < dim)
+    return _told(material, judge(units, counts), order, layers, turned < dim, units)
 
 
 def _unfit(
@@ -101,18 +107,6 @@ def _turned(material: Material, dim: int) -> int:
     return dim
 
 
-def _profiles(material: Material, parts: Sequence[Part], heads: int, groups: int) -> Numbers:
-    """How long rows are, as logarithms of squares: [layers x groups, dim], the heads of a group averaged."""
-    found = []
-    for part in parts:
-        dim = part.shape[0] // heads
-        sums = [np.einsum("ij,ij->i", piece, piece) for piece in material.pieces(part, dim)]
-        squares = np.concatenate(sums).astype(np.float64)
-        logs = np.log(np.maximum(squares, squares.max() * 1e-12 + 1e-300))
-        found.append(logs.reshape(groups, heads // groups, dim).mean(1))
-    return np.concatenate(found)
-
-
 # --- what came of it ---
 
 
@@ -125,29 +119,69 @@ class _Wrong:
     """None for all of them."""
 
 
-def _told(material: Material, judged: Mapping[str, Judged], order: Order, layers: Sequence[int], partly: bool) -> Meant:
+def _told(
+    material: Material, judged: Mapping[str, Judged], order: Order, layers: Sequence[int], partly: bool,
+    units: Mapping[str, Numbers],
+) -> Meant:  # fmt: skip
+    heads, kv, _ = material.heads
+    counts = {"q": heads, "k": kv}
     mended = wrong(judged)
     stored = {of: each.stored for of, each in judged.items()}
     apart = dict(zip(layers, by_layer(stored, stored | mended, len(layers)), strict=True))
-    if mended:
-        usual = all(each.steps == (Step(TO_HALVES, each.steps[0].heads),) for each in mended.values())
-        fine_already = [n for n, value in apart.items() if value < IN_ORDER] if usual and len(mended) == 2 else []
-        left = f"layers {fine_already} seem to be in order already" if fine_already else ""
-        bad = _Wrong(mended, [n for n in layers if n not in fine_already] if fine_already else None)
-        return _found(material, judged, bad, order, layers, partly, left)
     odd = [n for n, value in apart.items() if value >= WRONG]
-    doubtful = [n for n, value in apart.items() if DOUBT <= value < WRONG]
-    left = f"layers {doubtful} may be in another order than the rest" if doubtful else ""
-    if odd and in_order(judged):
-        heads, kv, _ = material.heads
-        steps = {"q": (Step(TO_HALVES, heads),), "k": (Step(TO_HALVES, kv),)}
-        readings = {of: replace(each.stored, steps=steps[of]) for of, each in judged.items()}
-        return _found(material, judged, _Wrong(readings, odd), order, layers, partly, left)
+    steps = {"q": (Step(TO_HALVES, heads),), "k": (Step(TO_HALVES, kv),)}
+    some = _Wrong({of: replace(each.stored, steps=steps[of]) for of, each in judged.items()},
+                  [n for n, value in apart.items() if value >= DOUBT])  # fmt: skip
+    tried = [_Wrong(mended, None)] if mended else []
+    tried += [some] if (odd or mended) and 0 < len(some.layers or ()) < len(layers) else []
+    left_wrong = [(worst_after(units, counts, each, layers), at) for at, each in enumerate(tried)]
+    if mended or (not in_order(judged) and in_doubt(judged)):
+        alike = max((alike for (worst, alike), _ in left_wrong if worst < DOUBT), default=-1.0)
+        other = rivals.examine(material, judged, mended, alike, layers)
+        if other is not None:
+            return other
+    ((least, _), best), *rest = [*sorted(left_wrong), ((DOUBT, 0.0), -1)]
+    if least < (CLEAR if best >= 0 and tried[best].layers else DOUBT) and all(value - least >= _CLEARER for (value, _), at in rest if at >= 0):
+        return _found(material, judged, tried[best], order, layers, partly, "")
+    if mended:
+        clear = [n for n, value in apart.items() if value >= DOUBT]
+        left = f"only layers {clear} are clear" if clear else "no layer by itself is clear"
+        left = f"{left}, and no one reordering puts all of them right"
+        return _found(material, judged, _Wrong(mended, clear or None), order, layers, True, left)
     if in_order(judged):
+        doubtful = [n for n, value in apart.items() if value >= DOUBT]
+        left = f"layers {doubtful} may be in another order than the rest" if doubtful else ""
         return fine(NAME, f"q and k of {len(layers)} layers are paired in {order} ({_read(judged)})", left)
     return not_checked(
         NAME, f"the rows of q and k of {len(layers)} layers do not tell which are pairs ({_read(judged)})"
     )
+
+
+def in_doubt(judged: Mapping[str, Judged]) -> bool:
+    """Whether one of them agrees more than by chance."""
+    return any(each.stored.read.deviate >= WRONG for each in judged.values())
+
+
+def worst_after(
+    units: Mapping[str, Numbers], counts: Mapping[str, int], bad: _Wrong, layers: Sequence[int]
+) -> tuple[float, float]:  # fmt: skip
+    """How far the worst layer is from order once these are reordered, and how alike q and k are then.
+
+    Infinite where all of them together are not in order then: a repair must not spoil any.
+    """
+    changed = {of: held.copy() for of, held in units.items()}
+    for of, reading in bad.readings.items():
+        own = len(units[of]) // len(layers)
+        for place, layer in enumerate(layers):
+            if bad.layers is None or layer in bad.layers:
+                part = changed[of][place * own : (place + 1) * own]
+                for step in reading.steps:
+                    part = reordered(part, step.op, step.heads // counts[of])
+                changed[of][place * own : (place + 1) * own] = part
+    after = judge(changed, counts)
+    stored = {of: each.stored for of, each in after.items()}
+    alike = likeness(stored["k"].pairs, stored["q"].pairs)
+    return (max(by_layer(stored, stored, len(layers))) if in_order(after) else inf), alike
 
 
 def _found(
@@ -171,14 +205,21 @@ def _found(
         steps={of: [[step.op, step.heads] for step in each] for of, each in steps.items()},
     )  # fmt: skip
     told = steps_of(steps)
+    evidence = {**evidence, "why": _why(stored, bad.readings, told)}
     message = (
         f"{', '.join(text for text, _ in collapse(names))}: the rows are not in the order in which the model turns them"
-        f" ({order}): over {len(layers)} layers, {_why(stored, bad.readings, told)}"
+        f" ({order}): reorder {told} first ({_briefly(stored, bad.readings)})"
     )
     finding = Finding("value.rope-order", "error", names[0], message, evidence, f"reorder the rows of {told}")
     sure = bad.layers is None or len(layers) == len(material.of("q"))
     whole = sure and not partly and all(part.is_plain for held in parts.values() for part in held)
     return found(NAME, _read(judged), finding, *(_changes(material, steps, bad) if whole else ()), unchecked=left)
+
+
+def _briefly(stored: Mapping[str, Reading], mended: Mapping[str, Reading]) -> str:
+    if any(each.is_contradicted for each in stored.values()):
+        return f"heads agree in which row of a pair is longer by {_both(stored)} standard deviations"
+    return f"they show no order as they are, and after it one of {_shown(mended)} standard deviations"
 
 
 def _why(stored: Mapping[str, Reading], mended: Mapping[str, Reading], told: str) -> str:

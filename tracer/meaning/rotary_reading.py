@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracer.meaning.material import Numbers
+from tracer.meaning.material import Material, Numbers, Part
 from tracer.meaning.signs import Agreement, agreement, pooled
 from tracer.repair.changes import REORDERED, Op
 
@@ -88,17 +88,29 @@ class Judged:
     """Whether it fits as it is, and another order may fit as well."""
 
 
-def judge(profiles: Mapping[str, Numbers], counts: Mapping[str, int]) -> dict[str, Judged]:
+def profiles(material: Material, parts: Sequence[Part], heads: int, groups: int) -> Numbers:
+    """How long rows are, as logarithms of squares: [layers x groups, dim], the heads of a group averaged."""
+    found = []
+    for part in parts:
+        dim = part.shape[0] // heads
+        sums = [np.einsum("ij,ij->i", piece, piece) for piece in material.pieces(part, dim)]
+        squares = np.concatenate(sums).astype(np.float64)
+        logs = np.log(np.maximum(squares, squares.max() * 1e-12 + 1e-300))
+        found.append(logs.reshape(groups, heads // groups, dim).mean(1))
+    return np.concatenate(found)
+
+
+def judge(units: Mapping[str, Numbers], counts: Mapping[str, int]) -> dict[str, Judged]:
     """q by itself; k, whose rows may have been ordered as if it had as many heads as q, in the light of q.
 
     Of several orders in which k fits, that one is meant in which it is long at the frequencies where q is: the length
     of one can be traded for that of the other, and training evens them out.
     """
-    stored = {of: _read(held, (), counts[of]) for of, held in profiles.items()}
-    q = min(_fitting(profiles["q"], "q", counts), key=lambda each: each.rough, default=None)
+    stored = {of: _read(held, (), counts[of]) for of, held in units.items()}
+    q = min(_fitting(units["q"], "q", counts), key=lambda each: each.rough, default=None)
     if stored["q"].fits:
         q = None
-    return {"q": Judged(stored["q"], q), "k": _judge_k(profiles["k"], counts, stored["k"], q or stored["q"])}
+    return {"q": Judged(stored["q"], q), "k": _judge_k(units["k"], counts, stored["k"], q or stored["q"])}
 
 
 def _judge_k(profiles: Numbers, counts: Mapping[str, int], stored: Reading, q: Reading) -> Judged:
