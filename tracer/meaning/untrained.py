@@ -34,8 +34,11 @@ def examine(material: Material) -> Meant:
     usual = median(max(held.values()) for held in layers.values())
     told = f"{len(layers)} layers, half of them {usual:.0f} standard deviations and more from numbers drawn one by one"
     lone = [name for name, value in outer.items() if value < DRAWN]
+    # An adapter that was merged leaves all tables as it found them: only beside a trained one is one that is not lost.
+    both, lone = (lone, []) if len(lone) == len(outer) > 1 else ([], lone)
     names = [part.name for layer in whole for part in material.inside()[layer]] + single + lone
     left = ["experts are not looked at"] if any("expert" in group.role for group in material.names.groups) else []
+    left = [f"{' and '.join(both)} are as drawn, none is otherwise", *left] if both else left
     if not names:
         unclear = [layer for layer, held in layers.items() if max(held.values()) < TRAINED]
         left = [f"layers {unclear} may be drawn or hardly trained", *left] if unclear else left

@@ -215,6 +215,17 @@ def test_heads_that_do_not_fit_the_rows_are_somebody_elses_finding(tmp_path: Pat
     assert "rows that the heads" in ended["rope-order"].check.unchecked
 
 
+def test_tables_of_which_none_was_trained_are_said_to_be_so_and_are_no_fault(tmp_path: Path) -> None:
+    """An adapter that was merged into a model that somebody only drew leaves both tables as they were."""
+    table = load_file(LLAMA / "model.safetensors")["model.embed_tokens.weight"]
+    draws = np.random.default_rng(8)
+    names = ("model.embed_tokens.weight", "lm_head.weight")
+    new = {name: draws.normal(0, 0.02, table.shape).astype(table.dtype) for name in names}
+    check = examined(edited(LLAMA, tmp_path / "both", **new))["untrained"].check
+    assert not check.findings
+    assert check.unchecked == "model.embed_tokens.weight and lm_head.weight are as drawn, none is otherwise"
+
+
 def experts(of: int = 2) -> dict[str, Any]:
     """The matrices of the feed-forward once more, as experts beside it."""
     model = load_file(LLAMA / "model.safetensors")
