@@ -11,14 +11,20 @@ the wrong order on purpose.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
 from mappings.findings import Finding
 from mappings.names import collapse
+from tracer.checkpoint.folder import Checkpoint
+from tracer.diff.values.rows import Unreadable
+from tracer.errors import InputError
 from tracer.infer.canonical import text_config
 from tracer.meaning import rivals
 from tracer.meaning.conventions import Order, model_type, rotary_order
+from tracer.meaning.drawn import why_untrained
 from tracer.meaning.material import Material, Numbers, Part, spread
 from tracer.meaning.meant import Meant, fine, found, measured, not_checked
 from tracer.meaning.rotary_reading import (
@@ -76,6 +82,33 @@ def examine(material: Material) -> Meant:
     if order == "pairs":
         units = {of: reordered(held, TO_HALVES) for of, held in units.items()}
     return _told(material, judge(units, counts), order, layers, turned < dim, units)
+
+
+def stored_order(checkpoint: Checkpoint, config: Mapping[str, Any]) -> str:
+    """`pairs` or `halves`, as the values say; `untrained` where there are none, or nobody trained them; else empty."""
+    with closing(Material(checkpoint, config)) as material:
+        heads, kv, dim = material.heads
+        q, k = material.of("q"), material.of("k")
+        layers = spread(sorted(q.keys() & k.keys()))
+        if checkpoint.files.folder is None or not checkpoint.tensors:
+            return "untrained"
+        try:
+            if why_untrained(material):
+                return "untrained"
+        except (Unreadable, InputError):
+            return "untrained"
+        if _unfit(q, k, layers, (heads, kv, dim), dim) or len(layers) * kv < _LEAST_UNITS:
+            return ""
+        counts = {"q": heads, "k": kv}
+        try:
+            units = {
+                of: profiles(material, [parts[n] for n in layers], counts[of], kv) for of, parts in (("q", q), ("k", k))
+            }
+        except (Unreadable, InputError):
+            return ""
+    if in_order(judge(units, counts)):
+        return "halves"
+    return "pairs" if in_order(judge({of: reordered(held, TO_HALVES) for of, held in units.items()}, counts)) else ""
 
 
 def _unfit(
@@ -141,7 +174,8 @@ def _told(
         if other is not None:
             return other
     ((least, _), best), *rest = [*sorted(left_wrong), ((DOUBT, 0.0), -1)]
-    if least < (CLEAR if best >= 0 and tried[best].layers else DOUBT) and all(value - least >= _CLEARER for (value, _), at in rest if at >= 0):
+    limit = CLEAR if best >= 0 and tried[best].layers else DOUBT
+    if least < limit and all(value - least >= _CLEARER for (value, _), at in rest if at >= 0):
         return _found(material, judged, tried[best], order, layers, partly, "")
     if mended:
         clear = [n for n, value in apart.items() if value >= DOUBT]

@@ -12,8 +12,10 @@ from safetensors.numpy import load_file, save_file
 
 from tests.tracer.meaning.planted import Model, halved, interleaved, mended
 from tracer.checkpoint.folder import open_checkpoint
+from tracer.complaints.complaint import Told
+from tracer.diagnose.diagnosis import diagnose
 from tracer.meaning import TESTS, Meant, examine_meaning
-from tracer.repair.changes import SetField
+from tracer.repair.changes import Rename, SetField
 
 TRAINED = Path(__file__).parents[2] / "data" / "trained"
 ALONE = {name: "off" for name in TESTS if name != "rope-order"}
@@ -71,3 +73,32 @@ def test_rows_in_another_order_are_not_taken_for_other_heads(tmp_path: Path) -> 
             model[name] = np.ascontiguousarray(halved(model[name], heads))
     ended = rotary(model, "llama-3", tmp_path / "model")
     assert [found.code for found in ended.check.findings] == ["value.rope-order"]
+
+
+@pytest.mark.parametrize("order", ["halves", "pairs"])
+def test_rows_under_metas_names_are_reordered_only_where_they_are_in_pairs(order: str, tmp_path: Path) -> None:
+    model = load_file(TRAINED / "llama-3" / "model.safetensors")
+    for layer in range(4) if order == "pairs" else ():
+        for of, heads in (("q", 4), ("k", 2)):
+            name = f"model.layers.{layer}.self_attn.{of}_proj.weight"
+            model[name] = np.ascontiguousarray(interleaved(model[name], heads))
+    (tmp_path / "model").mkdir()
+    save_file({meta(name): values for name, values in model.items()}, tmp_path / "model" / "model.safetensors")
+    (tmp_path / "model" / "config.json").write_text((TRAINED / "llama-3" / "config.json").read_text())
+    (change, *turned) = diagnose(str(tmp_path / "model"), Told()).stages[0]
+    assert isinstance(change, Rename)
+    assert bool(turned) == (order == "pairs")
+
+
+def meta(name: str) -> str:
+    for ours, theirs in META.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+META = {
+    "model.embed_tokens": "tok_embeddings", "lm_head": "output", "model.norm": "norm", "model.layers": "layers",
+    "q_proj": "wq", "k_proj": "wk", "v_proj": "wv", "o_proj": "wo", "gate_proj": "w1", "up_proj": "w3",
+    "down_proj": "w2", "self_attn": "attention", "mlp": "feed_forward", "post_attention_layernorm": "ffn_norm",
+    "input_layernorm": "attention_norm",
+}  # fmt: skip

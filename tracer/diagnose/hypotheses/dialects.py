@@ -47,7 +47,28 @@ def propose(case: Case) -> Iterator[Hypothesis]:
         names = dict(_pairs(own, binding))
         if names:
             modules = _modules(own, names)
-            yield Hypothesis(_worded(names, modules), (Rename(names), *_reordered(state, own)))
+            paired = [module for module in modules if module in _PAIRED]
+            order = _order(state) if paired else ""
+            changes = _reordered(state, own) if order in ("pairs", "untrained") else ()
+            yield Hypothesis(_worded(names, modules, _told(paired, order)), (Rename(names), *changes))
+
+
+def _order(state: State) -> str:
+    """In which order the rows of q and k lie, by their values; empty where these do not tell, `untrained` if absent."""
+    from tracer.meaning.rope_order import stored_order
+
+    return stored_order(state.checkpoint, state.config)
+
+
+def _told(paired: Sequence[str], order: str) -> str:
+    if not paired:
+        return ""
+    rows = f"; the rows of {' and '.join(paired)}"
+    if order in ("pairs", "untrained"):  # numbers that say nothing leave the convention of the names
+        return f"{rows} are in pairs, and are reordered too"
+    if order == "halves":
+        return f"{rows} are in halves already, and stay as they are"
+    return f"{rows} may be in pairs, as in Meta's own files: the values do not tell, and they are not reordered"
 
 
 def _by_role(groups: Mapping[str, Group]) -> dict[_Key, Group]:
@@ -109,14 +130,12 @@ def _names(group: Group) -> tuple[str, ...]:
     return tuple(_filled(group.template, each) for each in group.indices)
 
 
-def _worded(names: Mapping[str, str], modules: Sequence[str]) -> Wording:
+def _worded(names: Mapping[str, str], modules: Sequence[str], order: str) -> Wording:
     def worded(trial: Trial) -> Finding | None:
         if trial.loses or 2 * trial.after.burden[0] > trial.before.burden[0]:
             return None
         claimed, total = trial.claimed
         first, new = next(iter(names.items()))
-        paired = [module for module in modules if module in _PAIRED]
-        order = f"; the rows of {' and '.join(paired)} are in pairs, and are reordered too" if paired else ""
         counted = f"{claimed} of {total} map, 0 collisions"
         return Finding(
             "name.rewrite", "error", first,
