@@ -28,17 +28,40 @@ def everything_zero(scanned: Sequence[Statistics]) -> Finding | None:
 def zeros(scanned: Sequence[Statistics], explained: set[str]) -> Iterator[Finding]:
     """Matrices and scales of nothing but zeros, the `explained` ones left out, and norms whose like are not zero."""
     found = [each for each in scanned if each.all_zero and each.name not in explained]
-    silent = _silent_blocks(found, scanned)
+    whole = {each.name for held in _dead_layers(found, scanned).values() for each in held}
+    silent = {} if whole else _silent_blocks(found, scanned)
     for text, held in silent.items():
         yield _silent(text, held)
     named = {each.name for held in silent.values() for each in held}
     matrices = [each for each in found if each.name not in named and (is_weight(each) or is_scale(each))]
-    for text, held in grouped(matrices):
+    dead = _dead_layers(found, scanned)
+    for text, held in dead.items():
+        yield _dead(text, held)
+    told = {each.name for held in dead.values() for each in held}
+    for text, held in grouped(each for each in matrices if each.name not in told):
         message = f"{text}: {_are_zero(held)}"
         evidence = {"tensors": len(held), "names": [each.name for each in held[:20]], "file": held[0].file}
         yield Finding("value.all-zero", "error", held[0].name, message, evidence, _FIX)
     yield from _norms(found, scanned)
     yield from _factors(found, scanned)
+
+
+def _dead_layers(found: Sequence[Statistics], scanned: Sequence[Statistics]) -> dict[str, list[Statistics]]:
+    """Layers of which every matrix is zero, while others are not: `model.layers.2` -> its tensors."""
+    layers: dict[str, list[Statistics]] = defaultdict(list)
+    for each in scanned:
+        number = next((at for at, part in enumerate(each.name.split(".")) if part.isdigit()), -1)
+        if number > 0 and is_weight(each):
+            layers[".".join(each.name.split(".")[: number + 1])].append(each)
+    zero = {each.name for each in found}
+    dead = {layer: held for layer, held in layers.items() if len(held) > 2 and all(each.name in zero for each in held)}
+    return dead if len(dead) < len(layers) else {}
+
+
+def _dead(layer: str, held: Sequence[Statistics]) -> Finding:
+    names = [each.name for each in held]
+    message = f"{layer} is all zero: none of its {len(held)} matrices was written"
+    return Finding("value.all-zero", "error", layer, message, {"tensors": len(held), "names": names[:20]}, _FIX)
 
 
 def _factors(found: Sequence[Statistics], scanned: Sequence[Statistics]) -> Iterator[Finding]:

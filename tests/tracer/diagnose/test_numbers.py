@@ -202,3 +202,12 @@ def test_a_file_without_tensors_is_not_simply_sound(tmp_path: Path, capsys: pyte
     first = capsys.readouterr().out.splitlines()[0]
     assert "nothing is wrong with what could be checked (" in first
     assert "no tensor is here" in first
+
+
+def test_a_layer_of_nothing_but_zeros_is_one_line(tmp_path: Path) -> None:
+    filled(tmp_path)
+    for tensor in open_checkpoint(tmp_path).tensors:
+        if ".layers.1." in tensor.name and "proj" in tensor.name:
+            put(tmp_path, tensor.name, np.zeros(tensor.nbytes // 2))
+    zeros = [each for each in found(tmp_path) if each[1] == "value.all-zero"]
+    assert zeros == [("error", "value.all-zero", "model.layers.1")]
