@@ -116,6 +116,10 @@ _QUANTISATION = (
 
 _OTHER = (
     Pattern(
+        r"No model architectures are specified", "no-architecture", "ModelRegistry of vLLM",
+        needle="No model architectures",
+    ),
+    Pattern(
         r"Model architectures? (?P<fields>\[[^\]\n]{1,400}\]) (?:are not supported|is not supported|failed to be"
         r" inspected"
         r"|\(model_type|not registered)",

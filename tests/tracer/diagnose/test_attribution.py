@@ -96,7 +96,7 @@ def test_a_width_that_is_wrong_is_no_head_dim_that_is_ignored(tmp_path: Path) ->
 
 # --- a wrapper around names that nobody has rows for ---
 
-WRAPPED = {f"module.encoder.layer.{n}.{leaf}": ("F32", [8, 8]) for n in range(2) for leaf in ("up.weight", "o.weight")}
+WRAPPED = {f"module.encoder.layer.{n}.{leaf}": ("F32", (8, 8)) for n in range(2) for leaf in ("up.weight", "o.weight")}
 
 
 def wrapped(folder: Path, **more: Any) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from tracer.diagnose.case import Case
 from tracer.diagnose.hypotheses import (
     fusing,
+    holes,
     ignored,
     layouts,
     mlx,
@@ -31,7 +32,7 @@ _PARTICULAR: tuple[Explain, ...] = (
 )  # fmt: skip
 """What is so whatever else is wrong."""
 _OF_SOUND_FILES: tuple[Explain, ...] = (
-    strangers.inner_head, layouts.explain, layouts.everything, sizes.dropped_head, strangers.absent,
+    strangers.inner_head, layouts.explain, layouts.everything, sizes.dropped_head, holes.explain, strangers.absent,
     strangers.new_template,
 )  # fmt: skip
 """What only follows where no other cause is seen in the files: else that is what the error comes of."""
