@@ -11,6 +11,7 @@ from tracer.collection import uncollected
 from tracer.complaints.complaint import Complaint, Told
 from tracer.diagnose.case import Case
 from tracer.diagnose.cause import Cause
+from tracer.diagnose.graver import graver
 from tracer.diagnose.hypotheses import NEVER_EVIDENT, PROPOSERS
 from tracer.diagnose.ranking import ranked
 from tracer.diagnose.reading import Reading, read, settle
@@ -80,10 +81,12 @@ def diagnose(
     causes = [*searched.causes, *_alone(searched.causes, state, after)]
     values = read(state, told, causes, examined.checks, reading)
     causes, settled = settle(causes, values)
+    blank = [finding for finding in (*settled, *found) if finding.severity == "info"]
+    causes, mere = graver(causes, blank, told.complaints)
     everything = ranked(causes, told.complaints)
     idle = [cause.finding for cause in everything if cause.finding.severity == "info" and not cause.answers]
     everything = [cause for cause in everything if cause.finding not in idle]
-    remarks = [*settled, *idle, *(finding for finding in found if finding.severity == "info")]
+    remarks = [*(each for each in settled if each.severity != "info"), *idle, *mere]
     told_of = [*(cause.finding for cause in everything), *idle]
     remarks = [each for each in remarks if each in idle or not any(same(each, finding) for finding in told_of)]
     stages = [*searched.stages, *(cause.changes for cause in values.causes if cause.changes)]

@@ -185,7 +185,7 @@ def _told(
     if in_order(judged):
         doubtful = [n for n, value in apart.items() if value >= DOUBT]
         left = f"layers {doubtful} may be in another order than the rest" if doubtful else ""
-        return fine(NAME, f"q and k of {len(layers)} layers are paired in {order} ({_read(judged)})", left)
+        return fine(NAME, f"q and k of {len(layers)} layers are paired in {order} ({_read(judged)})", left, left)
     return not_checked(
         NAME, f"the rows of q and k of {len(layers)} layers do not tell which are pairs ({_read(judged)})"
     )
