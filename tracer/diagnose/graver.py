@@ -1,4 +1,4 @@
-"""What is only odd in a file weighs more once somebody says that the model talks nonsense: blanks are then the cause."""
+"""What is only odd in a file weighs more once a model is said to talk nonsense: blanks are then the cause."""
 
 from __future__ import annotations
 
