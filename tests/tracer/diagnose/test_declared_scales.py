@@ -53,7 +53,7 @@ def without_inputs(out: int, into: int) -> Leaves:
 
 def quantised(folder: Path, leaves: Any, scheme: dict[str, Any] | None = None) -> Path:
     """A Llama of two layers, packed in one way."""
-    held: Leaves = {name: ("BF16", (VOCAB, HIDDEN)) for name in ("model.embed_tokens.weight", "lm_head.weight")}
+    held: Leaves = dict.fromkeys(("model.embed_tokens.weight", "lm_head.weight"), ("BF16", (VOCAB, HIDDEN)))
     held["model.norm.weight"] = ("BF16", (HIDDEN,))
     for layer in range(2):
         start = f"model.layers.{layer}"
