@@ -151,6 +151,6 @@ def test_layers_that_are_counted_from_1_are_counted_from_0(family: str, tmp_path
 
 
 def test_a_first_layer_that_is_lost_is_no_other_count(tmp_path: Path) -> None:
-    folder = write(tmp_path, CONFIGS["llama"].config | {"num_hidden_layers": 4},
+    folder = write(tmp_path, {**CONFIGS["llama"].config, "num_hidden_layers": 4},
                    lambda name: None if ".layers.0." in name else name)  # fmt: skip
     assert [code for code, _ in codes(diagnosed(folder))] == ["layers.missing"]
