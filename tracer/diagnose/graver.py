@@ -21,7 +21,8 @@ def graver(
     said = tuple(each for each in complaints if each.kind in _NONSENSE)
     if not said:
         return list(causes), list(remarks)
-    blank = [each for each in remarks if each.code in _BLANKS]
+    # Zeros that take no room on the disk are headers without a model, whatever is said of it.
+    blank = [each for each in remarks if each.code in _BLANKS and not each.evidence.get("holes")]
     raised = [
         replace(cause, finding=replace(cause.finding, severity="error"), answers=cause.answers or said)
         if cause.finding.code in _BLANKS else cause
