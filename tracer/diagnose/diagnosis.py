@@ -49,6 +49,9 @@ class Diagnosis:
     """What `--repair` does: the changes of each cause, in the order in which they were found; each names tensors as
     they are after those before it."""
 
+    compared: bool = False
+    """Whether there was a reference, beside which also what is plausible can be seen to be wrong."""
+
     @property
     def failed(self) -> bool:
         """Whether anything of severity error was found."""
@@ -91,7 +94,8 @@ def diagnose(
     remarks = [each for each in remarks if each in idle or not any(same(each, finding) for finding in told_of)]
     stages = [*searched.stages, *(cause.changes for cause in values.causes if cause.changes)]
     checks = [*_unheard(told), *_own(examined.checks, values.superseded), *_beside_damage(intact), *values.checks]
-    return Diagnosis(examined.title, everything, remarks, checks, told, state, after, stages)
+    return Diagnosis(examined.title, everything, remarks, checks, told, state, after, stages,
+                     reading.against is not None)  # fmt: skip
 
 
 def _unheard(told: Told) -> list[Check]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _MOST_SYMPTOMS = 6
 """Of one cause that are spelled out; --json has all."""
 _MOST_REMARKS = 12
+_UNSEEN = (
+    "not seen by any check: what is wrong and plausible (rope_theta, epsilon, activation, tensors of another model of"
+    " this shape); --against DIR holds them against a checkpoint that is known to be good"
+)
 _MOST_NAMES = 8
 """Of a change, in a record: a rename of 90,000 tensors is said by its edit."""
 
@@ -49,6 +53,8 @@ def lines(found: Diagnosis) -> Iterator[str]:
         if check.unchecked:
             reasons.setdefault(check.unchecked, []).append(check.name)
     yield from (f"not checked: {', '.join(names)} ({reason})" for reason, names in reasons.items())
+    if not found.causes and not found.compared:
+        yield _UNSEEN
 
 
 def _nothing(found: Diagnosis) -> str:

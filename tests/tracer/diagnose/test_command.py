@@ -47,6 +47,15 @@ def test_words_that_are_not_understood_are_said_not_to_be(
     assert any(line.startswith("not checked: complaint (no sentence of an engine that is known") for line in rest)
 
 
+def test_a_sound_verdict_says_what_no_check_sees_unless_a_reference_was_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["diagnose", str(TRAINED)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("not seen by any check: what is wrong and plausible")
+    assert main(["diagnose", str(TRAINED), "--against", str(TRAINED)]) == 0
+    assert "not seen by any check" not in capsys.readouterr().out
+
+
 def test_records_have_the_verdict_first_and_symptoms_say_what_explains_them(
     wrapped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
