@@ -58,7 +58,7 @@ def answer(cause: Cause, complaint: Complaint) -> Answer:
     explained = {finding.code.partition(".")[0] for finding in cause.explains}
     wanted = FAMILIES[complaint.kind]
     if family not in wanted and not explained & set(wanted):
-        return Answer.NO
+        return Answer.NAMED if _is_absent(cause, complaint) else Answer.NO
     if _is_named(cause, complaint):
         return Answer.NAMED
     return Answer.NO if _is_of_something_else(cause, complaint) else Answer.KIND
@@ -71,6 +71,12 @@ def _compares(complaint: Complaint, cause: Cause) -> bool:
     words = re.findall(r"[a-z]+|\d+", complaint.text[:2_000])
     field = str(said.get("field", "")).removeprefix("num_").removesuffix("_size").split("_")
     return cause.finding.code == "config.conflict" and {*both, *field} <= set(words)
+
+
+def _is_absent(cause: Cause, complaint: Complaint) -> bool:
+    """Whether the very tensor that the words name is in a file that is not here."""
+    held = cause.finding.evidence.get("tensors", ()) if cause.finding.code == "index.missing-file" else ()
+    return isinstance(held, list | tuple) and not set(complaint.names).isdisjoint(held)
 
 
 _OF_NAMES: frozenset[Kind] = frozenset({"no-parameter", "unexpected", "no-tensor"})

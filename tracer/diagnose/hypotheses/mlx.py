@@ -14,7 +14,7 @@ def explain(question: Question) -> Hypothesis | None:
     place = question.place
     if place is None:
         return None
-    module = question.modules[split(place.names[0])[0]]
+    module = question.module_of(place.names[0])
     if module.kind != "mlx" or split(place.names[0])[1] not in ("scales", "biases", "weight"):
         return None
     weight, scales = module.leaves["weight"], module.leaves["scales"]

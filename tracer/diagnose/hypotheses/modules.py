@@ -67,6 +67,11 @@ def split(name: str) -> tuple[str, str]:
     return (module, leaf) if dot else ("", leaf)
 
 
+def role_of(name: str) -> str:
+    """Of the module of a tensor; empty for a name without a module."""
+    return split(name)[0].rpartition(".")[2]
+
+
 def is_side(name: str) -> bool:
     """Whether it is one of the tensors that quantisers put beside weights."""
     leaf = split(name)[1]

@@ -56,6 +56,11 @@ class Question:
     def modules(self) -> Mapping[str, Module]:
         return modules_of(self.state.tensors)
 
+    def module_of(self, name: str) -> Module:
+        """Of this tensor; without leaves where only an index knows it, and its file is not here."""
+        module = split(name)[0]
+        return self.modules.get(module, Module(module, {}))
+
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """The part of config.json that describes the decoder."""

@@ -17,6 +17,7 @@ from tracer.complaints.complaint import Complaint
 from tracer.diagnose.case import Case
 from tracer.diagnose.hypotheses.activation_order import ROW_PARALLEL
 from tracer.diagnose.hypotheses.asked_ranks import ranks_of
+from tracer.diagnose.hypotheses.modules import role_of
 from tracer.diagnose.hypotheses.question import counted
 from tracer.diagnose.hypothesis import Hypothesis
 from tracer.diagnose.state import State, changed
@@ -289,11 +290,7 @@ def _norms(case: Case, divisions: Divisions, tp: int) -> Iterator[Hypothesis]:
     answers = tuple(case.complained("garbage"))
     if not kv or not dim or tp <= kv or tp % kv or not answers:
         return
-    wide = [
-        t
-        for t in case.original.tensors
-        if t.shape == (kv * dim,) and t.name.split(".")[-2] in ("k_norm", "k_layernorm")
-    ]
+    wide = [t for t in case.original.tensors if t.shape == (kv * dim,) and role_of(t.name) in ("k_norm", "k_layernorm")]
     if not wide:
         return
     share = gcd(kv, tp) / tp

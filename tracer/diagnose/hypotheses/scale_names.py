@@ -44,7 +44,7 @@ def propose(case: Case) -> Iterator[Hypothesis]:
 def _renamed(
     state: State, modules: Mapping[str, Module], stored: str, name: str, answers: tuple[Complaint, ...]
 ) -> Iterator[Hypothesis]:  # fmt: skip
-    grid = next((each for each in modules.values() if each.kind == "fp8-block"), None)
+    grid = next((each for each in modules.values() if each.kind == "fp8-block" and _is_grid(each, stored)), None)
     if grid is None:
         return
     shape = _grid(grid, stored)
@@ -56,10 +56,15 @@ def _renamed(
     )  # fmt: skip
 
 
+def _is_grid(module: Module, stored: str) -> bool:
+    """Whether the scale has rows and columns as the weight has."""
+    return all(len(module.leaves[leaf].shape) == 2 and module.leaves[leaf].nbytes for leaf in ("weight", stored))
+
+
 def _grid(module: Module, stored: str) -> str:
     """The blocks that the two shapes make."""
     weight, scale = module.leaves["weight"].shape, module.leaves[stored].shape
-    sides = [1 << max(0, (ceil(w / s) - 1).bit_length()) for w, s in zip(weight, scale, strict=True) if s]
+    sides = [1 << max(0, (ceil(w / s) - 1).bit_length()) for w, s in zip(weight, scale, strict=True)]
     told = " x ".join(map(str, sides))
     return f"a grid of {'x'.join(map(str, scale))} on a {'x'.join(map(str, weight))} FP8 weight: blocks of {told}"
 

@@ -91,8 +91,9 @@ def of_converter(question: Question) -> Hypothesis | None:
         return None
     if question.complaint.program != "llama.cpp" and _CONVERTER not in question.complaint.text:
         return None
-    name, leaf = split(place.names[0])
-    module = question.modules[name]
+    leaf, module = split(place.names[0])[1], question.module_of(place.names[0])
+    if not module.leaves:
+        return None
     weight = module.leaves.get("weight")
     packed = [each for each in question.modules.values() if each.kind == module.kind]
     told = f"the source is quantised already: {counted(len(packed), 'weight')} in {WORDS[module.kind]}"
@@ -172,7 +173,7 @@ def of_head(question: Question) -> Hypothesis | None:
     place = question.place
     if place is None or (not is_side(place.names[0]) and split(place.names[0])[1] not in ("qweight", "weight_packed")):
         return None
-    module = question.modules[split(place.names[0])[0]]
+    module = question.module_of(place.names[0])
     if module.role not in _HEADS or module.kind == "plain":
         return None
     packed = [each for each in question.modules.values() if each.kind != "plain"]
@@ -194,18 +195,17 @@ def of_others(question: Question) -> Hypothesis | None:
     if place is None or split(place.names[0])[1] not in SIDES | set(_SCALES):
         return None
     scheme, _ = declared(question.state.config, question.state.checkpoint.files)
-    if scheme is None:
+    leaf, module = split(place.names[0])[1], question.module_of(place.names[0])
+    if scheme is None or not module.leaves:
         return None
-    name, leaf = split(place.names[0])
     method = scheme.get("quant_method") or scheme.get("quant_algo") or "a scheme without a name"
-    kind = question.modules[name].kind
     own = [each for each in question.names if split(each)[1] == leaf]
     like = f"{counted(len(own), 'tensor')} like {collapse(place.kin)[0][0]}"
     shared = f"config.json declares {method}, and {like} belong to it"
     if leaf in _SCALES:
         told = (
             f"{shared}: the engine has built {place.said.rpartition('.')[0]} without quantisation, so it has not read"
-            f" the declaration, or does not know {method} for {WORDS[kind]}; raw codes would be read as weights"
+            f" the declaration, or does not know {method} for {WORDS[module.kind]}; raw codes would be read as weights"
         )
         return question.answer("quant.unsupported", place.subject, told, {"method": str(method), "count": len(own)},
                                "name the scheme to the engine (--quantization), or use a version that knows"

@@ -8,6 +8,7 @@ from mappings.names import blank, collapse
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.diagnose.hypotheses.asked_ranks import ranks_of
 from tracer.diagnose.hypotheses.ignored import reconciliation
+from tracer.diagnose.hypotheses.modules import role_of
 from tracer.diagnose.hypotheses.question import Question, counted, folded
 from tracer.diagnose.hypothesis import Hypothesis
 
@@ -70,6 +71,8 @@ def own_head_dim(question: Question) -> Hypothesis | None:
     hidden, heads, dim = (config.get(field) for field in ("hidden_size", "num_attention_heads", "head_dim"))
     if complaint.kind != "shape" or not (type(hidden) is type(heads) is type(dim) is int) or heads * dim == hidden:
         return None
+    if heads <= 0 or dim <= 0:
+        return None
     derived = hidden // heads
     sizes = {*complaint.numbers, *map(prod, complaint.shapes)}
     if _is_of_other_width(question):
@@ -92,11 +95,11 @@ def _is_of_other_width(question: Question) -> bool:
 
 
 def _is_query(tensor: TensorInfo) -> bool:
-    return tensor.name.split(".")[-2] in ("q_proj", "k_proj", "v_proj", "o_proj", "attn_q", "qkv_proj")
+    return role_of(tensor.name) in ("q_proj", "k_proj", "v_proj", "o_proj", "attn_q", "qkv_proj")
 
 
 def _ignored_dim(question: Question, tensor: TensorInfo, hidden: int, heads: int, dim: int) -> Hypothesis:
-    role = tensor.name.split(".")[-2]
+    role = role_of(tensor.name)
     kin = [t.name for t in question.state.tensors if blank(t.name)[0] == blank(tensor.name)[0]]
     norm = next((t for t in question.state.tensors if t.name.endswith("q_norm.weight")), None)
     told = f"; q_norm has {norm.shape[0]} entries" if norm is not None and norm.shape == (dim,) else ""

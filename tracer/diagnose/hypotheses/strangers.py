@@ -70,7 +70,7 @@ def invented_bias(question: Question) -> Hypothesis | None:
     place = question.place
     if place is None or split(place.names[0])[1] != "bias":
         return None
-    module = question.modules[split(place.names[0])[0]]
+    module = question.module_of(place.names[0])
     if module.kind == "plain":
         return None
     own = [each.leaves["bias"] for each in question.modules.values() if each.kind != "plain" and "bias" in each.leaves]

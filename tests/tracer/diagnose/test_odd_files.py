@@ -1,0 +1,51 @@
+"""Files and configs that no writer should have made: each is diagnosed, whatever a hypothesis expects to find."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mappings.small import CONFIGS
+from tests.tracer.diagnose.test_declared_scales import HIDDEN, Leaves, quantised
+from tests.tracer.diagnose.written import codes, diagnosed, write
+from tests.tracer.doctor.told import write_json, write_safetensors
+
+SHAPES = "RuntimeError: The size of tensor a ({}) must match the size of tensor b ({}) at non-singleton dimension 0"
+
+
+@pytest.mark.parametrize("leaf", ["weight", "bias", "weight_scale", "qweight", "scales"])
+def test_a_name_whose_file_is_not_here_is_the_missing_file(leaf: str, tmp_path: Path) -> None:
+    name = f"model.layers.1.self_attn.q_proj.{leaf}"
+    here = {"model.layers.0.self_attn.q_proj.weight": ("BF16", (8, 8))}
+    write_safetensors(tmp_path / "model-00001-of-00002.safetensors", here)
+    homes = dict.fromkeys(here, "model-00001-of-00002.safetensors") | {name: "model-00002-of-00002.safetensors"}
+    write_json(tmp_path / "model.safetensors.index.json", {"metadata": {}, "weight_map": homes})
+    write_json(tmp_path / "config.json", {"architectures": ["StrangeForCausalLM"], "model_type": "strange"})
+    found = diagnosed(tmp_path, f"KeyError: '{name}'")
+    assert codes(found)[0][0] == "index.missing-file"
+
+
+def per_tensor(out: int, into: int) -> Leaves:
+    return {"weight": ("F8_E4M3", (out, into)), "weight_scale_inv": ("F32", (1,))}
+
+
+@pytest.mark.parametrize("said", ["", "AttributeError: 'Linear' object has no attribute 'weight_scale'"])
+def test_one_scale_a_tensor_is_no_grid_of_blocks_whatever_its_name(said: str, tmp_path: Path) -> None:
+    found = diagnosed(quantised(tmp_path / "m", per_tensor, {"quant_method": "fp8"}), said)
+    assert not any("a grid of" in cause.finding.message for cause in found.causes)
+
+
+@pytest.mark.parametrize("heads", [0, -4])
+def test_a_model_without_heads_has_no_head_dim_that_anybody_divides(heads: int, tmp_path: Path) -> None:
+    folder = write(tmp_path, CONFIGS["llama"].config, num_attention_heads=heads, head_dim=8)
+    assert diagnosed(folder, SHAPES.format(64, 128)).failed
+
+
+def test_a_norm_of_keys_without_a_module_is_read_like_any_other(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"architectures": ["StrangeForCausalLM"], "model_type": "strange", "hidden_size": HIDDEN,
+                              "num_attention_heads": 4, "num_key_value_heads": 2}  # fmt: skip
+    write_safetensors(tmp_path / "model.safetensors", {"k_norm": ("BF16", (HIDDEN // 2,))})
+    write_json(tmp_path / "config.json", config)
+    assert diagnosed(tmp_path, "the output is garbage, only !!!!!!!!", tp=4).original is not None
