@@ -1,0 +1,1 @@
+"""Textual widgets: small programs around the pages of `tui.model`."""
