@@ -87,7 +87,7 @@ class MoveRow(NamedTuple):
 
 
 class Store:
-    """One trace. Create with `Store.new`, read with `Store.open`."""
+    """One trace. Create with `Store.new`, read with `Store.open`. Threads may hand it on, and use it in turns."""
 
     def __init__(self, db: sqlite3.Connection, final: Path | None = None, partial: Path | None = None) -> None:
         self.db = db
@@ -104,7 +104,8 @@ class Store:
         """An empty store, in memory or in a file beside `path`. Raises UsageError when that cannot be written."""
         partial = partial_of(path) if path else None
         try:
-            store = cls(sqlite3.connect(partial or ":memory:", isolation_level=None), path, partial)
+            db = sqlite3.connect(partial or ":memory:", isolation_level=None, check_same_thread=False)
+            store = cls(db, path, partial)
             store._begin()
         except sqlite3.Error as error:
             if partial:
@@ -318,7 +319,7 @@ class Store:
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
 
 
 def add_events(store: Store, moves: Sequence[Move]) -> None:

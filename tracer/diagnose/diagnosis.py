@@ -18,7 +18,7 @@ from tracer.diagnose.reading import Reading, read, settle
 from tracer.diagnose.search import search
 from tracer.diagnose.state import OF_INTACT, State, of_the_intact
 from tracer.diagnose.weight import same
-from tracer.doctor.admission import admit
+from tracer.doctor.admission import Patient, admit
 from tracer.doctor.examination import examine_patient
 from tracer.prepare import Request
 from tracer.repair.changes import Change
@@ -73,10 +73,14 @@ def diagnose(
     Raises InputError where there is nothing to examine, and UsageError.
     """
     patient = admit(model, revision, tp)
+    return diagnose_patient(patient, Request(model, tp, plan_only=True, revision=revision), told, reading)
+
+
+def diagnose_patient(patient: Patient, request: Request, told: Told, reading: Reading = NO_WISHES) -> Diagnosis:
+    """The same of what was admitted before. Raises InputError where there is nothing to examine."""
     examined = examine_patient(patient)
     found = [finding for check in examined.checks for finding in check.findings]
     kept = [finding for finding in found if finding.code.partition(".")[0] in _OF_FILES]
-    request = Request(model, tp, plan_only=True, revision=revision)
     intact = of_the_intact(patient, request, kept, found)
     state = intact or State(request, patient, tuple(kept), tuple(found))
     searched = search(Case(state, state, told, examined.checks), PROPOSERS, NEVER_EVIDENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -50,11 +51,13 @@ class Patient:
         return [damage.file for damage in self.damaged if damage.weights or damage.finding.severity == "error"]
 
 
-def admit(model: str, revision: str | None = None, tp: int = 1) -> Patient:
-    """Raises InputError where there is nothing to examine, and UsageError."""
+def admit(
+    model: str, revision: str | None = None, tp: int = 1, seen: Callable[[Checkpoint], None] | None = None
+) -> Patient:  # fmt: skip
+    """Raises InputError where there is nothing to examine, and UsageError. `seen` gets the headers before the plan."""
     request = Request(model, tp, plan_only=True, revision=revision)
     try:
-        patient = _opened(request)
+        patient = _opened(request, seen)
     except InputError as error:
         return _salvage(model, revision, error)
     read = patient.checkpoint.index.file if patient.checkpoint.index else None
@@ -66,10 +69,12 @@ def admit(model: str, revision: str | None = None, tp: int = 1) -> Patient:
     return _as_part(patient) if patient.files.one_file else patient
 
 
-def _opened(request: Request) -> Patient:
+def _opened(request: Request, seen: Callable[[Checkpoint], None] | None) -> Patient:
     """One of which nothing is damaged that must be read. Raises InputError."""
     checkpoint = open_model(request)
     assert checkpoint is not None
+    if seen:
+        seen(checkpoint)
     try:
         return Patient(checkpoint.files, checkpoint, prepared=prepare_opened(request, checkpoint))
     except Refused as refused:

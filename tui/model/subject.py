@@ -1,0 +1,86 @@
+"""What the browser shows: a checkpoint or a trace, as far as it was looked at by now.
+
+It comes in three steps, so that something can be seen at once: `headers` (names, shapes, places in files), `plan`
+(which row claims what) and `examined` (what is wrong, and what was not checked).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from mappings.findings import Finding
+from tracer.checkpoint.folder import Checkpoint
+from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.checks import Check
+from tracer.diagnose.cause import Cause
+from tracer.prepare import Prepared
+from tracer.store import Store
+
+Stage = Literal["headers", "plan", "examined"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A finding as it stands in the list: a cause, what follows from one, or a remark."""
+
+    finding: Finding
+    under: int | None = None
+    """The number of the cause that explains it, in `Subject.findings`."""
+
+
+@dataclass
+class Subject:
+    """One checkpoint or trace."""
+
+    where: str
+    """As it was asked for; empty for the embedded default."""
+    title: str
+    tensors: Sequence[TensorInfo]
+    """In the order of the files."""
+    stage: Stage = "headers"
+    tp: int = 1
+    checkpoint: Checkpoint | None = None
+    prepared: Prepared | None = None
+    """Its plan; None where no rows apply, or where nothing was planned yet."""
+    refused: Finding | None = None
+    """Why there is no plan."""
+    store: Store | None = None
+    """The trace, where one was opened: what happened, instead of what would."""
+    causes: Sequence[Cause] = ()
+    remarks: Sequence[Finding] = ()
+    checks: Sequence[Check] = ()
+    made_up: Sequence[str] = ()
+    """What of it did not come from files, in words."""
+    positions: dict[str, int] = field(init=False, repr=False)
+    """The place of each name in `tensors`."""
+
+    def __post_init__(self) -> None:
+        self.positions = {info.name: number for number, info in enumerate(self.tensors)}
+
+    def tensor(self, name: str) -> TensorInfo | None:
+        """What the header says of a name."""
+        number = self.positions.get(name)
+        return None if number is None else self.tensors[number]
+
+    @cached_property
+    def findings(self) -> list[Told]:
+        """Causes, each with what it explains below it, the worst first; then remarks."""
+        told: list[Told] = []
+        for cause in self.causes:
+            own = len(told)
+            told.append(Told(cause.finding))
+            told += [Told(symptom, own) for symptom in cause.explains]
+        return told + [Told(finding) for finding in self.remarks]
+
+    @cached_property
+    def nbytes(self) -> int:
+        """All data of all tensors."""
+        return sum(info.nbytes for info in self.tensors)
+
+    @property
+    def traced(self) -> bool:
+        """Whether what it shows was observed."""
+        return self.store is not None and self.store.run.observed
