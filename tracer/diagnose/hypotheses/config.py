@@ -54,7 +54,8 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     inferred = [*_conflicts(state), *_differing(state)]
     fitting = _fitting(state)
     found = inferred if fitting is None else _by_rows(fitting, inferred)
-    found = [each for each in found if not (_is_no_field(state, each) or _is_of_a_lost_head(state, each))]
+    spared = (_is_no_field, _is_of_a_lost_head, _is_of_one_table)
+    found = [each for each in found if not any(spares(state, each) for spares in spared)]
     tried: set[tuple[str, str]] = set()
     for each in found:
         key = (each.path, repr(each.value))
@@ -84,11 +85,16 @@ def _is_no_field(state: State, each: _Value) -> bool:
 
 
 def _is_of_a_lost_head(state: State, each: _Value) -> bool:
-    """Whether it would tie a head that an index, shards or sizes say there was, or that is not all that is missing."""
+    """Whether it would tie a head that is stored, that files say there was, or that is not all that is missing."""
     if not (each.path.endswith(ALIASES["tie"]) and each.value is True):
         return False
     absent = [finding for finding in state.symptoms if finding.code == "param.unfilled"]
-    return bool(state.codes & _OF_LOST_FILES) or len(absent) > 1
+    return heads.stored(state) or bool(state.codes & _OF_LOST_FILES) or len(absent) > 1
+
+
+def _is_of_one_table(state: State, each: _Value) -> bool:
+    """Whether it would fit a table that was resized alone, and no longer the one that config.json agrees with."""
+    return each.path.endswith(ALIASES["vocab"]) and _said(state.config, each.path) in [*heads.rows(state)]
 
 
 def _declared(state: State) -> list[str]:
