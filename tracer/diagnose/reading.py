@@ -68,11 +68,13 @@ def read(state: State, told: Told, causes: Sequence[Cause], checks: Sequence[Che
         limit = "" if absent else "no values were read" if checkpoint.tensors else "no tensor is here"
         return Read(checks=[Check("values", unchecked=reason, limit=limit, absent=absent), *copies])
     from tracer.diagnose.scanned import examine_numbers, is_small
+    from tracer.meaning.begun import remarked
 
     found = _meant(state, told, asked)
     found.superseded = frozenset({"zeros"}) if is_small(checkpoint) else frozenset()
     for check in examine_numbers(checkpoint, stubs=not asked.wanted):
         own = [each for each in check.findings if not _is_known(each, [*causes, *found.causes])]
+        own = remarked(own, checkpoint, checkpoint.config or {})
         found.causes += [Cause(each) for each in own]
         found.checks.append(replace(check, findings=tuple(own)))
     found.checks += copies
