@@ -1,0 +1,244 @@
+"""The tree of names: groups by dot-segment, and numbered groups that are alike folded into one, losslessly.
+
+`model.layers` of 32 equal layers is one line, `layers.0-31 ×32`, and below it stands one layer for all of them; a layer
+with another tensor, shape, dtype or finding stands on a line of its own. `unfold` puts each on a line. Children are
+made when they are asked for, so that 92,000 names cost what is in sight.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+
+from mappings.findings import Severity
+from mappings.names import is_index, runs
+from tracer.checkpoint.tensor_info import TensorInfo
+
+Marks: TypeAlias = Mapping[str, Severity]
+"""The worst finding about each tensor that has one."""
+Alike: TypeAlias = frozenset[tuple[str, str, tuple[int, ...], Severity | None]]
+"""What two numbered groups must have in common to be folded: names below them, dtypes, shapes, findings."""
+
+
+@dataclass(eq=False)
+class Node:
+    """A group of tensors, a fold of groups that are alike, or one tensor."""
+
+    label: str
+    prefix: str
+    """The beginning of all names below, up to and with its own segments."""
+    infos: Sequence[TensorInfo]
+    """The tensors below: of a fold those of its first member."""
+    marks: Marks = field(repr=False)
+    times: int = 1
+    """For how many alike it stands, over all folds around it."""
+    members: Sequence[Node] = ()
+    """Of a fold: each of the groups that are alike."""
+    opened: bool = False
+    unfolded: bool = False
+    """Of a fold: whether its members stand on lines of their own."""
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is a tensor, or stands for some that are alike."""
+        return len(self.infos) == 1 and self.infos[0].name == self.prefix
+
+    @property
+    def count(self) -> int:
+        """Tensors that it stands for."""
+        return len(self.infos) * self.times
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Their data. Those of a fold are alike, and so are their sizes."""
+        return sum(info.nbytes for info in self.infos) * self.times
+
+    @cached_property
+    def severity(self) -> Severity | None:
+        """The worst finding below."""
+        return worst(self.marks.get(info.name) for info in self.infos) if self.marks else None
+
+    @cached_property
+    def below(self) -> Sequence[Node]:
+        """Its children where a fold is shown as one."""
+        return () if self.is_tensor else children(self.infos, len(self.prefix) + 1, self.marks, self.times)
+
+    @property
+    def children(self) -> Sequence[Node]:
+        return self.members if self.unfolded else self.below
+
+    def holds(self, name: str) -> bool:
+        """Whether a tensor is below it, or is one of those that it stands for."""
+        return any(_under(name, node.prefix) for node in self.members or (self,))
+
+
+def root(infos: Sequence[TensorInfo], marks: Marks) -> Node:
+    """The invisible node above all names."""
+    top = Node("", "", infos, marks, opened=True)
+    top.below = children(infos, 0, marks, 1)
+    return top
+
+
+def children(infos: Sequence[TensorInfo], start: int, marks: Marks, times: int) -> list[Node]:
+    """Groups by the segment that begins at `start`, in natural order, those that are alike folded."""
+    groups: dict[str, list[TensorInfo]] = {}
+    for info in infos:
+        end = info.name.find(".", start)
+        groups.setdefault(info.name[start:] if end < 0 else info.name[start:end], []).append(info)
+    order = sorted(groups, key=natural)
+    numbered = [segment for segment in order if is_index(segment)]
+    if len(numbered) > 1:
+        folded = _folded({segment: groups[segment] for segment in numbered}, start, marks, times)
+        return [*(_group(s, groups[s], start, marks, times) for s in order if not is_index(s)), *folded]
+    return [_group(segment, groups[segment], start, marks, times) for segment in order]
+
+
+def _group(segment: str, infos: Sequence[TensorInfo], start: int, marks: Marks, times: int) -> Node:
+    """A group; where only one way leads on, that way is part of its label."""
+    name, end = infos[0].name, start + len(segment)
+    while end < len(name):
+        after = name.find(".", end + 1)
+        after = len(name) if after < 0 else after
+        way = name[:after]
+        if is_index(name[end + 1 : after]) or not all(_under(info.name, way) for info in infos):
+            break
+        end = after
+    node = Node(name[start:end], name[:end], infos, marks, times)
+    below = node.below if not node.is_tensor else ()
+    if len(below) == 1 and below[0].members:
+        return _joined(node, below[0])
+    return node
+
+
+def _joined(group: Node, fold: Node) -> Node:
+    """`layers` with nothing but one fold in it is `layers.0-31`."""
+    fold.label = f"{group.label}.{fold.label}"
+    return fold
+
+
+def _folded(groups: Mapping[str, Sequence[TensorInfo]], start: int, marks: Marks, times: int) -> Iterator[Node]:
+    alike: dict[Alike, list[str]] = {}
+    for segment, infos in groups.items():
+        alike.setdefault(_what(infos, start + len(segment), marks), []).append(segment)
+    for segments in alike.values():
+        members = [Node(s, groups[s][0].name[: start + len(s)], groups[s], marks, times) for s in segments]
+        yield members[0] if len(members) == 1 else _fold(members, times)
+
+
+def _fold(members: Sequence[Node], times: int) -> Node:
+    first = members[0]
+    label = runs(int(member.label) for member in members).replace("..", "-")
+    return Node(label, first.prefix, first.infos, first.marks, times * len(members), members)
+
+
+def _what(infos: Sequence[TensorInfo], end: int, marks: Marks) -> Alike:
+    return frozenset([(info.name[end:], info.dtype, info.shape, marks.get(info.name)) for info in infos])
+
+
+def _under(name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and (len(name) == len(prefix) or name[len(prefix)] == ".")
+
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
+    """A key by which `layer10` comes after `layer9`."""
+    return tuple((not piece.isdecimal(), int(piece) if piece.isdecimal() and len(piece) < 20 else 0, piece)
+                 for piece in _DIGITS.split(text) if piece)  # fmt: skip
+
+
+_ORDER: dict[Severity | None, int] = {"error": 0, "warning": 1, "info": 2, None: 3}
+
+
+def worst(found: Iterable[Severity | None]) -> Severity | None:
+    """The gravest of some severities, None where there is none."""
+    return min(found, key=lambda severity: _ORDER[severity], default=None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A node that is in sight."""
+
+    node: Node
+    depth: int
+
+
+class Tree:
+    """What is open of it, as rows."""
+
+    def __init__(self, infos: Sequence[TensorInfo], marks: Marks) -> None:
+        self.root = root(infos, marks)
+        for node in self.root.children:
+            node.opened = len(self.root.children) < 4 and not node.is_tensor
+        self._rows: list[Row] | None = None
+
+    @property
+    def rows(self) -> list[Row]:
+        if self._rows is None:
+            self._rows = list(_rows(self.root, 0))
+        return self._rows
+
+    def toggle(self, number: int, opened: bool | None = None) -> None:
+        """Open or close a row; with `opened`, so and not otherwise."""
+        node = self.rows[number].node
+        if not node.is_tensor:
+            node.opened = not node.opened if opened is None else opened
+            self._rows = None
+
+    def unfold(self, number: int) -> bool:
+        """Put each group of the fold at a row, or of the nearest around it, on a line, or all on one again."""
+        found = next((node for node in self.path(number) if node.members), None)
+        if found is None:
+            return False
+        found.unfolded, found.opened = not found.unfolded, True
+        self._rows = None
+        return True
+
+    def path(self, number: int) -> list[Node]:
+        """A row's node and those around it, the nearest first."""
+        rows, found = self.rows, [self.rows[number].node]
+        depth = rows[number].depth
+        for row in reversed(rows[:number]):
+            if row.depth < depth:
+                found.append(row.node)
+                depth = row.depth
+        return found
+
+    def parent(self, number: int) -> int:
+        """The row around a row; itself at the top."""
+        depth = self.rows[number].depth
+        return next((n for n in range(number - 1, -1, -1) if self.rows[n].depth < depth), number)
+
+    def reveal(self, name: str) -> int | None:
+        """Open what leads to a tensor, and give its row; a fold that stands for it is enough."""
+        node = self.root
+        if not any(child.holds(name) for child in node.children):
+            return None
+        while not node.is_tensor:
+            found = next((child for child in node.children if child.holds(name)), None)
+            if found is None:
+                break
+            found.opened = not found.is_tensor or found.opened
+            name = _as_first(found, name)
+            node = found
+        self._rows = None
+        return next(number for number, row in enumerate(self.rows) if row.node is node)
+
+
+def _as_first(node: Node, name: str) -> str:
+    """The name of the tensor that stands for it in a fold that is shown as one."""
+    if not node.members or node.unfolded:
+        return name
+    own = next(member.prefix for member in node.members if _under(name, member.prefix))
+    return node.prefix + name[len(own) :]
+
+
+def _rows(node: Node, depth: int) -> Iterator[Row]:
+    for child in node.children:
+        yield Row(child, depth)
+        if child.opened and not child.is_tensor:
+            yield from _rows(child, depth + 1)
