@@ -23,11 +23,11 @@ SHOWN_RANKS = 2
 class PathTable:
     """Lines of text for the moves of some ranks."""
 
-    def __init__(self, result: Result, whole: bool = False) -> None:
+    def __init__(self, result: Result, whole: bool = False, shown: int = SHOWN_RANKS) -> None:
         self.store: Store = result.store
         self.prepared: Prepared = result.prepared
         ranks = result.prepared.request.ranks
-        self.ranks = ranks[:SHOWN_RANKS]
+        self.ranks = ranks[:shown]
         self.hidden = len(ranks) - len(self.ranks)
         self.whole = whole
         self.rows = {row.id: row for row in self.prepared.plan.binding.rows}
@@ -36,18 +36,23 @@ class PathTable:
 
     def lines(self) -> Iterator[str]:
         """The whole table."""
-        folded = fold_moves(self.store, self.ranks, self.whole)
-        groups = list(by_param(folded, self.store, self.ranks[0]))
+        groups = self.groups
         cells = {id(line): self._cells(line, group) for group in groups for line in group.lines}
         rows = [self._titles(), *cells.values()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         yield "  ".join(f"{t:<{w}}" for t, w in zip(self._titles(), widths, strict=True)).rstrip()
         for group in groups:
-            yield self._heading(group)
+            yield f"{group.param}  {self.told(group)}"
             for line in group.lines:
                 yield "  ".join(f"{t:<{w}}" for t, w in zip(cells[id(line)], widths, strict=False)).rstrip()
-            yield from self._pads(group)
+            yield from (f"  fill  {fill}" for fill in self.fills(group))
         yield from self._rest()
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The parameters with the lines that lead into them."""
+        folded = fold_moves(self.store, self.ranks, self.whole)
+        return list(by_param(folded, self.store, self.ranks[0]))
 
     def _titles(self) -> list[str]:
         ranks = [f"rank {rank}: source -> destination" for rank in self.ranks]
@@ -56,25 +61,28 @@ class PathTable:
     def _cells(self, line: Line, group: Group) -> list[str]:
         source = self.shapes.get(line.tensor_template, ())
         hops = [words.hop(line.hops[r], source, group.shape) if r in line.hops else "-" for r in self.ranks]
-        return [f"  {line.shard}", line.tensor, self._row(line), *hops]
+        return [f"  {line.shard}", line.tensor, self.row(line), *hops]
 
-    def _heading(self, group: Group) -> str:
+    def told(self, group: Group) -> str:
+        """A parameter's whole shape, what lies side by side in it, its shape on a rank, how many share the lines."""
         leaf = self.leaves.get(group.template)
         times = f"  x{group.times}" if group.times > 1 else ""
         if leaf is None:
-            return f"{group.param}  {group.shape}{times}"
+            return f"{group.shape}{times}"
         whole = leaf.whole_shape()
         made_of = words.composition(leaf)
-        text = f"{group.param}  {words.shape(whole)}" + (f" = {made_of}" if made_of else "")
+        text = words.shape(whole) + (f" = {made_of}" if made_of else "")
         return text + (f", {words.shape(group.shape)} per rank" if self.prepared.request.tp > 1 else "") + times
 
-    def _row(self, line: Line) -> str:
+    def row(self, line: Line) -> str:
+        """Where the row stands, the layout on disk that it tells, and what becomes of the values."""
         row = self.rows.get(line.row)
         if row is None:
             return line.row
         return f'{row.row.source} "{spell(row.told)}"' + (f" {line.op}" if line.op else "")
 
-    def _pads(self, group: Group) -> Iterator[str]:
+    def fills(self, group: Group) -> Iterator[str]:
+        """What no tensor feeds, by rule."""
         by_text: dict[tuple[str, str], list[int]] = {}
         for rank, found in self._fills.get(group.template, ()):
             text = f"{words.side((found.dst,), group.shape)} = {found.value:g}"
@@ -82,7 +90,7 @@ class PathTable:
             if rank not in ranks:
                 ranks.append(rank)
         for (reason, text), ranks in by_text.items():
-            yield f"  fill  {reason}  rank {runs(ranks)} {text}"
+            yield f"{reason}  rank {runs(ranks)} {text}"
 
     @cached_property
     def _fills(self) -> dict[str, list[tuple[int, Padding]]]:
@@ -96,12 +104,15 @@ class PathTable:
     def _rest(self) -> Iterator[str]:
         for name, to in self.prepared.plan.tied().items():
             yield f"{name}  = {to} (tied, same storage)"
-        skipped: dict[str, list[str]] = {}
-        for tensor, claim in zip(self.prepared.plan.tensors, self.prepared.plan.claims, strict=True):
-            if isinstance(claim.owner, Skip):
-                skipped.setdefault(claim.owner.why, []).append(tensor.name)
-        for why, names in skipped.items():
+        for why, names in self.skipped().items():
             yield f"not loaded: {why}  ({len(names)} tensors: {', '.join(t for t, _ in collapse(names)[:3])})"
         if self.hidden:
             yield f"({self.hidden} more ranks follow the same laws; --rank R shows one)"
 
+    def skipped(self) -> dict[str, list[str]]:
+        """The tensors that are not loaded, by rule; by the reason."""
+        found: dict[str, list[str]] = {}
+        for tensor, claim in zip(self.prepared.plan.tensors, self.prepared.plan.claims, strict=True):
+            if isinstance(claim.owner, Skip):
+                found.setdefault(claim.owner.why, []).append(tensor.name)
+        return found
