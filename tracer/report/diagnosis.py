@@ -63,6 +63,8 @@ def _nothing(found: Diagnosis) -> str:
     undone = sum(bool(check.unchecked) for check in found.checks)
     absent = next((f"{check.absent}; " for check in found.checks if check.absent), "")
     limits = list(dict.fromkeys(check.limit for check in found.checks if check.limit))
+    if absent and not limits:
+        limits = [f"{', '.join(check.name for check in found.checks if check.state == 'ok') or 'no check'} alone"]
     limited = f" with what could be checked ({'; '.join(limits)})" if limits else ""
     return f"{absent}nothing is wrong{limited}{_elsewhere(found)}; {plural(ok, 'check')} ok, {undone} not checked"
 

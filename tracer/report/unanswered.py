@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tracer.complaints.of_surroundings import matter
 from tracer.report.words import plural, shape
 
 if TYPE_CHECKING:
@@ -13,15 +14,18 @@ if TYPE_CHECKING:
     from tracer.diagnose.reading import Reading
     from tracer.diagnose.state import State
 
+_FEW = 10
+"""Lines of words; more of them are a log."""
 _MOST = 3
 """Names of one complaint that are looked up aloud."""
 
 
 def lines(found: Diagnosis, ranks: int, asked: Reading) -> Iterator[str]:
-    """Nothing where everything is explained."""
-    if not found.unanswered or found.original is None:
+    """Nothing where everything is explained, or is not of the checkpoint."""
+    left = [complaint for complaint in found.unanswered if not matter(complaint)]
+    if not left or found.original is None:
         return
-    for said in dict.fromkeys(each for complaint in found.unanswered for each in _sought(complaint, found.original)):
+    for said in dict.fromkeys(each for complaint in left for each in _sought(complaint, found.original)):
         yield f"looked for: {said}"
     yield f"looked at: {'; '.join(_looked_at(found, ranks))}"
     yield f"would tell more: {'; '.join(_more(found, ranks, asked))}"
@@ -58,5 +62,5 @@ def _more(found: Diagnosis, ranks: int, asked: Reading) -> Iterator[str]:
     if ranks == 1:
         yield "--tp N (if it was loaded on several ranks)"
     yield "`trace-load --verify` (a load that is compared byte by byte: if it succeeds, the engine is at fault)"
-    if len(found.told.complaints) == 1:
+    if len(found.told.complaints) == 1 and found.told.lines <= _FEW:
         yield "--log FILE (the whole log: the first error may stand above)"

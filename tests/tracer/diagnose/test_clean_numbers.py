@@ -77,3 +77,17 @@ def test_what_no_class_begins_with_zeros_is_an_error_though_nothing_was_trained(
     held = load_file(seeing / "model.safetensors")
     (name,) = [each for each in held if name in each]
     assert told(asked(seeing, **{name: np.zeros_like(held[name])})) == [("error", "value.all-zero", name)]
+
+
+def test_where_no_weights_are_the_first_line_does_not_read_as_if_they_were_sound(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    CLEAN["published names: llama"](tmp_path)
+    weights = tmp_path / "model.safetensors"
+    size = weights.stat().st_size
+    weights.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'cd' * 32}\nsize {size}\n")
+    assert main(["diagnose", str(tmp_path)]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    begin = "no weights are here (1 Git-LFS pointer: git lfs pull fetches them): nothing in them was read; "
+    assert first.startswith(begin)
+    assert "nothing is wrong with what could be checked (config alone)" in first

@@ -44,3 +44,26 @@ def test_nothing_of_it_is_said_where_the_cause_is_found(tmp_path: Path, capsys: 
     folder = write(tmp_path, CONFIGS["llama"].config, lambda name: f"wrap.{name}")
     assert main(["diagnose", str(folder), "--error", SAID]) == 1
     assert "would tell more" not in capsys.readouterr().out
+
+
+def offered(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The line of what would tell more; empty where there is none."""
+    main(["diagnose", str(folder), *words])
+    return next((line for line in capsys.readouterr().out.splitlines() if line.startswith("would tell more")), "")
+
+
+def test_words_that_are_not_of_the_checkpoint_need_nothing_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path, CONFIGS["llama"].config)
+    assert not offered(folder, capsys, "--error", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB")
+
+
+def test_whoever_gave_a_log_is_not_asked_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(tmp_path / "model", CONFIGS["llama"].config)
+    log = tmp_path / "log"
+    log.write_text("\n".join([*(f"INFO loading {number}" for number in range(30)), SAID]))
+    assert "--log FILE" in offered(folder, capsys, "--error", SAID)
+    more = offered(folder, capsys, "--log", str(log))
+    assert "--values" in more
+    assert "--log FILE" not in more
