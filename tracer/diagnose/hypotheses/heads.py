@@ -53,6 +53,17 @@ class _Tables:
         return cls(tuple(t for t in flat if _is(t.name, HEADS)), tuple(t for t in flat if _is(t.name, TABLES)))
 
 
+def stored(state: State) -> bool:
+    """Whether a head is among the tensors, whatever its shape: tied, it would never be read."""
+    return bool(_Tables.of(state.tensors).heads)
+
+
+def rows(state: State) -> set[int]:
+    """How many rows the tables of a vocabulary have: one number, unless some were resized alone."""
+    tables = _Tables.of(state.tensors)
+    return {tensor.shape[0] for tensor in (*tables.heads, *tables.embeddings)}
+
+
 def _is(name: str, ends: Sequence[str]) -> bool:
     return any(name == end or name.endswith(f".{end}") for end in ends)
 
