@@ -32,6 +32,14 @@ def test_a_class_in_other_capitals_is_the_one_that_exists(named: str, tmp_path: 
     assert not found.unanswered
 
 
+@pytest.mark.parametrize("named", ["LLaMAForCausalLM", "LlamaForCausalLm"])
+def test_without_words_it_is_a_warning_as_some_engines_know_both(named: str, tmp_path: Path) -> None:
+    (cause,) = diagnosed(write(tmp_path, LLAMA, architectures=[named])).causes
+    assert (cause.finding.code, cause.finding.severity, cause.finding.subject) == ("arch.unknown", "warning", named)
+    assert cause.changes[0] == SetField("architectures", ["LlamaForCausalLM"])
+    assert "capital letters alone" in cause.finding.message
+
+
 NO_FILE = "OSError: Error no file named model.safetensors, or pytorch_model.bin, found in directory /models/x."
 
 

@@ -49,7 +49,9 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     if not state.names or not (state.codes & _SHOWN or unknown):
         return
     for name in classes(state):
-        slip = unknown and SequenceMatcher(None, declared, name).ratio() >= _NEAR
+        slip = unknown and (_is_cased(declared, name) or SequenceMatcher(None, declared, name).ratio() >= _NEAR)
+        if _is_cased(declared, name) and case.complained("no-architecture"):
+            continue  # `named_classes` has the words
         if name != declared and not unknown and _is_its_own(state, declared, name):
             yield Hypothesis(_lost(declared, name), assume=_as(name))
         elif name != declared and (slip or not unknown):
@@ -65,6 +67,11 @@ def classes(state: State) -> list[str]:
     first = inferred[0] if isinstance(inferred, list) and inferred else inferred
     kind = state.config.get("model_type")
     return sorted(dict.fromkeys(names), key=lambda name: (_type_of(name) != kind or kind is None, name != first))
+
+
+def _is_cased(declared: str, name: str) -> bool:
+    """Whether two names differ in capital letters alone; some engines know both."""
+    return declared != name and declared.lower() == name.lower()
 
 
 def _type_of(name: str) -> str | None:
@@ -241,12 +248,17 @@ def _worded(declared: str, name: str, slip: bool) -> Wording:
         if trial.after.plan is None or trial.loses or claimed < total or (slip and wrong):
             return None
         code = "arch.unknown" if slip else "arch.mismatch"
+        cased = _is_cased(declared, name)
         known = f"no class is called {declared}" if slip else f"the tensors are not those of {declared}"
         seen = next((each for each in trial.before.inferred.findings if each.code == code), None)
         said = f"config.json says {declared or 'no class'}, {known}" if seen is None or slip else seen.message
+        if cased:
+            known = f"{name} differs in its capital letters alone, and not every engine knows both"
+            said = f"config.json says {declared}; {known}"
         fits = f"with {name}, {claimed} of {total} tensors are claimed{'' if wrong else ' and fit'}"
+        fits += "" if cased else _type(trial, name)
         return Finding(
-            code, "error", declared or "architectures", f"{said}: {fits}{_type(trial, name)}",
+            code, "warning" if cased else "error", declared or "architectures", f"{said}: {fits}",
             {"field": "architectures", "found": declared, "tensors": name}, _set(trial.before, name),
         )  # fmt: skip
 
