@@ -1,0 +1,119 @@
+"""Where tensors went, as a trace has it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from mappings.plan import LoadPlan
+from mappings.views import Shape
+from tracer.cells import shape_of
+from tracer.errors import Refused
+from tracer.events import Move, Padding, Parameter
+from tracer.prepare import replan
+from tracer.slices.placed import Placed
+from tracer.slices.placement import Verdict, shard_of_expert
+from tracer.store import Store
+
+
+class Observed:
+    """A saved trace, asked of one tensor or one parameter."""
+
+    def __init__(self, store: Store, plan: LoadPlan | None = None) -> None:
+        self.store = store
+        self.tp = store.run.tp
+        self.ranks = tuple(sorted(store.run.ranks))
+        self._given = plan
+
+    @cached_property
+    def planned(self) -> Placed | None:
+        """What should have happened; it knows the table's lines and the shapes before cutting."""
+        try:
+            plan = self._given or replan(self.store)
+        except Refused:
+            return None
+        return Placed(plan, self.tp) if plan else None
+
+    def refusal(self, tp: int | None = None) -> str | None:
+        if tp in (None, self.tp):
+            return None
+        return f"a trace shows what was loaded with --tp {self.tp}, and nothing of --tp {tp}"
+
+    def moves(self, tensor: str) -> list[Move]:
+        return list(self.store.moves(tensor=tensor))
+
+    def into(self, param: str) -> list[Move]:
+        return list(self.store.moves(param=self.tied(param) or param))
+
+    def feeding(self, param: str) -> list[str]:
+        query = (
+            "SELECT DISTINCT t.text FROM move m JOIN name t ON t.id = m.tensor LEFT JOIN tensor n ON n.name = t.id"
+            " WHERE m.param = (SELECT id FROM name WHERE text = ?) ORDER BY n.id"
+        )
+        self.store.index()
+        return [row[0] for row in self.store.db.execute(query, (self.tied(param) or param,))]
+
+    def pads(self, param: str) -> list[Padding]:
+        return self._pads.get(self.tied(param) or param, [])
+
+    @cached_property
+    def _pads(self) -> dict[str, list[Padding]]:
+        found: dict[str, list[Padding]] = {}
+        for rank in self.ranks:
+            for pad in self.store.pads(rank):
+                found.setdefault(pad.param, []).append(pad)
+        return found
+
+    @cached_property
+    def _params(self) -> dict[int, dict[str, Parameter]]:
+        return {rank: {param.name: param for param in self.store.params(rank)} for rank in self.ranks}
+
+    def _param(self, name: str) -> Parameter | None:
+        return next((own[name] for own in self._params.values() if name in own), None)
+
+    def shape(self, param: str, rank: int) -> Shape | None:
+        own = self._params.get(rank, {}).get(param)
+        return own.shape if own else None
+
+    def whole_shape(self, param: str) -> Shape | None:
+        return self.planned.whole_shape(param) if self.planned else None
+
+    def tensor_shape(self, tensor: str) -> Shape | None:
+        found = self._row_of(tensor)
+        return shape_of(found[0]) if found else None
+
+    def _row_of(self, tensor: str) -> tuple[str, str, str | None, str | None] | None:
+        self.store.index()
+        query = (
+            "SELECT t.shape, t.disposition, r.text, t.reason FROM tensor t LEFT JOIN name r ON r.id = t.row"
+            " WHERE t.name = (SELECT id FROM name WHERE text = ?)"
+        )
+        found: tuple[str, str, str | None, str | None] | None = self.store.db.execute(query, (tensor,)).fetchone()
+        return found
+
+    def claim(self, tensor: str) -> Verdict:
+        """As it was recorded; where in the table that stands is the plan's to say."""
+        found = self._row_of(tensor)
+        if found is None:
+            return Verdict("unmapped", reason="no tensor of this name")
+        _, disposition, row, reason = found
+        planned = self.planned.claim(tensor) if self.planned else None
+        if planned and planned.id == row:
+            return planned
+        if row is None:
+            return Verdict("unmapped", reason=reason)
+        return Verdict("row" if disposition == "loaded" else "skip", row, reason=reason)
+
+    def tied(self, param: str) -> str | None:
+        own = self._param(param)
+        return own.tied_to if own else None
+
+    def aliases(self, param: str) -> list[str]:
+        own = next(iter(self._params.values()), {})
+        return [name for name, other in own.items() if other.tied_to == param]
+
+    def experts(self, param: str) -> int:
+        if self.planned:
+            return self.planned.experts(param)
+        shape = self._params.get(self.ranks[0], {}).get(param) if self.ranks else None
+        shards = {move.shard for move in self.store.moves(rank=self.ranks[0], param=param)} if shape else set()
+        return shape.shape[0] if shape and any(shard_of_expert(shard)[0] is not None for shard in shards) else 0

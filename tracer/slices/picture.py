@@ -1,0 +1,253 @@
+"""The picture of one parameter as data: its parts, what each rank holds of them, padding, replicas, experts.
+
+Made of moves, fills and shapes alone, so that it is the same for a plan and for what was observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from mappings.views import Ranges, Shape
+from tracer.events import Move
+from tracer.slices.placement import Placement, shard_of_expert
+from tracer.slices.sides import Sides, sides
+from tracer.slices.spans import Segment, Span, mask, segments, spans, union, within
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one rank holds of a band."""
+
+    rank: int
+    held: tuple[Span, ...]
+    """Positions of the band."""
+    source: tuple[Span, ...]
+    """The same in the tensor, along `Band.along`."""
+    landing: tuple[Span, ...]
+    """The same in the rank's parameter, along `Band.lands`."""
+    elements: int
+
+
+@dataclass(frozen=True)
+class Band:
+    """One part of a parameter as one tensor feeds it: q, k, v; gate, up; the whole."""
+
+    part: str
+    """Empty where the parameter is not fused."""
+    tensor: str
+    shape: Shape
+    """The tensor's."""
+    along: int
+    """The dimension of the tensor that is cut, or that its parts lie side by side in."""
+    lands: int
+    """The dimension of the parameter that this becomes."""
+    length: int
+    """Positions along it; where parts are interleaved on disk, the part's own are counted."""
+    shares: tuple[Share, ...]
+    """One a rank."""
+    segments: tuple[Segment, ...]
+    """All positions, by the ranks that hold them."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every rank holds all of it."""
+        return all(share.held == ((0, self.length),) for share in self.shares)
+
+    @property
+    def cut(self) -> bool:
+        """Whether it is divided: some rank holds some of it, and not all."""
+        return any(share.held not in ((), ((0, self.length),)) for share in self.shares)
+
+    @property
+    def replicated(self) -> tuple[Segment, ...]:
+        """What several ranks hold."""
+        return tuple(segment for segment in self.segments if len(segment.ranks) > 1)
+
+    @property
+    def gaps(self) -> tuple[Segment, ...]:
+        """What no rank holds, though others of its tensor are held."""
+        return tuple(segment for segment in self.segments if not segment.ranks)
+
+    def share(self, rank: int) -> Share | None:
+        return next((share for share in self.shares if share.rank == rank), None)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Places of one rank that no tensor fills, by rule."""
+
+    rank: int
+    lands: int
+    """The dimension of the parameter along which they lie."""
+    landing: tuple[Span, ...]
+    elements: int
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One expert."""
+
+    number: int
+    tensors: tuple[str, ...]
+    elements: tuple[int, ...]
+    """What was placed on each rank, in the order of the ranks."""
+
+
+@dataclass(frozen=True)
+class Experts:
+    """The experts of a stacked parameter; its bands are those of the chosen one."""
+
+    chosen: int
+    cells: tuple[Cell, ...]
+    room: tuple[int, ...]
+    """Elements of one expert on each rank, in the order of the ranks."""
+
+    def state(self, cell: Cell, rank: int) -> str:
+        """`whole`, `partly`, `missing`, or `twice` where more was placed than there is room for."""
+        placed, room = cell.elements[rank], self.room[rank]
+        if placed == room:
+            return "whole"
+        return "missing" if not placed else "partly" if placed < room else "twice"
+
+
+@dataclass(frozen=True)
+class SliceMap:
+    """One parameter on all ranks."""
+
+    param: str
+    tp: int
+    ranks: tuple[int, ...]
+    whole_shape: Shape | None
+    """Before cutting, padding not counted."""
+    shapes: tuple[Shape, ...]
+    """What each rank allocates."""
+    bands: tuple[Band, ...] = ()
+    """In the order in which they lie in the parameter."""
+    pads: tuple[Padded, ...] = ()
+    experts: Experts | None = None
+    tied_to: str | None = None
+    """The parameter whose storage this is; the picture is of that one."""
+    aliases: tuple[str, ...] = ()
+    """Parameters that are tied to this one."""
+    refused: str | None = None
+    """Why there is no picture."""
+
+    @property
+    def cut(self) -> int | None:
+        """The dimension of the parameter that is divided over the ranks; None where none is."""
+        return next((band.lands for band in self.bands if band.cut), None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every rank holds all of it."""
+        return bool(self.bands) and all(band.whole for band in self.bands) and not self.pads
+
+    def shape(self, rank: int) -> Shape:
+        return self.shapes[self.ranks.index(rank)]
+
+
+def slice_map(places: Placement, param: str, expert: int = 0) -> SliceMap:
+    """The picture of a parameter; of one with experts, the bands of one of them."""
+    ranks, tied_to = tuple(places.ranks), places.tied(param)
+    shapes = tuple(shape for rank in ranks if (shape := places.shape(param, rank)) is not None)
+    refused = places.refusal() or (None if len(shapes) == len(ranks) else f"no parameter of this name: {param}")
+    if refused:
+        return SliceMap(param, places.tp, (), places.whole_shape(param), (), refused=refused)
+    found = Drawn(places, tied_to or param, dict(zip(ranks, shapes, strict=True)), expert)
+    return SliceMap(
+        param, places.tp, ranks, places.whole_shape(param), shapes, found.bands(), found.pads(), found.experts(),
+        tied_to, tuple(places.aliases(param)),
+    )  # fmt: skip
+
+
+class Drawn:
+    """What goes into one parameter, sorted by part and rank."""
+
+    def __init__(self, places: Placement, param: str, shapes: Mapping[int, Shape], expert: int) -> None:
+        self.places = places
+        self.param = param
+        self.shapes = shapes
+        self.moves = places.into(param)
+        self.count = places.experts(param)
+        self.expert = min(max(expert, 0), max(self.count - 1, 0))
+        self.first = 1 if self.count else 0
+        """The first dimension of the parameter that is not the experts'."""
+
+    def bands(self) -> tuple[Band, ...]:
+        parts: dict[tuple[str, str], list[Move]] = {}
+        for move in self.moves:
+            if self._chosen(move.dst):
+                parts.setdefault((shard_of_expert(move.shard)[1], move.tensor), []).append(move)
+        ordered = sorted(parts.items(), key=lambda item: min(move.dst for move in item[1]))
+        return tuple(self._band(part, tensor, moves) for (part, tensor), moves in ordered)
+
+    def _chosen(self, dst: Ranges) -> bool:
+        return not self.count or dst[0][0] <= self.expert < dst[0][1]
+
+    def _band(self, part: str, tensor: str, moves: Sequence[Move]) -> Band:
+        shape = self.places.tensor_shape(tensor) or _reached(moves)
+        by_rank: dict[int, list[Move]] = {rank: [] for rank in self.shapes}
+        for move in moves:
+            by_rank.setdefault(move.rank, []).append(move)
+        where = sides(list(by_rank.values()), shape, self.first)
+        size = shape[where.along]
+        masks = {rank: mask(size, (move.src[where.along] for move in own)) for rank, own in by_rank.items()}
+        all_of = union(list(masks.values()))
+        shares = tuple(self._share(rank, own, where, masks[rank], all_of) for rank, own in by_rank.items())
+        length = all_of.count(1)
+        return Band(
+            part, tensor, shape, where.along, where.lands, length, shares,
+            segments(length, {share.rank: share.held for share in shares}),
+        )  # fmt: skip
+
+    def _share(self, rank: int, moves: Sequence[Move], where: Sides, own: bytes, all_of: bytes) -> Share:
+        landing = mask(self.shapes[rank][where.lands], (move.dst[where.lands] for move in moves))
+        elements = sum(self._elements(move.dst) for move in moves)
+        return Share(rank, spans(within(own, all_of)), spans(own), spans(landing), elements)
+
+    def _elements(self, dst: Ranges) -> int:
+        """Of the chosen expert, where there are experts."""
+        return volume(dst[self.first :])
+
+    def pads(self) -> tuple[Padded, ...]:
+        found: dict[tuple[int, float, str], list[Ranges]] = {}
+        for pad in self.places.pads(self.param):
+            if self._chosen(pad.dst):
+                found.setdefault((pad.rank, pad.value, pad.reason), []).append(pad.dst)
+        return tuple(self._padded(*key, own) for key, own in found.items())
+
+    def _padded(self, rank: int, value: float, reason: str, own: Sequence[Ranges]) -> Padded:
+        landing = spans(mask(self.shapes[rank][self.first], (dst[self.first] for dst in own)))
+        return Padded(rank, self.first, landing, sum(self._elements(dst) for dst in own), value, reason)
+
+    def experts(self) -> Experts | None:
+        if not self.count:
+            return None
+        position = {rank: number for number, rank in enumerate(self.shapes)}
+        tensors: list[dict[str, None]] = [{} for _ in range(self.count)]
+        placed = [[0] * len(position) for _ in range(self.count)]
+        told = [(move.rank, move.tensor, move.dst) for move in self.moves]
+        told += [(pad.rank, "", pad.dst) for pad in self.places.pads(self.param)]
+        for rank, tensor, dst in told:
+            each = self._elements(dst)
+            for number in range(dst[0][0], min(dst[0][1], self.count)):
+                placed[number][position[rank]] += each
+                if tensor:
+                    tensors[number][tensor] = None
+        room = tuple(prod(shape[1:]) for shape in self.shapes.values())
+        cells = (Cell(n, tuple(tensors[n]), tuple(own)) for n, own in enumerate(placed))
+        return Experts(self.expert, tuple(cells), room)
+
+
+def _reached(moves: Sequence[Move]) -> Shape:
+    """How far moves reach into a tensor that no record describes."""
+    return tuple(max(stop for _, stop, _ in column) for column in zip(*(move.src for move in moves), strict=True))
+
+
+def volume(ranges: Ranges) -> int:
+    """How many elements a box has."""
+    return prod(len(range(*r)) for r in ranges)

@@ -1,0 +1,198 @@
+"""Where tensors of a checkpoint go, for any number of ranks: the plan asked of one tensor, never spelled out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import product
+
+from mappings.bind import BoundRow, Leaf
+from mappings.names import Indices, blank
+from mappings.plan import LoadPlan, Place
+from mappings.proof.ranks import at, legal_sizes, prove_ranks
+from mappings.views import Shape
+from tracer.events import Move, Padding
+from tracer.prepare import Prepared
+from tracer.slices.placement import Verdict, verdict_of
+from tracer.validate import LARGEST_TP
+
+EXPERT = "expert"
+"""The axis along which the tables stack experts."""
+
+
+class Placed:
+    """The plan at `tp` ranks, whatever number it was prepared for."""
+
+    def __init__(self, prepared: Prepared | LoadPlan, tp: int, known: Known | None = None) -> None:
+        self.tp = tp
+        self._known = known or Known(prepared if isinstance(prepared, LoadPlan) else prepared.plan)
+        plan = self._known.plan
+        # Claims, names and domains are the same for every number of ranks; only what leads where depends on it.
+        self.binding = plan.binding if tp == plan.tp else at(plan.binding, tp)
+        self._rows = dict(zip(map(id, plan.binding.rows), self.binding.rows, strict=True))
+
+    def at(self, tp: int) -> Placed:
+        """The same for another number of ranks, sharing all that does not depend on it."""
+        return Placed(self._known.plan, tp, self._known)
+
+    @property
+    def ranks(self) -> range:
+        return range(0 if self.refusal() else self.tp)
+
+    @cached_property
+    def legal(self) -> list[int]:
+        """The numbers of ranks that can divide the model."""
+        return self._known.legal
+
+    def refusal(self, tp: int | None = None) -> str | None:
+        return self._known.refusal(self.tp if tp is None else tp)
+
+    def moves(self, tensor: str) -> list[Move]:
+        found = self._known.claimed(tensor)
+        return list(self._moves(tensor, *found)) if found else []
+
+    def _moves(self, tensor: str, claimed: BoundRow, indices: Indices) -> Iterator[Move]:
+        row = self._rows[id(claimed)]
+        param = row.param_name(indices)
+        for rank in self.ranks:
+            for law in row.laws(rank):
+                place = Place(row, law, indices)
+                for src, dst, perm in place.boxes:
+                    yield Move(rank, tensor, row.id, place.shard, param, src, dst, perm, row.op)
+
+    def into(self, param: str) -> list[Move]:
+        return [move for tensor in self.feeding(param) for move in self.moves(tensor)]
+
+    def feeding(self, param: str) -> list[str]:
+        return self._known.feeding(param)
+
+    def pads(self, param: str) -> list[Padding]:
+        return self._pads.get(self._known.tied.get(param, param), [])
+
+    @cached_property
+    def _pads(self) -> dict[str, list[Padding]]:
+        plan, found = LoadPlan(self.binding, (), ()), dict[str, list[Padding]]()
+        for rank in self.ranks:
+            for pad, name in plan.pads(rank):
+                own = (Padding(rank, name, dst, pad.value, pad.reason) for dst in plan.ranges(pad))
+                found.setdefault(name, []).extend(own)
+        return found
+
+    def shape(self, param: str, rank: int) -> Shape | None:
+        leaf = self._leaf(param)
+        return leaf.form(rank).shape if leaf and rank in self.ranks else None
+
+    def whole_shape(self, param: str) -> Shape | None:
+        leaf = self._leaf(param)
+        return leaf.whole_shape() if leaf else None
+
+    def tensor_shape(self, tensor: str) -> Shape | None:
+        return self._known.tensor_shape(tensor)
+
+    def claim(self, tensor: str) -> Verdict:
+        return self._known.verdict(tensor)
+
+    def tied(self, param: str) -> str | None:
+        return self._known.tied.get(param)
+
+    def aliases(self, param: str) -> list[str]:
+        return [name for name, to in self._known.tied.items() if to == param]
+
+    def experts(self, param: str) -> int:
+        leaf = self._leaf(param)
+        return leaf.whole_shape()[0] if leaf and _stacked(leaf) else 0
+
+    def _leaf(self, param: str) -> Leaf | None:
+        """The leaf of this number of ranks; of a tied parameter that which it is tied to."""
+        found = self._known.leaf(self._known.tied.get(param, param))
+        return self.binding.leaves[found[0]] if found else None
+
+
+def _stacked(leaf: Leaf) -> bool:
+    """Whether it has the weights of experts; a router's `weight` has rows for them, and is a module of its own."""
+    return leaf.param.style != "module" and len(leaf.layout) > 1 and EXPERT in leaf.param.layout[0]
+
+
+class Known:
+    """What holds for every number of ranks: who claims which name. Looked up by name, made when first asked for."""
+
+    def __init__(self, plan: LoadPlan) -> None:
+        self.plan = plan
+        self.tied = plan.tied()
+        self._refusals: dict[int, str | None] = {}
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        return {tensor.name: position for position, tensor in enumerate(self.plan.tensors)}
+
+    @cached_property
+    def legal(self) -> list[int]:
+        return legal_sizes(self.plan.binding)
+
+    def refusal(self, tp: int) -> str | None:
+        if tp not in self._refusals:
+            self._refusals[tp] = self._refusal(tp)
+        return self._refusals[tp]
+
+    def _refusal(self, tp: int) -> str | None:
+        if not 1 <= tp <= LARGEST_TP:
+            return f"--tp {tp}: expected at least 1 and at most {LARGEST_TP}"
+        wrong = next((f for f in prove_ranks(at(self.plan.binding, tp)).findings if f.severity == "error"), None)
+        return "; ".join(filter(None, (wrong.message, wrong.fix))) if wrong else None
+
+    def claimed(self, tensor: str) -> tuple[BoundRow, Indices] | None:
+        """The row of a tensor that is loaded, as the plan has it, and the tensor's positions in its holes."""
+        position = self.positions.get(tensor)
+        if position is None:
+            return None
+        owner, indices, _ = self.plan.claims[position]
+        return (owner, indices) if isinstance(owner, BoundRow) else None
+
+    def verdict(self, tensor: str) -> Verdict:
+        position = self.positions.get(tensor)
+        if position is None:
+            return Verdict("unmapped", reason="no tensor of this name")
+        return verdict_of(self.plan.binding, self.plan.claims[position])
+
+    def tensor_shape(self, tensor: str) -> Shape | None:
+        position = self.positions.get(tensor)
+        return None if position is None else self.plan.tensors[position].shape
+
+    @cached_property
+    def _leaves(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for number, leaf in enumerate(self.plan.binding.leaves):
+            found.setdefault(leaf.pattern.template, []).append(number)
+        return found
+
+    def leaf(self, param: str) -> tuple[int, Indices] | None:
+        """The number of a parameter's leaf, and the parameter's position in its holes."""
+        template, blanks = blank(param)
+        for number in self._leaves.get(template, []):
+            leaf = self.plan.binding.leaves[number]
+            own = leaf.pattern.positions(blanks)
+            if own is not None and all(i in domain for i, domain in zip(own, leaf.domain, strict=True)):
+                return number, own
+        return None
+
+    def feeding(self, param: str) -> list[str]:
+        """Made from the names that rows expect, as to look through all that there are would take longer."""
+        found = self.leaf(self.tied.get(param, param))
+        if found is None:
+            return []
+        leaf = self.plan.binding.leaves[found[0]]
+        rows = (row for row in self.plan.binding.rows if row.leaf is leaf)
+        return [self.plan.tensors[p].name for p in sorted({p for row in rows for p in self._fed(row, found[1])})]
+
+    def _fed(self, row: BoundRow, own: Indices) -> Iterator[int]:
+        fixed = dict(zip(row.leaf.pattern.axes, own, strict=True))
+        columns: Sequence[Sequence[int]] = [
+            (fixed[axis],) if axis in fixed else domain
+            for axis, domain in zip(row.pattern.axes, row.domain, strict=True)
+        ]  # fmt: skip
+        for indices in product(*columns):
+            name = row.pattern.name(indices)
+            for prefix in self.plan.binding.arch.prefixes:
+                position = self.positions.get(prefix + name)
+                if position is not None and self.plan.claims[position].owner is row:
+                    yield position
