@@ -125,8 +125,9 @@ def runs(indices: Iterable[int]) -> str:
     found = sorted(set(indices))
     if not found:
         return ""
-    gaps = sorted(set(range(found[0], found[-1] + 1)).difference(found))
-    if gaps and len(gaps) <= 4 and len(found) > 2 * len(gaps):
+    lacking = found[-1] - found[0] + 1 - len(found)
+    if 0 < lacking <= 4 and len(found) > 2 * lacking:
+        gaps = sorted(set(range(found[0], found[-1] + 1)).difference(found))
         return f"{found[0]}..{found[-1]} except {_ranges(gaps)}"
     return _ranges(found)
 

@@ -142,4 +142,4 @@ def _ranks(args: argparse.Namespace, told: Told) -> int:
     if args.tp is not None:
         return int(args.tp)
     said = told.settings.get("tensor_parallel_size", told.settings.get("tp_size", ""))
-    return int(said) if said.isdecimal() and 1 <= int(said) <= LARGEST_TP else 1
+    return int(said) if said.isdecimal() and len(said) < 10 and 1 <= int(said) <= LARGEST_TP else 1

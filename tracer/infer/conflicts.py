@@ -81,7 +81,8 @@ def _depth(known: Known, said: Mapping[str, Any], config: Mapping[str, Any]) -> 
         return
     if here and "layers" in said and not missing and here[0] == 0 and said["layers"] != len(here):
         extra = len(here) - said["layers"] if isinstance(said["layers"], int) else 0
-        if not 0 < extra <= int(said.get("drafts") or 0):
+        drafts = said.get("drafts")
+        if not 0 < extra <= (drafts if isinstance(drafts, int) else 0):
             yield conflict(config, "layers", said["layers"], len(here), told)
 
 

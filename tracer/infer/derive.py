@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from typing import Any
 
 from mappings.names import runs
@@ -25,6 +26,8 @@ _BIASED: Mapping[str, tuple[str, ...]] = {
     "conv_bias": ("ssm_conv",),
 }  # fmt: skip
 """Fields that say whether the tensors of some roles have biases."""
+_SPELT = 1 << 16
+"""Positions that are written down one by one to find the shortest words for them."""
 
 
 @dataclass
@@ -116,8 +119,8 @@ def doubts(known: Known) -> str:
     return f"{shared} have the same modules" if shared and not published else ""
 
 
-def layers_of(names: Structure) -> tuple[list[int], list[int], str]:
-    """The layers that are there, those that are missing among them, and what says so."""
+def layers_of(names: Structure) -> tuple[list[int], str, str]:
+    """The layers that are there, those that are missing among them in words, and what says so."""
     drafting = {i for group in names.of("next_token") for i in group.layers}
     outside = {"embed", "head", "embed_norm"}
     here = sorted({i for g in names.groups if g.stack and g.role not in outside for i in g.layers} - drafting)
@@ -126,8 +129,15 @@ def layers_of(names: Structure) -> tuple[list[int], list[int], str]:
     if any(g.stack and g.role in outside and set(g.layers) - drafting for g in names.groups):
         body = ("out", "qkv", "q", "ssm_in")
         here = sorted({i for g in names.groups if g.stack and g.role in body for i in g.layers} - drafting)
-    missing = sorted(set(range(here[0], here[-1] + 1)) - set(here)) if here else []
-    return here, missing, f"{names.stack}.{{{runs(here)}}}"
+    return here, _between(here), f"{names.stack}.{{{runs(here)}}}"
+
+
+def _between(here: Sequence[int]) -> str:
+    """Positions that are skipped; a name may have any number in it, so that they may be a thousand million."""
+    skipped = [range(a + 1, b) for a, b in pairwise(here) if b - a > 1]
+    if sum(map(len, skipped)) <= _SPELT:
+        return runs(chain.from_iterable(skipped))
+    return ", ".join(f"{run[0]}..{run[-1]}" for run in skipped)
 
 
 def _depth(known: Known) -> Iterator[Field]:
@@ -135,7 +145,7 @@ def _depth(known: Known) -> Iterator[Field]:
     if not here:
         return
     count = len(here) if not missing and here[0] <= 1 else here[-1] + 1
-    gap = f", {runs(missing)} missing" if missing else "" if here[0] <= 1 else ", none before them"
+    gap = f", {missing} missing" if missing else "" if here[0] <= 1 else ", none before them"
     sure: Confidence = "guess" if here[0] > 1 else "likely" if missing or not known.whole else known.sure
     if known.names.others and known.family.spelling.get("decoder_layers"):
         yield from _two_depths(known, count, told)

@@ -29,6 +29,8 @@ _LINE = 0.02
 _DEFAULT = 10_000.0
 """What every class takes where config.json is silent, and what buffers keep of it when config.json is edited later."""
 _FEWEST = 4
+_MOST = 1e300
+"""JSON has no largest number, and floats have."""
 _SCALED = {"linear", "llama3", "yarn", "longrope", "su", "dynamic", "proportional"}
 
 
@@ -102,10 +104,10 @@ def _said(config: Mapping[str, Any]) -> Iterator[Said]:
 
 def _one(prefix: str, held: Mapping[str, Any], scaling: Mapping[str, Any]) -> Iterator[Said]:
     theta = held.get("rope_theta", held.get("rotary_emb_base"))
-    if isinstance(theta, int | float) and not isinstance(theta, bool) and theta > 1:
+    if isinstance(theta, int | float) and not isinstance(theta, bool) and 1 < theta < _MOST:
         kind, factor = scaling.get("rope_type", scaling.get("type", "default")), scaling.get("factor", 1.0)
         named = "rope_theta" if "rope_theta" in held else "rotary_emb_base"
-        number = float(factor) if isinstance(factor, int | float) else 1.0
+        number = float(factor) if isinstance(factor, int | float) and abs(factor) < _MOST else 1.0
         yield Said(f"{prefix}{named}", float(theta), kind if isinstance(kind, str) else "default", number)
 
 
@@ -149,7 +151,7 @@ def _of_keys(material: Material, said: list[Said]) -> Meant:
         own = float(told[key])
     except ValueError:
         return not_checked(NAME, f"{key} is no number")
-    if len(said) != 1 or not own > 1:
+    if len(said) != 1 or not 1 < own < _MOST:
         return not_checked(NAME, "config.json has no single rope_theta")
     apart = abs(own / said[0].theta - 1)
     line = f"{key} is {own:,.10g}, config.json's {said[0].field} is {said[0].theta:,.10g}"

@@ -126,6 +126,8 @@ def _owned(claims: Claims, group: Group) -> bool:
     if not claims.owners(group.template):
         return False
     pattern = Pattern(group.template)
+    if any(len(indices) != len(pattern.holes) for indices in group.indices):
+        return False  # a name with a hole of its own
     ends = {pattern.name(indices) for indices in (min(group.indices), max(group.indices))}
     return all(claim.owner is not None for claim in claims.claim(sorted(ends)))
 

@@ -117,6 +117,8 @@ def template_of(group: Group) -> Template:
     if any(not s or ANYTHING in s or ("{" in s and s != HOLE) or "}" in s.replace(HOLE, "") for s in segments):
         return Template(group, (), (), "no pattern can spell this name")
     places = [position for position, segment in enumerate(segments) if segment == HOLE]
+    if any(len(indices) != len(places) for indices in group.indices):
+        return Template(group, (), (), "no pattern can spell a name that has holes of its own")
     columns = [set(column) for column in zip(*group.indices, strict=True)] if places else []
     axes = tuple(_axis(segments, place, len(own), places[0]) for place, own in zip(places, columns, strict=True))
     if not any(axis is None for axis in axes):

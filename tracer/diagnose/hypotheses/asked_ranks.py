@@ -14,6 +14,6 @@ def ranks_of(case: Case) -> int:
         return asked
     for setting in _SETTINGS:
         told = case.told.settings.get(setting, "")
-        if told.isdigit() and 1 < int(told) < 1 << 16:
+        if told.isdecimal() and len(told) < 10 and 1 < int(told) < 1 << 16:
             return int(told)
     return 1

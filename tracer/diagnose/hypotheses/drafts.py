@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from mappings.findings import Finding
-from mappings.names import runs
+from mappings.names import is_index, runs
 from tracer.checkpoint.json_object import read_object
 from tracer.complaints.complaint import Complaint
 from tracer.diagnose.case import Case
@@ -39,7 +39,7 @@ def propose(case: Case) -> Iterator[Hypothesis]:
 def _layer(name: str) -> int | None:
     """Of `model.layers.61.mlp`: 61."""
     for word, number in pairwise(name.split(".")):
-        if word in ("layers", "h", "blk", "blocks") and number.isdigit():
+        if word in ("layers", "h", "blk", "blocks") and is_index(number):
             return int(number)
     return None
 

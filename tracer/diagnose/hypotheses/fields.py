@@ -122,7 +122,7 @@ def _spellings() -> Iterator[tuple[str, ...]]:
 
 
 def _json(value: object) -> str:
-    if isinstance(value, float) and value == int(value):
+    if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return json.dumps(value)
 

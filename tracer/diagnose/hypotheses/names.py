@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mappings.bind import Binder, Binding
 from mappings.findings import Finding
-from mappings.names import HOLE, blank
+from mappings.names import HOLE, blank, is_index
 from mappings.registry import candidates
 from mappings.sizes import ConfigError
 from mappings.synth import synthesise
@@ -61,7 +61,7 @@ def _renumbered(names: Sequence[str]) -> Iterator[Hypothesis]:
 
 def _moved(name: str, stack: str, by: int) -> str:
     number, dot, rest = name.removeprefix(stack).partition(".")
-    return f"{stack}{int(number) - by}{dot}{rest}" if number.isdigit() else name
+    return f"{stack}{int(number) - by}{dot}{rest}" if is_index(number) else name
 
 
 def _wrapped_alone(state: State) -> Iterator[Hypothesis]:

@@ -251,13 +251,16 @@ def _sizes(finer: list[int]) -> str:
 # --- heads of keys and values ---
 
 
+_VIEW = re.compile(r"shape '\[(-?\d{1,18}(?:, ?-?\d{1,18})*)\]' is invalid for input of size (\d{1,18})")
+
+
 def _halved(case: Case, divisions: Divisions, said: list[Complaint]) -> Iterator[Hypothesis]:
     """A view into heads of what is less than a head: keys cut over more ranks than there are heads."""
     kv, dim = _of(divisions.fields, _KV), _head_dim(divisions.fields)
     if not kv or not dim:
         return
     for complaint in said:
-        view = re.search(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d{1,18})", complaint.text)
+        view = _VIEW.search(complaint.text)
         if view is None:
             continue
         sizes, total = [int(each) for each in view[1].split(",")], int(view[2])

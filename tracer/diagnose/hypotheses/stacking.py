@@ -8,7 +8,7 @@ from functools import cached_property
 from math import prod
 
 from mappings.findings import Finding
-from mappings.names import blank, collapse, runs
+from mappings.names import blank, collapse, is_index, runs
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.diagnose.case import Case
 from tracer.diagnose.hypotheses.modules import is_side
@@ -51,7 +51,7 @@ class Stacks:
         for tensor in self.tensors:
             home, dot, rest = tensor.name.partition(".experts.")
             number = rest.partition(".")[0]
-            if dot and number.isdigit() and len(number) < 9:
+            if dot and is_index(number):
                 found.setdefault(f"{home}.experts", set()).add(int(number))
         return found
 
@@ -136,7 +136,7 @@ def explain(question: Question) -> Hypothesis | None:
     stacks = Stacks(question.state.tensors)
     home, _, rest = said.partition("experts.")
     number = rest.partition(".")[0]
-    if number.isdigit():
+    if is_index(number):
         return _wanted_single(question, stacks, home, int(number))
     if rest.startswith(("w13_", "w2_")):
         return _of_engine(question, stacks, home, rest)

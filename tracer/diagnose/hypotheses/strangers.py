@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mappings.architectures import BUILT_IN
 from mappings.findings import Finding
-from mappings.names import blank, collapse, runs
+from mappings.names import blank, collapse, is_index, runs
 from mappings.rows import Row, Skip
 from tracer.diagnose.case import Case
 from tracer.diagnose.edited import edited
@@ -44,8 +44,19 @@ def derived(question: Question) -> Hypothesis | None:
     )
     return question.answer(
         "tensor.derived", place.subject, told, {"tensors": len(place.kin)}, "ignore it, or use an engine that does",
-        (Drop(place.kin, why),), severity="info",
+        (Drop(_derived_beside(question.names, place.kin, why), why),), severity="info",
     )  # fmt: skip
+
+
+def _derived_beside(names: Sequence[str], kin: Sequence[str], why: str) -> tuple[str, ...]:
+    """All leaves of these modules that are derived from the same: a loader stops at one, and then at the next."""
+    modules = {split(name)[0] for name in kin}
+    leaves: dict[str, list[str]] = {}
+    for name in names:
+        module, leaf = split(name)
+        if module in modules:
+            leaves.setdefault(leaf, []).append(name)
+    return tuple(name for held in leaves.values() if _derived_why(held[0]) == why for name in held)
 
 
 def _derived_why(name: str) -> str | None:
@@ -291,12 +302,12 @@ def _where(every_name: Sequence[str], names: Sequence[str]) -> str:
     """In which layers, and whether these are all."""
     here = {indices[0] for name in names if (indices := blank(name)[1])}
     first = names[0].split(".")
-    at = next((k for k, segment in enumerate(first) if segment.isdigit()), None)
+    at = next((k for k, segment in enumerate(first) if is_index(segment)), None)
     if at is None:
         return "outside of layers"
     stack = ".".join(first[:at]) + "."
     below = (name[len(stack) :].partition(".")[0] for name in every_name if name.startswith(stack))
-    every = {int(number) for number in below if number.isdigit()}
+    every = {int(number) for number in below if is_index(number)}
     return f"in every one of {len(every)} layers" if here == every else f"in layers {runs(here)} of {len(every)}"
 
 
