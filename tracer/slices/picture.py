@@ -150,7 +150,7 @@ class SliceMap:
         return self.shapes[self.ranks.index(rank)]
 
 
-def slice_map(places: Placement, param: str, expert: int = 0) -> SliceMap:
+def picture(places: Placement, param: str, expert: int = 0) -> SliceMap:
     """The picture of a parameter; of one with experts, the bands of one of them."""
     ranks, tied_to = tuple(places.ranks), places.tied(param)
     shapes = tuple(shape for rank in ranks if (shape := places.shape(param, rank)) is not None)

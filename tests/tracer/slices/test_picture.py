@@ -11,7 +11,7 @@ from mappings.plan import LoadPlan, plan
 from mappings.shards import replicas
 from mappings.synth import synthesise
 from tests.mappings.small import CONFIGS, bind
-from tracer.slices.picture import SliceMap, slice_map
+from tracer.slices.picture import SliceMap, picture
 from tracer.slices.placed import Placed
 
 SIZES = (1, 2, 4)
@@ -32,7 +32,7 @@ def placed(name: str, tp: int) -> Placed:
 
 @cache
 def pictures(name: str, tp: int) -> dict[str, SliceMap]:
-    return {param: slice_map(placed(name, tp), param) for param, _ in made(name).params()}
+    return {param: picture(placed(name, tp), param) for param, _ in made(name).params()}
 
 
 @cache
@@ -46,8 +46,8 @@ def planned(name: str, tp: int) -> LoadPlan:
 def test_every_position_of_a_band_is_held_as_often_as_its_cut_declares(name: str, tp: int) -> None:
     for param, leaf in planned(name, tp).params():
         cuts = {part.name: part for part in leaf.parts}
-        picture = pictures(name, tp)[param]
-        for band in picture.bands:
+        drawn = pictures(name, tp)[param]
+        for band in drawn.bands:
             part = cuts.get(band.part) or leaf.parts[0]
             copies = replicas(part.cut, leaf.axes.size(part.cut.axis) if part.cut else 0, tp)
             only = {row.row.rank for row in planned(name, tp).binding.rows if row.leaf is leaf}
@@ -59,11 +59,11 @@ def test_every_position_of_a_band_is_held_as_often_as_its_cut_declares(name: str
 @pytest.mark.parametrize(("name", "tp"), LEGAL)
 def test_bands_and_padding_fill_what_each_rank_allocates(name: str, tp: int) -> None:
     for param, _ in made(name).params():
-        picture = pictures(name, tp)[param]
-        for rank, shape in zip(picture.ranks, picture.shapes, strict=True):
-            held = sum(share.elements for band in picture.bands for share in band.shares if share.rank == rank)
-            padded = sum(pad.elements for pad in picture.pads if pad.rank == rank)
-            assert held + padded == prod(shape[1:] if picture.experts else shape), (param, rank)
+        drawn = pictures(name, tp)[param]
+        for rank, shape in zip(drawn.ranks, drawn.shapes, strict=True):
+            held = sum(share.elements for band in drawn.bands for share in band.shares if share.rank == rank)
+            padded = sum(pad.elements for pad in drawn.pads if pad.rank == rank)
+            assert held + padded == prod(shape[1:] if drawn.experts else shape), (param, rank)
 
 
 @pytest.mark.parametrize(("name", "tp"), LEGAL)
