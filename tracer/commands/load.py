@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,8 @@ input.
 
 On several machines: torchrun --nproc-per-node N --nnodes M ... -m tracer load MODEL --tp N*M. Each process traces its
 own rank, rank 0 prints and writes for all and does alone what needs no processes (--plan, dummy); all exit with its
-status. Ctrl-C and SIGTERM end everything with status 130 and 143, write no --json, and leave in --save, where the load
-had begun, what was observed until then, marked as cut short."""
+status. Ctrl-C and SIGTERM end everything with status 130 and 143, write no --json and no --html, and leave in --save,
+where the load had begun, what was observed until then, marked as cut short."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +56,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--param", metavar="GLOB", help="show the full paths into these parameters only")
     add("--all", action="store_true", help="one line a tensor: do not collapse layers and experts")
     add("--save", metavar="FILE", type=Path, help="save the trace store (SQLite)")
+    add("--html", metavar="FILE", help="write the report as one page that needs no network, for a browser")
     add("--mapping", metavar="FILE", help="extra mapping rows (TOML; see `tracer mappings --help`)")
     add("--fixture", choices=names(), metavar="NAME", help="without MODEL: the embedded geometry to trace; one of "
         + ", ".join(names()))  # fmt: skip
@@ -99,6 +101,10 @@ def run(args: argparse.Namespace, crew: Crew | None = None) -> int:
         text = [] if printer.silent else list(report(result, args))
         if args.json:
             jsonl.write(jsonl.records(result.store), args.json)
+        if args.html:
+            from tracer.report.html import render
+
+            render.write(result, args.html)
         printer.lines(text)
         if result.failure:
             print(f"trace-load: {result.failure}", file=sys.stderr)
@@ -111,18 +117,21 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.model and args.fixture:
         raise UsageError(f"--fixture {args.fixture} is for a run without MODEL, {args.model} was given")
     inputs = (args.model, args.hf_config_path, args.mapping)
+    if args.html == "-":
+        raise UsageError("--html -: expected the name of a file")
+    outputs = [("--save", args.save), ("--json", args.json if args.json != "-" else None), ("--html", args.html)]
+    wanted = [(option, Path(target)) for option, target in outputs if target]
+    for option, target in wanted:
+        check_output(option, target, inputs)
     if args.save:
-        check_output("--save", args.save, inputs)
         check_store(args.save)
-    if args.json and args.json != "-":
-        check_output("--json", Path(args.json), inputs)
-        if args.save:
-            check_distinct("--json", Path(args.json), "--save", args.save)
+    for (earlier, one), (later, other) in combinations(wanted, 2):
+        check_distinct(later, other, earlier, one)
 
 
 def _told(args: argparse.Namespace) -> session.Told:
     """What of a plan will be looked at: all of it in a file, full paths of some, else what the table shows."""
-    if args.save or args.json:
+    if args.save or args.json or (args.html and (args.tensor or args.param)):
         return session.Told(tensor=args.tensor, param=args.param, everything=True)
     if args.tensor or args.param:
         return session.Told(tensor=args.tensor, param=args.param)
@@ -133,6 +142,10 @@ def _refused(args: argparse.Namespace, printer: Printer, refused: session.Refuse
     found = in_order([refused.finding, *refused.others])
     if args.json:
         jsonl.write(map(to_json, found), args.json)
+    if args.html:
+        from tracer.report.html import render
+
+        render.write_refused(request(args), refused, args.html)
     printer.lines(verdict.findings(found))
     return 1
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from mappings.names import Indices, blank, fold
+from mappings.plan import Place
 from mappings.views import Box, Ranges, Shape
 from tracer.cells import shard_of
 from tracer.columns import Columns
@@ -120,6 +121,15 @@ def _without_expert(box: Box, expert: int | None) -> Box:
     if expert is None or not box.dst or box.dst[0] != (expert, expert + 1, 1):
         return box
     return Box(box.src, ((EXPERT, EXPERT, 1), *box.dst[1:]), box.perm)
+
+
+def planned_hop(places: Iterable[Place], shard: str) -> Hop | None:
+    """What a plan has of one shard at these places, told as a line tells it; None where it has nothing."""
+    boxes = [
+        _without_expert(box, expert)
+        for place in places for expert, told in [_shard(place.shard)] if told == shard for box in place.boxes
+    ]  # fmt: skip
+    return Hop(tuple(b.src for b in boxes), tuple(b.dst for b in boxes), boxes[0].perm) if boxes else None
 
 
 class Group(NamedTuple):

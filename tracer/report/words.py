@@ -58,9 +58,13 @@ def _part(leaf: Leaf, part: AtomPart) -> str:
 
 def hop(found: Hop, src_shape: Shape, dst_shape: Shape) -> str:
     """`[2048:4096] -> [0:2048]`; `all` where both sides are whole."""
+    return " -> ".join(sides(found, src_shape, dst_shape))
+
+
+def sides(found: Hop, src_shape: Shape, dst_shape: Shape) -> tuple[str, str]:
+    """What is read, and where it lands."""
     turned = " transposed" if found.perm else ""
-    source, target = side(found.src, src_shape), side(found.dst, dst_shape)
-    return f"{source}{turned} -> {target}"
+    return f"{side(found.src, src_shape)}{turned}", side(found.dst, dst_shape)
 
 
 def side(ranges: Side, shape: Shape) -> str:

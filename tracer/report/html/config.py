@@ -1,0 +1,93 @@
+"""config.json, field by field, beside what the tensors say of it without having been asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from mappings.findings import Finding
+from tracer.errors import InputError
+from tracer.infer import Field, Inferred, infer
+from tracer.infer.canonical import text_config
+from tracer.prepare import Prepared
+from tracer.report.html.findings import shown
+from tracer.report.html.view import Config, Setting
+from tracer.report.markdown import spelled
+
+_NO_TENSORS = "there are no tensors, names and shapes come from the config itself"
+
+
+def config(prepared: Prepared, first: int, names: Collection[str]) -> Config:
+    """The findings are numbered from `first`."""
+    inferred, unchecked = _inferred(prepared)
+    found, _ = shown(inferred.findings, names, first)
+    reasons = [unchecked, *(f"{item.name}: {item.reason}" for item in inferred.unchecked)]
+    beside = _Beside(prepared, inferred)
+    return Config(prepared.configured.source, beside.settings(), found, "; ".join(filter(None, reasons)))
+
+
+def _inferred(prepared: Prepared) -> tuple[Inferred, str]:
+    """What the tensors say, or nothing and the reason why."""
+    checkpoint = prepared.checkpoint
+    if checkpoint is None or checkpoint.state == "config-only":
+        return Inferred([]), _NO_TENSORS
+    try:
+        return infer(checkpoint), ""
+    except InputError as error:
+        return Inferred([]), str(error)
+
+
+class _Beside:
+    """The fields of both sides."""
+
+    def __init__(self, prepared: Prepared, inferred: Inferred) -> None:
+        self._configured = prepared.configured
+        self._seen = {field.name: field for field in inferred.fields}
+        self._wrong = {str(name) for finding in inferred.findings for name in _named(finding)}
+        config = prepared.configured.config
+        inner = text_config(config)
+        self._said = {**config, **{name: inner[name] for name in self._seen if name in inner}}
+
+    def settings(self) -> list[Setting]:
+        """Conflicts first, then as config.json has them, then what it does not say."""
+        names = list(dict.fromkeys([*self._said, *self._seen]))
+        return sorted(map(self._setting, names), key=lambda setting: setting.state != "conflict")
+
+    def _setting(self, name: str) -> Setting:
+        seen = self._seen.get(name)
+        value = seen.value if seen else None
+        said = self._said.get(name)
+        return Setting(
+            name,
+            spelled(said) if name in self._said else None,
+            spelled(value) if value is not None else None,
+            self._state(name, said, seen), seen.confidence if seen and value is not None else "",
+            seen.evidence if seen else "", self._source(name),
+        )  # fmt: skip
+
+    def _state(self, name: str, said: object, seen: Field | None) -> Any:
+        if name in self._wrong:
+            return "conflict"
+        if seen is None or seen.value is None:
+            return "not compared"
+        if said is None:
+            return "inferred"
+        return "agrees" if _agree(said, seen.value) else "not compared"
+
+    def _source(self, name: str) -> str:
+        if name in self._configured.overrides:
+            return "--hf-overrides"
+        return self._configured.source if name in self._said else ""
+
+
+def _named(finding: Finding) -> tuple[str, ...]:
+    """The field that a finding is about; remarks are no conflict."""
+    field = finding.evidence.get("field", finding.subject)
+    return (field,) if finding.severity != "info" and isinstance(field, str) else ()
+
+
+def _agree(said: object, seen: object) -> bool:
+    """Whether a field says what was seen; of a quantisation not all can be."""
+    if isinstance(said, Mapping) and isinstance(seen, Mapping):
+        return all(key in said and said[key] == value for key, value in seen.items())
+    return said == seen

@@ -1,0 +1,32 @@
+"""The findings of a page, so many of one code as help anybody."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from mappings.findings import Finding
+from tracer.report import markdown
+from tracer.report.html.view import Found, More
+
+MOST_OF_A_CODE = 100
+
+
+def shown(
+    findings: Iterable[Finding], names: Collection[str], first: int = 1
+) -> tuple[list[Found], list[More]]:  # fmt: skip
+    """Those on the page, numbered from `first`, and how many of each code are not; `names` can be searched for."""
+    seen: Counter[str] = Counter()
+    found: list[Found] = []
+    for finding in findings:
+        seen[finding.code] += 1
+        if seen[finding.code] <= MOST_OF_A_CODE:
+            found.append(_found(finding, first + len(found), finding.subject in names))
+    return found, [More(code, n - MOST_OF_A_CODE) for code, n in seen.items() if n > MOST_OF_A_CODE]
+
+
+def _found(finding: Finding, number: int, leads: bool) -> Found:
+    return Found(
+        number, finding.severity, finding.code, finding.subject, finding.rank, finding.message, finding.fix,
+        list(markdown.evidence(finding.evidence)), markdown.of_finding(finding), leads,
+    )  # fmt: skip

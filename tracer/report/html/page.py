@@ -1,0 +1,66 @@
+"""Gathers what a page says of a run, or of a checkpoint that could not be planned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import PurePath
+
+from mappings.findings import in_order
+from tracer.errors import Refused
+from tracer.report.html import paths, summary
+from tracer.report.html.config import config
+from tracer.report.html.findings import shown
+from tracer.report.html.ranks import Ranks, as_planned, table_of
+from tracer.report.html.view import Checked, Config, Fact, Page
+from tracer.session import Request, Result
+
+_NOTHING = "nothing was traced: there is no plan for this checkpoint"
+
+
+def of_result(result: Result) -> Page:
+    """Of a run, whether it came to its end or not."""
+    prepared = result.prepared
+    names = _names(result)
+    checks = list(summary.checks(result))
+    found, more = shown(result.findings, names)
+    page = Page(
+        prepared.title, summary.told(result.findings, checks), result.failed, list(summary.facts(result)), checks,
+        found, more, "no parameters were built, so that there are no paths to show",
+        config=config(prepared, len(found) + 1, names),
+    )  # fmt: skip
+    return _with_paths(page, result) if result.store.count("param") else page
+
+
+def _with_paths(page: Page, result: Result) -> Page:
+    table = table_of(result)
+    ranks = Ranks(result, table)
+    return replace(
+        page, placed=_placed(result), params=list(paths.params(table, ranks)), cut=paths.cut(table, ranks),
+        tied=list(result.prepared.plan.tied().items()), left=list(paths.left(table)),
+    )  # fmt: skip
+
+
+def of_refused(request: Request, refused: Refused) -> Page:
+    """Of a checkpoint without a plan: what was found, and that nothing was traced."""
+    findings = in_order([refused.finding, *refused.others])
+    found, more = shown(findings, ())
+    checks = [Checked("trace", "not-checked", _NOTHING)]
+    title = PurePath(request.model or request.geometry).name or str(request.model)
+    facts = [Fact("model", title), Fact("tensor parallel", str(request.tp)), Fact("not run", _NOTHING)]
+    return Page(title, summary.told(findings, checks), True, facts, checks, found, more, _NOTHING,
+                config=Config(unchecked=_NOTHING))  # fmt: skip
+
+
+def _names(result: Result) -> Collection[str]:
+    """Everything that the path table can be searched for."""
+    plan = result.prepared.plan
+    return {tensor.name for tensor in plan.tensors} | {name for name, _ in plan.params()}
+
+
+def _placed(result: Result) -> str:
+    if not result.prepared.run.observed:
+        return "nothing was observed: these are the plan's placements"
+    if as_planned(result):
+        return "observed: every copy that the loader made equals the plan"
+    return "observed: these are the copies that the loader made, and they are not those of the plan"

@@ -1,0 +1,59 @@
+"""The head of a page: the verdict, what was loaded and how, and how each check ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mappings.findings import Finding
+from tracer.report import verdict
+from tracer.report.html.view import Checked, Fact, State
+from tracer.report.words import plural
+from tracer.session import Result
+
+_STATES: dict[str, State] = {"ok": "ok", "failed": "finding", "not-checked": "not-checked"}
+
+
+def told(findings: Sequence[Finding], checks: Sequence[Checked]) -> str:
+    """`1 error, 2 warnings; 8 checks ok, 2 not checked`."""
+    counts = {each: sum(f.severity == each for f in findings) for each in ("error", "warning", "info")}
+    words = [plural(counts[each], each) for each in ("error", "warning") if counts[each]] or ["nothing wrong found"]
+    words += [plural(counts["info"], "remark")] if counts["info"] else []
+    ok, undone = (sum(check.state == state for check in checks) for state in ("ok", "not-checked"))
+    return f"{', '.join(words)}; {plural(ok, 'check')} ok, {undone} not checked"
+
+
+def facts(result: Result) -> Iterator[Fact]:
+    """What was loaded and how."""
+    prepared = result.prepared
+    request, run = prepared.request, prepared.run
+    yield Fact("model", prepared.title + ("" if request.model else " (embedded geometry)"))
+    yield Fact("architecture", run.architecture + (f" ({run.dialect} dialect)" if run.dialect else ""))
+    for name, why in prepared.lost.items():
+        yield Fact("not", f"{name}: it {why}")
+    only = f", rank {request.rank} only" if request.rank is not None else ""
+    yield Fact("tensor parallel", f"{request.tp}{only}")
+    yield Fact("load format", request.load_format)
+    yield Fact("tensors", verdict.counts(prepared))
+    yield Fact("config", prepared.configured.source)
+    if prepared.fake or request.load_format == "dummy":
+        yield Fact("fake", "; ".join(prepared.fake or ["the bytes"]))
+    yield Fact("ran on", result.where) if prepared.run.observed else Fact("not run", result.where)
+    if result.why_not:
+        yield Fact("cannot generate", f"{result.why_not}; a skeleton of its parameters was loaded")
+    for line in verdict.by_header(prepared):
+        yield Fact("optional", line)
+    if prepared.weighed:
+        yield Fact("weighed", prepared.weighed)
+
+
+def checks(result: Result) -> Iterator[Checked]:
+    """As the trace has them; of the audit what it counted."""
+    for check in result.store.checks():
+        reason = _audited(result) if check.name == "audit" else check.reason
+        yield Checked(check.name, _STATES[check.state], reason or "")
+
+
+def _audited(result: Result) -> str:
+    if result.audit is None or result.failure:
+        return verdict.audit_line(result).partition(": ")[2]
+    return verdict.audit_summary(result.audit).partition(": ")[2]

@@ -1,0 +1,134 @@
+"""What a page says, as plain data: all texts, nothing escaped, nothing of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+from mappings.findings import Severity
+
+State: TypeAlias = Literal["ok", "finding", "not-checked"]
+
+
+class Fact(NamedTuple):
+    """One line of the summary."""
+
+    name: str
+    told: str
+
+
+class Checked(NamedTuple):
+    """How one check ended."""
+
+    name: str
+    state: State
+    told: str
+    """What was looked at, or why it was not."""
+
+
+class Found(NamedTuple):
+    """One finding."""
+
+    number: int
+    severity: Severity
+    code: str
+    subject: str
+    rank: int | None
+    message: str
+    fix: str | None
+    evidence: Sequence[tuple[str, str]]
+    markdown: str
+    leads: bool
+    """Whether the path table has its subject."""
+
+
+class More(NamedTuple):
+    """Findings of one code that the page leaves out."""
+
+    code: str
+    count: int
+
+
+class Slice(NamedTuple):
+    """What one rank, or all of them alike, take of a tensor."""
+
+    who: str
+    source: str
+    """Empty where nothing is read."""
+    target: str
+    everyone: bool = False
+
+
+class Path(NamedTuple):
+    """One line of the table: tensors that share a row and their slices."""
+
+    shard: str
+    tensor: str
+    row: str
+    slices: Sequence[Slice]
+
+
+@dataclass(frozen=True)
+class Param:
+    """A parameter with all that leads into it."""
+
+    name: str
+    told: str
+    paths: Sequence[Path]
+    fills: Sequence[str] = ()
+    picture: str = ""
+    """SVG, which is the one thing here that is no plain text."""
+
+
+class Left(NamedTuple):
+    """Tensors that lead nowhere, for one reason."""
+
+    why: str
+    count: int
+    names: Sequence[str]
+    more: int
+
+
+class Setting(NamedTuple):
+    """A field of config.json beside what the tensors say of it."""
+
+    name: str
+    said: str | None
+    seen: str | None
+    state: Literal["agrees", "conflict", "inferred", "not compared"]
+    sure: str
+    evidence: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Config:
+    """The fields, and what is in conflict."""
+
+    source: str = ""
+    settings: Sequence[Setting] = ()
+    found: Sequence[Found] = ()
+    unchecked: str = ""
+    """Why the fields were not held against tensors."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """All of it, from top to bottom."""
+
+    title: str
+    verdict: str
+    bad: bool
+    facts: Sequence[Fact] = ()
+    checks: Sequence[Checked] = ()
+    found: Sequence[Found] = ()
+    more: Sequence[More] = ()
+    placed: str = ""
+    """Whether the placements were observed or planned, or why there are none."""
+    params: Sequence[Param] = ()
+    tied: Sequence[tuple[str, str]] = ()
+    left: Sequence[Left] = ()
+    cut: str = ""
+    """What of the table is not on the page."""
+    config: Config = field(default_factory=Config)
