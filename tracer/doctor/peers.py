@@ -8,7 +8,7 @@ one of several modules lacks is told from a module that is not there, and the tw
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -54,6 +54,10 @@ def examine_peers(
     found: dict[tuple[str, str], Finding] = {}
     told = []
     for stack in _stacks(names, tensors, packed):
+        for finding in (*_halved(stack), *_between(stack)):
+            found.setdefault((finding.code, finding.subject), finding)
+        if len(stack.held) <= _PEERS:
+            continue
         for layers in _groups(config, stack):
             for finding in (*_lacking(stack, layers), *_differing(stack, layers)):
                 found.setdefault((finding.code, finding.subject), finding)
@@ -90,7 +94,7 @@ def _stacks(names: Sequence[str], tensors: Sequence[TensorInfo], packed: bool) -
             rest = f"{rest.partition('.weight.')[0].rpartition('.')[0] or rest}.weight"
         layer = found.setdefault(prefix, Layers(prefix, packed)).held[int(segments[at])]
         layer[rest] = None if packed else shapes.get(name)
-    return (stack for stack in found.values() if len(stack.held) > _PEERS)
+    return (stack for stack in found.values() if len(stack.held) > 1)
 
 
 def _is_number(segment: str) -> bool:
@@ -134,12 +138,51 @@ def _lacking(stack: Layers, layers: Sequence[int]) -> Iterator[Finding]:
         part = [rest for rest in gone if _is_part(rest, contents[layer])]
         if layer in stack.ends and not part:
             continue
-        names = [stack.name(layer, rest) for rest in sorted(gone)]
         sure = len(less) == 1 and (part or not _is_whole_block(gone))
-        severity: Severity = "error" if sure else "warning"
+        yield from _lost(stack, layer, gone, peers, "error" if sure else "warning")
+
+
+def _halved(stack: Layers) -> Iterator[Finding]:
+    """Modules of one layer that have a bias and no weight, where those of every other layer have both.
+
+    However few layers there are: no module is half of one on purpose.
+    """
+    having: dict[str, list[int]] = defaultdict(list)
+    for layer, own in () if stack.packed else stack.held.items():
+        for rest in own:
+            if rest.endswith(".bias"):
+                having[rest.removesuffix("bias")].append(layer)
+    for module, layers in having.items():
+        lone = [layer for layer in layers if not _is_weighed(stack.held[layer], module)]
+        if len(lone) == 1 and all(f"{module}weight" in stack.held[layer] for layer in layers if layer not in lone):
+            yield from _lost(stack, lone[0], [f"{module}weight"], len(layers) - 1)
+
+
+def _is_weighed(own: Collection[str], module: str) -> bool:
+    """Whether a module has more than its bias: a weight, or what a quantiser made of it."""
+    return any(rest.startswith(module) and rest != f"{module}bias" for rest in own)
+
+
+def _between(stack: Layers) -> Iterator[Finding]:
+    """What the middle one of three layers lacks of a block that it has, and both others, which are alike, have."""
+    if len(stack.held) != _PEERS:
+        return
+    first, middle, last = (frozenset(stack.held[layer]) for layer in sorted(stack.held))
+    gone = _counted(first - middle)
+    if first == last and middle < first and gone and all(_is_part(rest, middle) for rest in gone):
+        yield from _lost(stack, sorted(stack.held)[1], gone, 2)
+
+
+def _lost(
+    stack: Layers, layer: int, gone: Sequence[str], peers: int, severity: Severity = "error"
+) -> Iterator[Finding]:  # fmt: skip
+    """The statement; none where the layers are too few to have such."""
+    names = [stack.name(layer, rest) for rest in sorted(gone)]
+    others = f"each of {peers} other layers has" if peers > 1 else "the other layer has"
+    if peers:
         yield Finding(
             "layers.missing", severity, names[0],
-            f"layer {layer} of {stack.prefix} lacks {some(names)}, which each of {peers} other layers has",
+            f"layer {layer} of {stack.prefix} lacks {some(names)}, which {others}",
             {"layer": layer, "tensors": names, "peers": peers}, "look for it in the other files, or download them anew",
         )  # fmt: skip
 

@@ -18,11 +18,12 @@ def explain(question: Question) -> Hypothesis | None:
     peers = [name for name in question.names if blank(name)[0] in templates]
     if not lost or len(peers) < len(lost) or {blank(name)[0] for name in peers} != templates:
         return None
-    layers = runs({blank(name)[1][0] for name in peers})
+    having = {blank(name)[1][0] for name in peers}
+    theirs = f"layers {runs(having)} have theirs" if len(having) > 1 else f"layer {runs(having)} has its own"
     return question.answer(
         "param.unfilled", collapse(lost)[0][0],
         f"{folded(lost)} {'is' if len(lost) == 1 else 'are'} in none of {counted(len(question.names), 'tensor')},"
-        f" while layers {layers} have theirs: {counted(len(lost), 'tensor')} lost, and the engine would start"
+        f" while {theirs}: {counted(len(lost), 'tensor')} lost, and the engine would start"
         f" {'it' if len(lost) == 1 else 'them'} at random",
         {"missing": len(lost), "tensors": lost}, "take the files from where they came; no edit brings it back",
     )  # fmt: skip
