@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tracer.execute import Crew
 
 DESCRIPTION = "Forensics for LLM checkpoints: where every tensor goes, proved and observed."
-COMMANDS = "load", "doctor", "diagnose", "infer", "diff", "audit", "mappings", "generate"
+COMMANDS = "load", "doctor", "diagnose", "infer", "diff", "audit", "mappings", "generate", "browse"
 """Each a module of `tracer.commands`."""
 
 

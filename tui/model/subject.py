@@ -6,10 +6,10 @@ It comes in three steps, so that something can be seen at once: `headers` (names
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from mappings.findings import Finding
 from tracer.checkpoint.folder import Checkpoint
@@ -79,6 +79,13 @@ class Subject:
     def nbytes(self) -> int:
         """All data of all tensors."""
         return sum(info.nbytes for info in self.tensors)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What config.json says, as it is; empty where there is none."""
+        if self.checkpoint is not None and self.checkpoint.config is not None:
+            return self.checkpoint.config
+        return self.prepared.run.config if self.prepared is not None else {}
 
     @property
     def traced(self) -> bool:

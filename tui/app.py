@@ -1,0 +1,320 @@
+"""The browser: two panes, a line above and a line below, and keys. What they show is `tui.model`'s affair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, cast, get_args
+
+from textual import events, on, work
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Footer, Input
+
+from tracer.errors import TraceLoadError
+from tui.model import findings as found
+from tui.model.browsing import PAGES, Browsing, PageName
+from tui.model.chips import chips
+from tui.model.line import Line, Span, Target
+from tui.model.opening import open_subject
+from tui.model.subject import Subject
+from tui.widgets.help import HelpScreen
+from tui.widgets.oneline import OneLine
+from tui.widgets.sheet import Sheet
+
+NARROW, TINY = 100, 60
+"""Columns below which the panes stand above each other, and below which only one is shown."""
+
+
+class Browser(App[int]):
+    """`tracer browse`."""
+
+    TITLE = "trace-load"
+    CSS_PATH = "look.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "search", "search", key_display="/", id="search"),
+        Binding("n", "finding(False)", "next problem", id="finding.next"),
+        Binding("N", "finding(True)", "problem before", show=False, id="finding.previous"),
+        Binding("plus,equals_sign", "ranks(1)", "tp", key_display="+ -", id="tp.more"),
+        Binding("minus", "ranks(-1)", "fewer ranks", show=False, id="tp.fewer"),
+        Binding("r", "rank(1)", "rank", id="rank.next"),
+        Binding("R", "rank(-1)", "rank before", show=False, id="rank.previous"),
+        Binding("1", "page('overview')", "overview", show=False, id="page.overview"),
+        Binding("2,t", "page('path')", "path", show=False, id="page.path"),
+        Binding("3", "page('findings')", "findings", show=False, id="page.findings"),
+        Binding("4,c", "page('config')", "config", show=False, id="page.config"),
+        Binding("b", "flat", "tree or table", id="names.flat"),
+        Binding("s", "sort", "sort", show=False, id="names.sort"),
+        Binding("d", "dtype", "only one dtype", show=False, id="names.dtype"),
+        Binding("f", "problems", "problems only", show=False, id="names.problems"),
+        Binding("u", "unfold", "each layer on a line", show=False, id="names.unfold"),
+        Binding("y", "copy_name", "copy name", show=False, id="copy.name"),
+        Binding("Y", "copy_diagnosis", "copy diagnosis", id="copy.diagnosis"),
+        Binding("backspace", "back(-1)", "back", show=False, id="history.back"),
+        Binding("shift+backspace,right_square_bracket", "back(1)", "forward", show=False, id="history.forward"),
+        Binding("tab", "other_pane", "other pane", show=False, id="pane.other", priority=True),
+        Binding("z", "zoom", "zoom", show=False, id="pane.zoom"),
+        Binding("escape", "clear", "clear", show=False, id="clear"),
+        Binding("question_mark,f1", "help", "help", key_display="?", id="help"),
+        Binding("q", "quit", "quit", id="quit"),
+    ]
+
+    def __init__(self, where: str | None = None, tp: int = 1, keymap: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self.browsing = Browsing(where, tp)
+        self.failed = ""
+        """What ended it, in one line."""
+        self._keys_of_user = keymap or {}
+
+    def compose(self) -> ComposeResult:
+        yield OneLine("top")
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield Sheet("names")
+            with Vertical(id="right"):
+                yield OneLine("pages")
+                yield Sheet("page")
+        yield Input(placeholder="search: words that all must occur; a number is a layer or an expert", id="search")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.set_keymap(self._keys_of_user)
+        self.names.focus()
+        self._draw()
+        self._open()
+
+    @property
+    def names(self) -> Sheet:
+        return self.query_one("#names", Sheet)
+
+    @property
+    def sheet(self) -> Sheet:
+        return self.query_one("#page", Sheet)
+
+    # --- what arrives ---
+
+    @work(thread=True, exclusive=True, group="open")
+    def _open(self) -> None:
+        try:
+            open_subject(self.browsing.where, self.browsing.tp, self._hand_over)
+        except (TraceLoadError, OSError) as error:
+            self.call_from_thread(self._fail, str(error))
+
+    def _hand_over(self, subject: Subject) -> None:
+        self.call_from_thread(self._arrived, subject)
+
+    def _arrived(self, subject: Subject) -> None:
+        self.browsing.arrived(subject)
+        self._draw()
+        focus = self.browsing.focus
+        row = self.browsing.row_of(focus) if focus else None
+        self.names.show(self.browsing.names(), row)
+
+    def _fail(self, message: str) -> None:
+        self.failed = message
+        self.exit(2)
+
+    # --- drawing ---
+
+    def _draw(self) -> None:
+        """Everything, from the state."""
+        self._draw_top()
+        self._draw_page()
+        self.names.show(self.browsing.names())
+
+    def _draw_top(self) -> None:
+        state = self.browsing
+        subject = state.subject
+        title = subject.title if subject else state.where or "the embedded default"
+        cut = f"  tp {state.tp}  rank {state.rank}" if subject and subject.prepared else ""
+        end = tuple(chips(subject)) if subject else (Span("… reading headers", "dim"),)
+        start = Span(f" {Path(title).name or title}", "strong"), Span(cut)
+        self.query_one("#top", OneLine).say(start, (*end, Span(" ")))
+
+    def _draw_page(self, cursor: int | None = None) -> None:
+        self.query_one("#pages", OneLine).say(self._tabs())
+        self.sheet.show(self.browsing.shown(), cursor)
+
+    def _tabs(self) -> Line:
+        spans: list[Span] = []
+        for number, name in enumerate(PAGES, 1):
+            here = name == self.browsing.page
+            spans.append(Span(f"[{number} {name}]" if here else f" {number} {name} ", "held" if here else "dim",
+                              Target("page", name)))  # fmt: skip
+        return tuple(spans)
+
+    # --- moving ---
+
+    @on(Sheet.Moved, "#names")
+    def _looked_at(self, event: Sheet.Moved) -> None:
+        if not self.names.has_focus or self.names.here is None:
+            return
+        self.browsing.touched = True
+        self.browsing.look(self.names.here)
+        self._draw_page(0)
+
+    @on(Sheet.Chosen)
+    def _chosen(self, event: Sheet.Chosen) -> None:
+        if event.sheet is self.names and event.target.kind == "group":
+            self.names.post_message(Sheet.Turned(self.names, self.names.cursor, 0))
+        else:
+            self._go(event.target)
+
+    @on(OneLine.Clicked)
+    def _clicked(self, event: OneLine.Clicked) -> None:
+        self._go(event.target)
+
+    def _go(self, target: Target) -> None:
+        self.browsing.touched = True
+        if target.kind == "page":
+            self.action_page(target.name)
+        elif target.kind == "rank":
+            self.browsing.rank = int(target.name)
+            self._draw()
+        else:
+            row = self.browsing.go(target)
+            self._draw_page(0)
+            self.names.show(self.browsing.names(), row)
+
+    @on(Sheet.Turned, "#names")
+    def _turned(self, event: Sheet.Turned) -> None:
+        tree, number = self.browsing.tree, event.number
+        if self.browsing.flat or self.browsing.wanted.narrowed or not tree.rows:
+            return
+        node = tree.rows[number].node
+        if event.way < 0 and (node.is_tensor or not node.opened):
+            self.names.cursor = tree.parent(number)
+            return
+        if event.way > 0 and node.opened:
+            self.names.action_move(1)
+            return
+        tree.toggle(number, None if event.way == 0 else event.way > 0)
+        self.names.show(self.browsing.names())
+
+    # --- actions ---
+
+    def action_page(self, name: str) -> None:
+        self.browsing.touched = True
+        self.browsing.visit(cast(PageName, name))
+        self._draw_page(0)
+
+    def action_finding(self, backwards: bool) -> None:
+        number = self.browsing.next_finding(backwards)
+        if number is None:
+            self.notify("nothing is wrong" if self._examined else "not looked at yet")
+        else:
+            self._go(Target("finding", str(number)))
+
+    @property
+    def _examined(self) -> bool:
+        return self.browsing.subject is not None and self.browsing.subject.stage == "examined"
+
+    def action_ranks(self, by: int) -> None:
+        refusal = self.browsing.more_ranks(by)
+        if refusal:
+            self.notify(refusal, severity="warning")
+        self._draw_top()
+        self._draw_page()
+
+    def action_rank(self, by: int) -> None:
+        self.browsing.next_rank(by)
+        self._draw_top()
+        self._draw_page()
+
+    def action_flat(self) -> None:
+        self.browsing.flat = not self.browsing.flat
+        self._renamed()
+
+    def action_sort(self) -> None:
+        self.browsing.sort_next()
+        self._renamed()
+
+    def action_dtype(self) -> None:
+        self.browsing.dtype_next()
+        self._renamed()
+
+    def action_problems(self) -> None:
+        self.browsing.only_marked()
+        self._renamed()
+
+    def _renamed(self) -> None:
+        self.names.show(self.browsing.names(), 0)
+
+    def action_unfold(self) -> None:
+        if not self.browsing.flat and self.browsing.tree.rows and self.browsing.tree.unfold(self.names.cursor):
+            self.names.show(self.browsing.names())
+
+    def action_copy_name(self) -> None:
+        target = self.browsing.focus
+        if target is not None:
+            self.copy_to_clipboard(target.name)
+            self.notify(f"copied {target.name}")
+
+    def action_copy_diagnosis(self) -> None:
+        subject = self.browsing.subject
+        if subject is None:
+            return
+        focus = self.browsing.focus
+        one = focus is not None and focus.kind == "finding"
+        text = found.markdown(subject.findings[int(focus.name)]) if one and focus else found.all_markdown(subject)
+        self.copy_to_clipboard(text)
+        self.notify("copied as Markdown")
+
+    def action_back(self, by: int) -> None:
+        if self.browsing.step(by):
+            self._draw_page(0)
+            focus = self.browsing.focus
+            self.names.show(self.browsing.names(), self.browsing.row_of(focus) if focus else None)
+
+    def action_other_pane(self) -> None:
+        other = self.sheet if self.names.has_focus else self.names
+        if self.screen.has_class("tiny"):
+            self.screen.set_class(other is self.sheet, "turned")
+        other.focus()
+
+    def action_zoom(self) -> None:
+        pane = "left" if self.names.has_focus else "right"
+        zoomed = self.screen.has_class("zoomed-left") or self.screen.has_class("zoomed-right")
+        self.screen.remove_class("zoomed-left", "zoomed-right")
+        if not zoomed:
+            self.screen.add_class(f"zoomed-{pane}")
+
+    def action_help(self) -> None:
+        self.push_screen(HelpScreen())
+
+    def action_clear(self) -> None:
+        line = self.query_one("#search", Input)
+        line.remove_class("open")
+        line.value = ""
+        self.browsing.search("")
+        self.names.focus()
+        self.names.show(self.browsing.names())
+
+    def action_search(self) -> None:
+        line = self.query_one("#search", Input)
+        line.add_class("open")
+        line.focus()
+
+    @on(Input.Changed, "#search")
+    def _searched(self, event: Input.Changed) -> None:
+        self.browsing.search(event.value)
+        self.names.show(self.browsing.names(), 0)
+
+    @on(Input.Submitted, "#search")
+    def _found(self) -> None:
+        self.query_one("#search", Input).remove_class("open")
+        self.names.focus()
+        if self.names.here is not None:
+            self._go(self.names.here)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.screen.set_class(event.size.width < NARROW, "narrow")
+        self.screen.set_class(event.size.width < TINY, "tiny")
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        for name in get_args(PageName):
+            yield SystemCommand(f"Page: {name}", f"Show the page {name}", lambda name=name: self.action_page(name))

@@ -1,0 +1,183 @@
+"""What is in sight and where one stands: the state of the browser, moved by keys and by what arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Literal, TypeAlias, get_args
+
+from tracer.slices.observed import Observed
+from tracer.slices.placed import Placed
+from tracer.slices.placement import Placement
+from tui.model import findings as found
+from tui.model.config import config
+from tui.model.history import History, Place
+from tui.model.line import Page, Span, Target, Text, line
+from tui.model.overview import overview
+from tui.model.path import path
+from tui.model.search import Search
+from tui.model.subject import Subject
+from tui.model.table import TablePage, Wanted
+from tui.model.tree import Marks, Tree
+from tui.model.tree_page import TreePage
+
+PageName: TypeAlias = Literal["overview", "path", "findings", "config"]
+PAGES: tuple[PageName, ...] = get_args(PageName)
+MOST_RANKS = 1024
+
+
+class Browsing:
+    """One window on one subject."""
+
+    def __init__(self, where: str | None, tp: int) -> None:
+        self.where = where
+        self.tp = tp
+        self.rank = 0
+        self.subject: Subject | None = None
+        self.tree = Tree((), {})
+        self.flat = False
+        self.wanted = Wanted()
+        self.page: PageName = "overview"
+        self.focus: Target | None = None
+        self.opened: frozenset[int] = frozenset()
+        self.history = History()
+        self.touched = False
+        """Whether a key was pressed: then nothing that arrives moves what is in sight."""
+        self.marks: Marks = {}
+        self._placed: Placed | None = None
+        self._search: Search | None = None
+
+    # --- what arrives ---
+
+    def arrived(self, subject: Subject) -> None:
+        """More is known."""
+        self.subject = subject
+        self._placed = Placed(subject.prepared, self.tp) if subject.prepared else None
+        self._search = Search(subject.tensors)
+        self.tp = min(self.tp, MOST_RANKS) if subject.store is None else subject.tp
+        self.marks = found.marks(subject) if subject.stage == "examined" else {}
+        self.tree = Tree(subject.tensors, self.marks)
+        if not self.touched:
+            self._start(subject)
+        elif self.focus is not None and self.focus.kind == "tensor":
+            self.tree.reveal(self.focus.name)
+
+    def _start(self, subject: Subject) -> None:
+        """On the answer: the worst finding with its path, or what the model is."""
+        worst = found.next_number(subject, None) if subject.stage == "examined" else None
+        if worst is not None:
+            self.go(Target("finding", str(worst)))
+
+    # --- pages ---
+
+    def names(self) -> Page:
+        """The left side: the tree, or the flat table."""
+        if self.flat or self.wanted.narrowed:
+            infos = self.subject.tensors if self.subject else ()
+            return TablePage(infos, self.wanted, self.marks)
+        return TreePage(self.tree)
+
+    def shown(self) -> Page:
+        """The right side."""
+        if self.subject is None:
+            return Text(lambda width: [line(Span("reading headers …", "dim"))])
+        return self._builders[self.page](self.subject)
+
+    @cached_property
+    def _builders(self) -> Mapping[PageName, Callable[[Subject], Page]]:
+        return {
+            "overview": overview,
+            "path": lambda subject: path(subject, self.placement, self.focus, self.rank),
+            "findings": lambda subject: found.findings(subject, self.opened),
+            "config": config,
+        }  # fmt: skip
+
+    @cached_property
+    def _observed(self) -> Observed | None:
+        store = self.subject.store if self.subject else None
+        return Observed(store) if store is not None and store.run.observed else None
+
+    @property
+    def placement(self) -> Placement | None:
+        """Where tensors went, where that was observed at this tp; else where they would go. None without rows."""
+        if self._observed is not None and self._observed.tp == self.tp:
+            return self._observed
+        if self._placed is not None and self._placed.tp != self.tp:
+            self._placed = self._placed.at(self.tp)
+        return self._placed
+
+    # --- moving ---
+
+    def visit(self, page: PageName) -> None:
+        """Another page of the same thing."""
+        self.page = page
+        self.history.visit(Place(page, self.focus))
+
+    def look(self, focus: Target) -> None:
+        """The cursor of the names stands on something; the page stays if it is about what the cursor is on."""
+        self.focus = focus
+        if self.page != "path":
+            self.page = "path"
+
+    def go(self, target: Target) -> int | None:
+        """Follow a target; gives the row of the tree that it is at, if it has one."""
+        self.focus, self.page = target, "path"
+        self.history.visit(Place("path", target))
+        return self.row_of(target)
+
+    def row_of(self, target: Target) -> int | None:
+        """The row of the tree where a tensor, or what a finding is about, stands."""
+        if target.kind == "finding" and self.subject is not None:
+            subject = found.subject_target(self.subject, self.subject.findings[int(target.name)])
+            return self.row_of(subject) if subject else None
+        return self.tree.reveal(target.name) if target.kind == "tensor" else None
+
+    def step(self, by: int) -> bool:
+        """Back or forward; False at the end."""
+        place = self.history.step(by)
+        if place is None:
+            return False
+        self.page, self.focus = place.page, place.focus  # type: ignore[assignment]
+        return True
+
+    def next_finding(self, backwards: bool = False) -> int | None:
+        """To the next error or warning; gives its number."""
+        if self.subject is None:
+            return None
+        now = int(self.focus.name) if self.focus and self.focus.kind == "finding" else None
+        return found.next_number(self.subject, now, backwards)
+
+    # --- ranks ---
+
+    def more_ranks(self, by: int) -> str | None:
+        """The next legal number of ranks; what stands against it, if there is none."""
+        placed = self._placed
+        if placed is None:
+            return "no rows apply, so nothing is cut"
+        further = [size for size in placed.legal if (size > self.tp if by > 0 else size < self.tp)]
+        if not further:
+            return f"tp {self.tp * 2}: {placed.refusal(self.tp * 2)}" if by > 0 else f"tp {self.tp} is the smallest"
+        self.tp = min(further) if by > 0 else max(further)
+        self.rank = min(self.rank, self.tp - 1)
+        return None
+
+    def next_rank(self, by: int) -> None:
+        """Another rank is highlighted."""
+        self.rank = (self.rank + by) % self.tp
+
+    # --- the names ---
+
+    def sort_next(self) -> None:
+        self.flat, self.wanted = True, self.wanted.sorted_next()
+
+    def dtype_next(self) -> None:
+        infos = self.subject.tensors if self.subject else ()
+        self.wanted = self.wanted.typed_next(sorted({info.dtype for info in infos}))
+
+    def only_marked(self) -> None:
+        self.wanted = replace(self.wanted, marked=not self.wanted.marked)
+
+    def search(self, text: str) -> None:
+        """Show only what is found; without words, all again."""
+        self.wanted = replace(self.wanted, found=self._search.find(text) if self._search else None)

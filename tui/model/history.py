@@ -1,0 +1,37 @@
+"""Where one has been: back and forward, as in a browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tui.model.line import Target
+
+
+@dataclass(frozen=True)
+class Place:
+    """What was in sight."""
+
+    page: str
+    focus: Target | None
+
+
+@dataclass
+class History:
+    """Places, and where in them one stands."""
+
+    places: list[Place] = field(default_factory=list)
+    at: int = -1
+
+    def visit(self, place: Place) -> None:
+        """Go somewhere new; what lay ahead is forgotten."""
+        if self.at >= 0 and self.places[self.at] == place:
+            return
+        self.places[self.at + 1 :] = [place]
+        self.at += 1
+
+    def step(self, by: int) -> Place | None:
+        """The place before or behind, None at the end."""
+        if not 0 <= self.at + by < len(self.places):
+            return None
+        self.at += by
+        return self.places[self.at]

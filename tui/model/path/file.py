@@ -1,0 +1,31 @@
+"""A file: what lies in it, in the order of its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracer.report import words
+from tui.model.columns import both, right
+from tui.model.lazy import Lazy
+from tui.model.line import Line, Span, Target
+from tui.model.path.scene import Scene
+
+_TITLES = Span("first byte", "heading"), right(Span("size", "heading"), 12)
+
+
+def of_file(scene: Scene, name: str) -> Sequence[Line]:
+    own = sorted((t for t in scene.subject.tensors if t.file == name), key=lambda info: info.offset or 0)
+    total = words.size(sum(info.nbytes for info in own))
+    top = [
+        *scene.title(Span(name, "strong"), Span(f"  {words.plural(len(own), 'tensor')}, {total}", "dim")),
+        both((Span("tensor", "heading"),), _TITLES, scene.width),
+    ]
+
+    def line(number: int) -> Line:
+        if number < len(top):
+            return top[number]
+        info = own[number - len(top)]
+        cells = (Span(f"{info.offset or 0:,}", "number"), right(Span(words.size(info.nbytes), "number"), 12))
+        return both((Span(info.name, "name", Target("tensor", info.name)),), cells, scene.width)
+
+    return Lazy(len(top) + len(own), line)

@@ -1,0 +1,54 @@
+"""A finding with its evidence and its fix, and below it the path of what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tui.model.findings import subject_target
+from tui.model.line import Line, Span, Target
+from tui.model.path.scene import HOP, Scene
+from tui.model.subject import Told
+from tui.model.tree_page import SHOWN
+
+MOST_SYMPTOMS = 8
+
+
+def of_finding(scene: Scene, name: str) -> Sequence[Line]:
+    from tui.model.path.param import of_param
+    from tui.model.path.tensor import of_tensor
+
+    told = scene.subject.findings[int(name)]
+    lines = [*_statement(scene, told), *_symptoms(scene, int(name))]
+    subject = subject_target(scene.subject, told)
+    if subject is None or subject.kind not in ("tensor", "param"):
+        return lines if subject is None else [*lines, scene.hop("about", Span(subject.name, "name", subject))]
+    path = of_tensor if subject.kind == "tensor" else of_param
+    return [*lines, (), *path(scene, subject.name)]
+
+
+def _statement(scene: Scene, told: Told) -> Iterator[Line]:
+    finding = told.finding
+    glyph, role = SHOWN[finding.severity]
+    yield from scene.title(Span(f"{glyph} {finding.severity}  ", role), Span(finding.code, "strong"))
+    yield from scene.told(finding.message)
+    for key, value in finding.evidence.items():
+        yield scene.hop("evidence" if key == next(iter(finding.evidence)) else "", Span(f"{key}: {value}", "dim"))
+    if finding.fix:
+        first, *rest = scene.told(finding.fix, "good", HOP)
+        yield scene.hop("fix", *first[1:])
+        yield from rest
+
+
+def _symptoms(scene: Scene, number: int) -> Iterator[Line]:
+    """What follows from it, or what it follows from."""
+    found = scene.subject.findings
+    cause = found[number].under
+    if cause is not None:
+        yield scene.hop("explained", Span(found[cause].finding.code, "strong", Target("finding", str(cause))))
+    own = [n for n, told in enumerate(found) if told.under == number]
+    for place, n in enumerate(own[:MOST_SYMPTOMS]):
+        what = f"explains {len(own)}" if place == 0 else ""
+        finding = found[n].finding
+        yield scene.hop(what, Span(f"{finding.code}  {finding.subject}", "dim", Target("finding", str(n))))
+    if len(own) > MOST_SYMPTOMS:
+        yield scene.under(Span(f"… and {len(own) - MOST_SYMPTOMS} more", "dim"))

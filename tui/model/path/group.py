@@ -1,0 +1,46 @@
+"""A group of the tree: how many tensors, which dtypes, how much, and where they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.report import words
+from tui.model.line import Line, Span, Target
+from tui.model.path.scene import Scene
+
+MOST_FILES = 12
+
+
+def of_group(scene: Scene, name: str) -> Sequence[Line]:
+    below = [info for info in scene.subject.tensors if info.name.startswith(f"{name}.")]
+    nbytes = sum(info.nbytes for info in below)
+    share = nbytes / scene.subject.nbytes if scene.subject.nbytes else 0.0
+    return [
+        *scene.title(Span(name, "strong"), Span("  group of tensors", "dim")),
+        scene.hop("tensors", Span(f"{len(below):,}", "number")),
+        scene.hop("size", Span(f"{words.size(nbytes)}", "number"), Span(f"  {share:.1%} of all", "dim")),
+        *_dtypes(scene, below),
+        *_files(scene, below),
+    ]
+
+
+def _dtypes(scene: Scene, below: Sequence[TensorInfo]) -> list[Line]:
+    found: Counter[str] = Counter()
+    for info in below:
+        found[info.dtype] += info.nbytes
+    return [
+        scene.hop("dtypes" if number == 0 else "", Span(dtype), Span(f"  {words.size(nbytes)}", "dim"))
+        for number, (dtype, nbytes) in enumerate(found.most_common())
+    ]
+
+
+def _files(scene: Scene, below: Sequence[TensorInfo]) -> list[Line]:
+    found = Counter(info.file for info in below if info.file is not None).most_common()
+    lines = [
+        scene.hop("files" if number == 0 else "", Span(file, "name", Target("file", file)),
+                  Span(f"  {words.plural(count, 'tensor')}", "dim"))
+        for number, (file, count) in enumerate(found[:MOST_FILES])
+    ]  # fmt: skip
+    return lines if len(found) <= MOST_FILES else [*lines, scene.under(Span(f"… and {len(found) - MOST_FILES} more"))]

@@ -1,0 +1,48 @@
+"""A parameter: its shape before and after cutting, all its sources, what fills the rest, and its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tracer.events import Padding
+from tracer.report import words
+from tracer.slices.picture import picture
+from tui.model.line import Line, Span, Target
+from tui.model.path.scene import HOP, Scene
+from tui.model.path.tensor import param_lines
+from tui.model.slicemap import map_lines
+
+MOST_SOURCES = 400
+"""That are listed; a parameter of 256 experts has 768."""
+
+
+def of_param(scene: Scene, name: str) -> Sequence[Line]:
+    placement = scene.placement
+    if placement is None:
+        return list(scene.told("no rows apply, so no parameter is known", "unsure"))
+    lines = [*scene.title(Span(name, "strong"), Span("  parameter of the engine", "dim"))]
+    lines += param_lines(scene, name, None)
+    for alias in placement.aliases(name):
+        lines.append(scene.under(Span("= "), Span(alias, "derived", Target("param", alias)), Span(" is tied to it")))
+    if (refusal := placement.refusal()) is not None:
+        return [*lines, *scene.told(f"✗ tp {placement.tp}: {refusal}", "bad", HOP)]
+    lines += _sources(scene, placement.feeding(name))
+    lines += [line for pad in placement.pads(name) for line in _pad(scene, pad)]
+    return [*lines, (), *map_lines(picture(placement, name), scene.rank, scene.width)]
+
+
+def _sources(scene: Scene, names: Sequence[str]) -> Iterator[Line]:
+    if not names:
+        yield scene.hop("sources", Span("✗ none: no tensor leads into it", "bad"))
+    for number, name in enumerate(names[:MOST_SOURCES]):
+        info = scene.subject.tensor(name)
+        told = f"  {info.dtype} {words.shape(info.shape)}" if info else ""
+        what = words.plural(len(names), "source") if number == 0 else ""
+        yield scene.hop(what, Span(name, "name", Target("tensor", name)), Span(told, "dim"))
+    if len(names) > MOST_SOURCES:
+        yield scene.under(Span(f"… and {len(names) - MOST_SOURCES:,} more", "dim"))
+
+
+def _pad(scene: Scene, pad: Padding) -> Iterator[Line]:
+    where = words.side((pad.dst,), scene.placement.shape(pad.param, pad.rank) or () if scene.placement else ())
+    yield scene.hop("filled", Span(f"rank {pad.rank} {where} = {pad.value:g}", "pad"), Span(f"  {pad.reason}", "dim"))
