@@ -1,0 +1,52 @@
+"""The top line: how many checks were ok, what was found, what was not checked. The worst stands first.
+
+Whoever sees only the beginning of the line, as there was no room for more, should have seen what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from mappings.findings import Severity
+from tracer.report.words import plural
+from tui.model.line import GLYPHS, Role, Span, Target
+from tui.model.subject import Subject
+
+LOOKING = "… looking"
+SHOWN: Mapping[Severity, tuple[str, Role]] = {
+    "error": (GLYPHS["bad"], "bad"), "warning": (GLYPHS["warn"], "warn"), "info": ("i", "dim"),
+}  # fmt: skip
+"""A remark has a sign of its own: it was looked at, as nothing with a dot was."""
+_FINDINGS = Target("page", "findings")
+
+
+def chips(subject: Subject) -> list[Span]:
+    """What is known by now, two blanks between any two; nothing is called ok before it was looked at."""
+    if subject.stage != "examined":
+        return [Span(LOOKING, "unsure", _FINDINGS)]
+    spans: list[Span] = []
+    for chip in [*_found(subject, "error"), *_found(subject, "warning"), *_checks(subject), *_found(subject, "info")]:
+        spans += [Span("  ")] * bool(spans) + [chip]
+    return spans or [Span("· nothing was checked", "unsure", _FINDINGS)]
+
+
+def _found(subject: Subject, severity: Severity) -> Iterator[Span]:
+    """Causes, and in brackets what follows from others and is mended with them."""
+    found = [(number, told) for number, told in enumerate(subject.findings) if told.finding.severity == severity]
+    if not found:
+        return
+    follow = sum(told.under is not None for _, told in found)
+    called = plural(len(found) - follow, "remark" if severity == "info" else severity)
+    more = f" ({follow} more {'follows' if follow == 1 else 'follow'})" if follow else ""
+    first = next((number for number, told in found if told.under is None), found[0][0])
+    glyph, role = SHOWN[severity]
+    yield Span(f"{glyph} {called}{more}", role, Target("finding", str(first)))
+
+
+def _checks(subject: Subject) -> Iterator[Span]:
+    undone = sum(bool(check.unchecked) for check in subject.checks)
+    ok = sum(check.state == "ok" for check in subject.checks)
+    if undone:
+        yield Span(f"{GLYPHS['unsure']} {undone} not checked", "unsure", _FINDINGS)
+    if ok:
+        yield Span(f"{GLYPHS['good']} {ok} ok", "good", _FINDINGS)

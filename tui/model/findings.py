@@ -1,0 +1,196 @@
+"""The list of findings: causes first and what follows from each folded below it, then what was and was not checked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mappings.findings import Finding
+from tracer.checks import Check
+from tracer.commands.output import printable
+from tracer.diagnose.weight import weight_of
+from tracer.report.words import plural
+from tui.model.chips import SHOWN
+from tui.model.columns import fitted
+from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line
+from tui.model.markdown import all_markdown, markdown, several
+from tui.model.named import leads_to, marks, subject_target
+from tui.model.subject import Subject, Told
+from tui.model.wrapped import paragraph
+
+__all__ = ["all_markdown", "findings", "markdown", "marks", "next_number", "subject_target"]
+
+CLOSED, OPENED = "▸", "▾"
+_INDENT = "    "
+_MOST_OF_A_LIST = 6
+"""Entries of a list in the evidence that are shown; the Markdown and --json have more."""
+
+
+def findings(subject: Subject, opened: frozenset[int] = frozenset()) -> Page:
+    """Of the causes whose numbers are in `opened`, what follows from them is shown too."""
+    return Text(lambda width: [fitted(spans, width) for spans in _lines(subject, opened, width)])
+
+
+def next_number(subject: Subject, current: int | None, backwards: bool = False) -> int | None:
+    """The next error or warning, round the end; what follows from a cause is skipped, as it is mended with it."""
+    numbers = [n for n, told in enumerate(subject.findings) if told.under is None and told.finding.severity != "info"]
+    if backwards:
+        before = [number for number in numbers if current is not None and number < current]
+        return next(iter([*reversed(before), *reversed(numbers)]), None)
+    return next((n for n in numbers if current is None or n > current), next(iter(numbers), None))
+
+
+def _lines(subject: Subject, opened: frozenset[int], width: int) -> Iterator[Line]:
+    if subject.stage != "examined":
+        yield from _looking(subject, width)
+        return
+    if not any(told.finding.severity == "error" for told in subject.findings):
+        yield from _nothing(subject, width)
+    for number, told in enumerate(subject.findings):
+        if told.under is None:
+            yield from _finding(subject, number, told, width)
+            yield from _explained(subject, number, number in opened, width)
+            yield ()
+    yield from _checks(subject.checks, width)
+
+
+def _looking(subject: Subject, width: int) -> Iterator[Line]:
+    told = "not looked at yet: files, names, shapes and config.json are being examined"
+    yield from paragraph(told, width, Span("… ", "unsure"), "unsure")
+    if subject.refused is not None:
+        yield ()
+        yield from paragraph(subject.refused.message, width, Span("there is no plan: ", "strong"))
+
+
+def _nothing(subject: Subject, width: int) -> Iterator[Line]:
+    """What was not here, or could not be held against anything, stands in the same sentence."""
+    absent = next((f"{check.absent}; " for check in subject.checks if check.absent), "")
+    limits = list(dict.fromkeys(check.limit for check in subject.checks if check.limit))
+    limited = f" with what could be checked ({'; '.join(limits)})" if limits else ""
+    undone = sum(bool(check.unchecked) for check in subject.checks)
+    left = f"; {plural(undone, 'check')} could not be made, or not to the end" if undone else ""
+    what = f"no errors were found{limited}{left}" if subject.checks else "nothing was checked"
+    sure = subject.checks and not (undone or absent or limits)
+    mark = Span(f"{GLYPHS['good']} ", "good") if sure else Span(f"{GLYPHS['unsure']} ", "unsure")
+    yield from paragraph(absent + what, width, mark, "strong")
+    yield ()
+
+
+# --- one finding ---
+
+
+def _finding(subject: Subject, number: int, told: Told, width: int, indent: str = "") -> Iterator[Line]:
+    """Its first line leads to itself, the line with the arrow to what it is about."""
+    finding, inner = told.finding, indent + _INDENT
+    yield _first(number, finding, indent)
+    rank = f" (rank {finding.rank})" if finding.rank is not None else ""
+    yield from paragraph(f"{finding.message}{rank}", width, inner)
+    if finding.fix:
+        yield from paragraph(finding.fix, width, Span(f"{inner}fix: ", "strong"), "good")
+    where = subject_target(subject, told)
+    if where:
+        yield from _arrow(where, width, inner)
+    yield from _evidence(subject, finding.evidence, where, width, inner)
+
+
+def _first(number: int, finding: Finding, indent: str) -> Line:
+    (glyph, role), itself = SHOWN[finding.severity], Target("finding", str(number))
+    return line(
+        indent, Span(f"{glyph} {called(finding):<7}", role, itself), "  ",
+        Span(finding.code, "strong", itself), "  ", Span(printable(finding.subject), "name", itself),
+    )  # fmt: skip
+
+
+def called(finding: Finding) -> str:
+    """Its severity in words."""
+    return "remark" if finding.severity == "info" else finding.severity
+
+
+def _arrow(where: Target, width: int, indent: str) -> Iterator[Line]:
+    what = {"param": "parameter", "row": "mapping row", "field": "config.json:", "page": "page"}.get(where.kind)
+    start = Span(f"{indent}→ {what or where.kind} ", "dim", where)
+    yield from paragraph(where.name, width, start, "name", where)
+
+
+def _evidence(
+    subject: Subject, evidence: Mapping[str, Any], where: Target | None, width: int, indent: str
+) -> Iterator[Line]:  # fmt: skip
+    """What leads somewhere on lines of its own, numbers and words beside each other below."""
+    plain: list[str] = []
+    for key, value in evidence.items():
+        target = leads_to(subject, key, value)
+        if entries := several(value):
+            yield from _list(subject, key, entries, width, indent)
+        elif target is None or target == where:
+            plain.append(f"{key} {in_words(value)}")
+        else:
+            yield from paragraph(in_words(value), width, Span(f"{indent}{printable(key)}: ", "dim"), "dim", target)
+    yield from paragraph(" · ".join(plain), width, Span(indent, "dim"), "dim")
+
+
+def _list(
+    subject: Subject, key: str, entries: Sequence[tuple[str, str]], width: int, indent: str
+) -> Iterator[Line]:  # fmt: skip
+    name = printable(key)
+    for number, (entry, more) in enumerate(entries[:_MOST_OF_A_LIST]):
+        start = f"{indent}{name}: " if number == 0 else " " * (len(indent) + len(name) + 2)
+        yield from paragraph(entry + more, width, Span(start, "dim"), "dim", leads_to(subject, key, entry))
+    if len(entries) > _MOST_OF_A_LIST:
+        more = f"… and {len(entries) - _MOST_OF_A_LIST:,} more"
+        yield line(Span(" " * (len(indent) + len(name) + 2) + more, "dim"))
+
+
+def in_words(value: Any) -> str:
+    """A value of the evidence."""
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {in_words(each)}" for key, each in value.items()) or "none"
+    if isinstance(value, tuple) and all(isinstance(each, int) for each in value):
+        return f"({', '.join(map(str, value))})"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(map(in_words, value)) or "none"
+    return str(value)
+
+
+def _explained(subject: Subject, number: int, opened: bool, width: int) -> Iterator[Line]:
+    follows = [(n, told) for n, told in enumerate(subject.findings) if told.under == number]
+    if not follows:
+        return
+    counts: Counter[str] = Counter()
+    for _, told in follows:
+        counts[told.finding.code] += weight_of(told.finding)
+    codes = ", ".join(f"{count:,} {code}" for code, count in counts.items())
+    text = f"{OPENED if opened else CLOSED} explains {plural(len(follows), 'finding')}: {codes}"
+    yield line(_INDENT, Span(text, "derived", Target("finding", str(number))))
+    for n, each in follows if opened else ():
+        yield from _finding(subject, n, each, width, _INDENT * 2)
+
+
+# --- checks ---
+
+
+def _checks(checks: Sequence[Check], width: int) -> Iterator[Line]:
+    undone: dict[str, list[str]] = {}
+    for check in checks:
+        if check.unchecked:
+            undone.setdefault(_why(check), []).append(check.name)
+    yield from _section("not checked", [(", ".join(names), why) for why, names in undone.items()], "unsure", width)
+    ok = [(check.name, check.told) for check in checks if check.state == "ok"]
+    yield from _section("ok", ok, "good", width)
+
+
+def _why(check: Check) -> str:
+    """Nobody has given this program the option that a check of another names as its reason."""
+    return check.limit if check.limit and check.unchecked.startswith("--") else check.unchecked
+
+
+def _section(title: str, told: Iterable[tuple[str, str]], role: Role, width: int) -> Iterator[Line]:
+    for number, (name, text) in enumerate(told):
+        if number == 0:
+            yield line(Span(title, "heading"))
+        start = Span(f"{GLYPHS[role]} {printable(name)}", role)
+        yield from paragraph(text, width, start._replace(text=f"{start.text}: ")) if text else [line(start)]
+    if told:
+        yield ()
