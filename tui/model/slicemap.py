@@ -1,0 +1,322 @@
+"""The picture of a parameter as text: its parts to scale, what a rank holds of them, where that comes from and goes.
+
+Full cells are the rank's own, hatched ones are held by others too, light ones only by others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from textwrap import wrap
+
+from mappings.names import runs
+from mappings.views import Shape
+from tracer.commands.output import printable
+from tracer.report.words import plural, shape
+from tracer.slices.picture import Band, Share, SliceMap
+from tracer.slices.spans import Span as Positions
+from tracer.slices.spans import pieces
+from tui.model.bands import FILLED, PADDED, PARTS, beginning, heights, rows_of
+from tui.model.columns import cut_start, fitted, left, wide
+from tui.model.experts import expert_lines
+from tui.model.line import Line, Role, Span, Target, plain
+
+MOST_RANKS = 16
+"""That have a line of their own; of more those around the chosen one."""
+_LEAST, _MOST = 12, 96
+"""Columns of the drawing."""
+
+
+def map_lines(picture: SliceMap, rank: int, width: int) -> list[Line]:
+    """The picture as `rank` sees it."""
+    if picture.refused or not picture.ranks:
+        told = wrap(printable(picture.refused or "no rank holds it"), max(width - 2, 10))
+        return [fitted((Span("✗ " if n == 0 else "  ", "bad"), Span(text)), width) for n, text in enumerate(told)]
+    drawing = Drawing(picture, rank if rank in picture.ranks else picture.ranks[0], width)
+    return [fitted(line, width) for line in drawing.lines()]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One picture as one rank sees it, on so many columns."""
+
+    picture: SliceMap
+    rank: int
+    width: int
+
+    def lines(self) -> Iterator[Line]:
+        yield from self._headline()
+        if self.picture.experts:
+            yield ()
+            yield from expert_lines(self.picture, self.rank, self.width)
+        yield ()
+        if not self.picture.bands and not self.picture.pads:
+            yield (Span("✗ ", "bad"), Span("nothing was placed in it"))
+            return
+        yield from self._box()
+        yield self._legend()
+        if len(self.picture.ranks) > 1 and not self.picture.whole:
+            yield ()
+            yield from self._table()
+
+    def _headline(self) -> Iterator[Line]:
+        tied_to = self.picture.tied_to
+        if tied_to:
+            to = Span(printable(tied_to), "name", Target("param", tied_to))
+            yield Span("= tied to ", "derived"), to, Span(", the same storage", "derived")
+        whole, own = self.picture.whole_shape, self.picture.shape(self.rank)
+        experts = self.picture.experts
+        each = f"{len(experts.cells)} experts of " if experts else ""
+        size = Span(shape(whole[self.first :]) if whole else "a parameter", "number")
+        yield Span(each), size, Span(f"{', each' if experts else ''} {self._how()}"), *self._on_rank(whole, own)
+
+    def _how(self) -> str:
+        tp, ranks, cut = self.picture.tp, self.picture.ranks, self.picture.cut
+        if tp == 1:
+            return "whole on the only rank"
+        if self.picture.whole:
+            return "whole on every rank: replicated, not cut"
+        if cut is None:
+            holding = sorted({rank for band in self.picture.bands for s in band.segments for rank in s.ranks})
+            return f"not cut: it is on rank {runs(holding)} alone" if holding else "on no rank"
+        known = "" if len(ranks) == tp else f", {len(ranks)} of them known"
+        return f"cut by {self.word(cut, own=False)} over {tp} ranks{known}"
+
+    def _on_rank(self, whole: Shape | None, own: Shape) -> Line:
+        if whole == own:
+            return ()
+        number = self._rank(self.rank, f"rank {self.rank}")
+        return Span(": "), Span(shape(own[self.first :]), "number"), Span(" on "), number
+
+    def _rank(self, rank: int, text: str) -> Span:
+        return Span(text, "held" if rank == self.rank else "plain", Target("rank", str(rank)))
+
+    # --- words ---
+
+    @cached_property
+    def first(self) -> int:
+        """The parameter's first dimension that is not its experts'."""
+        return 1 if self.picture.experts else 0
+
+    def word(self, dim: int, own: bool, dims: int = 2) -> str:
+        """What the positions along a dimension are called: of the parameter, or (`own`) of a tensor as it is."""
+        dim = dim if own else dim - self.first
+        return ("rows", "columns")[dim] if dim < 2 and dims > 1 else "elements" if dims == 1 else f"dimension {dim}"
+
+    def _source(self, band: Band) -> str:
+        stacked = self.first if len(band.shape) == len(self.picture.shapes[0]) else 0
+        return self.word(band.along - stacked, True, len(band.shape) - stacked)
+
+    def _landing(self, band: Band) -> str:
+        return self.word(band.lands, False, len(self.picture.shapes[0]) - self.first)
+
+    def _where(self, band: Band, share: Share) -> str:
+        """`rows 2048:4096 -> 0:2048`."""
+        if not share.held:
+            return f"nothing of it on rank {share.rank}"
+        source, landing = self._source(band), self._landing(band)
+        to = told(share.landing) if source == landing else f"{landing} {told(share.landing)}"
+        return f"{source} {told(share.source)} -> {to}"
+
+    def _copies(self, band: Band) -> str:
+        """With whom the rank has what it holds of a band."""
+        own = {s.ranks for s in band.replicated if self.rank in s.ranks}
+        ranks = sorted({rank for found in own for rank in found})
+        return f"replicated on ranks {runs(ranks)}" if ranks else ""
+
+    # --- the box ---
+
+    def _labels(self, band: Band) -> list[Line]:
+        name = Span(cut_start(printable(band.tensor), self._room), "name", Target("tensor", band.tensor))
+        return [(name,), *((text,) for text in self._told(band))]
+
+    def _told(self, band: Band) -> list[Span]:
+        """What is said of a band below the name of its tensor."""
+        share = band.share(self.rank)
+        copies = self._copies(band)
+        texts = [Span(self._where(band, share)) if share else Span("not on this rank"), Span(copies, "shared")]
+        lost = sum(gap.stop - gap.start for gap in band.gaps)
+        if lost:
+            texts.append(Span(f"✗ {lost} {self._source(band)} on no rank", "bad"))
+        return [text for text in texts if text.text]
+
+    @cached_property
+    def _gutter(self) -> tuple[int, int]:
+        """Cells for the names of parts, and for the numbers of ranks."""
+        parts = max((wide(band.part) for band in self.picture.bands), default=0)
+        parts = max(parts, len("padding") if self.picture.pads else 0)
+        bands = zip(self.picture.bands, self._heights, strict=True)
+        begins = [self._begins(band, at, lines) for band, lines in bands for at in range(lines)]
+        begins += [(Span(dashed(own)),) for own in self._padded.values()]
+        return min(parts, 10), max(len(plain(ranks)) for ranks in begins)
+
+    @cached_property
+    def _columns(self) -> int:
+        """Cells of the drawing: what names and ranges leave, and no wider than is good to look at."""
+        texts = [wide(printable(band.tensor)) for band in self.picture.bands]
+        texts += [len(self._where(b, share)) for b in self.picture.bands if (share := b.share(self.rank))]
+        fixed = sum(self._gutter) + 6
+        if len(self.picture.shapes[0]) - self.first == 1:
+            return _LEAST
+        return max(min(self.width - fixed - max(texts, default=0), self.width // 2, _MOST), _LEAST)
+
+    @cached_property
+    def _room(self) -> int:
+        """Cells for what stands beside the drawing."""
+        return max(self.width - sum(self._gutter) - self._columns - 6, 8)
+
+    def _box(self) -> Iterator[Line]:
+        yield self._edge("╭", "╮", self._across())
+        blocks = [self._band(number, band) for number, band in enumerate(self.picture.bands)]
+        for number, block in enumerate([*blocks, *self._padding()]):
+            if number:
+                yield self._edge("├", "┤")
+            yield from block
+        yield self._edge("╰", "╯")
+
+    def _edge(self, start: str, end: str, text: str = "") -> Line:
+        inner = f"─ {text} " if text and len(text) + 3 <= self._columns else ""
+        indent = " " * (sum(self._gutter) + 2)
+        return (Span(f"{indent}{start}{inner}{'─' * (self._columns - len(inner))}{end}", "dim"),)
+
+    def _across(self) -> str:
+        own = self.picture.whole_shape or self.picture.shape(self.rank)
+        return f"{own[self.first + 1]:,} columns" if len(own) - self.first == 2 else ""
+
+    def _band(self, number: int, band: Band) -> list[Line]:
+        labels, lines = self._labels(band), self._heights[number]
+        across = band.lands > self.first
+        rows = rows_of(band, number, self.rank, lines, self._columns, across)
+        name = Span(printable(band.part), PARTS[number % len(PARTS)], Target("tensor", band.tensor))
+        made = [
+            self._row(name if at == 0 else Span(""), () if across else self._begins(band, at, lines), row,
+                      labels[at] if at < len(labels) else ())
+            for at, row in enumerate(rows)
+        ]  # fmt: skip
+        return [self._row(Span(""), (), self._ruler(band), ()), *made] if across and band.cut else made
+
+    @cached_property
+    def _heights(self) -> list[int]:
+        bands = self.picture.bands
+        least = [1 + len(self._told(band)) for band in bands]
+        if not any(band.cut and band.lands == self.first for band in bands):
+            return [max(own, 6 if band.cut else 3) for own, band in zip(least, bands, strict=True)]
+        return heights(bands, least, 12 if self.width < 120 else 16 if self.width < 180 else 24)
+
+    def _begins(self, band: Band, at: int, lines: int) -> Line:
+        """The ranks whose share begins in a line; the chosen one where it is among them."""
+        found = beginning(band, at, lines)
+        if not found or self.picture.tp == 1:
+            return ()
+        ranks = sorted({rank for own in found for rank in own})
+        return (self._rank(self._lit(ranks), dashed(ranks)),)
+
+    def _ruler(self, band: Band) -> Line:
+        """The numbers of the ranks above the columns that they hold."""
+        spans, used = list[Span](), 0
+        for segment in band.segments:
+            at, text = segment.start * self._columns // band.length, dashed(segment.ranks)
+            if segment.ranks and at >= used and at + len(text) < self._columns:
+                spans += [Span(" " * (at - used)), self._rank(self._lit(segment.ranks), text), Span(" ")]
+                used = at + len(text) + 1
+        return (*spans, Span(" " * (self._columns - used)))
+
+    def _lit(self, ranks: Sequence[int]) -> int:
+        return self.rank if self.rank in ranks else ranks[0]
+
+    def _row(self, part: Span, ranks: Line, cells: Line, label: Line) -> Line:
+        parts, numbers = self._gutter
+        gap = numbers - wide(plain(ranks))
+        beside = (left(part, parts), Span(" " * (gap + 1)), *ranks, Span(" "))
+        return (*beside, Span("│", "dim"), *cells, Span("│ ", "dim"), *label)
+
+    @cached_property
+    def _padded(self) -> dict[tuple[float, str], list[int]]:
+        """The ranks that have padding, by what fills it and why."""
+        found: dict[tuple[float, str], list[int]] = {}
+        for pad in self.picture.pads:
+            found.setdefault((pad.value, pad.reason), []).append(pad.rank)
+        return found
+
+    def _padding(self) -> Iterator[list[Line]]:
+        for (value, reason), ranks in self._padded.items():
+            pads = (pad for pad in self.picture.pads if (pad.value, pad.reason) == (value, reason))
+            own = next((pad for pad in pads if pad.rank == self.rank), None)
+            hatch = Span(PADDED * self._columns, "pad" if own else "dim")
+            where = f"on rank{'s' if len(ranks) > 1 else ''} {runs(ranks)}, filled with {value:g}"
+            if own:
+                where = f"-> {self.word(own.lands, False)} {told(own.landing)} = {value:g}"
+            labels = [Span(where), *(Span(text, "dim") for text in wrap(printable(reason), self._room))]
+            begin = (self._rank(self._lit(ranks), dashed(ranks)),)
+            yield [
+                self._row(Span("padding" if at == 0 else "", "pad"), begin if at == 0 else (), (hatch,), (label,))
+                for at, label in enumerate(labels)
+            ]  # fmt: skip
+
+    # --- below it ---
+
+    def _legend(self) -> Line:
+        bands = self.picture.bands
+        shared = any(self.rank in s.ranks for band in bands for s in band.replicated)
+        alone = any(s.ranks == (self.rank,) for band in bands for s in band.segments)
+        others = any(self.rank not in s.ranks for band in bands for s in band.segments)
+        signs: list[tuple[bool, str, Role, str]] = [
+            (alone, FILLED["held"], "part0", f"rank {self.rank}"), (shared, FILLED["shared"], "part0", "replicated"),
+            (others, FILLED["others"], "part0", "other ranks"), (bool(self.picture.pads), PADDED, "pad", "padding"),
+            (any(band.gaps for band in bands), FILLED["gap"], "bad", "on no rank"),
+        ]  # fmt: skip
+        spans = [Span(" " * (sum(self._gutter) + 3))]
+        for there, sign, role, word in signs:
+            if there:
+                spans += [Span(sign * 2, role), Span(f" {word}   ", "dim")]
+        return tuple(spans)
+
+    def _table(self) -> Iterator[Line]:
+        """A line a rank: what it holds of each part, in positions of the part."""
+        ranks = self._shown()
+        cells = {rank: [self._cell(band, rank) for band in self.picture.bands] for rank in ranks}
+        widths = [max(len(column[i].text) for column in cells.values()) for i in range(len(self.picture.bands))]
+        for rank in ranks:
+            mark = Span("▶ " if rank == self.rank else "  ", "held")
+            number = self._rank(rank, f"rank {rank}".ljust(5 + len(str(ranks[-1]))))
+            held = (left(cell, room) for cell, room in zip(cells[rank], widths, strict=True))
+            yield mark, number, *(span for cell in held for span in (Span("  "), cell)), *self._pad_cell(rank)
+        hidden = sorted(set(self.picture.ranks) - set(ranks))
+        if hidden:
+            yield (Span(f"  … ranks {runs(hidden)}", "dim", Target("rank", str(hidden[0]))),)
+
+    def _shown(self) -> list[int]:
+        ranks = list(self.picture.ranks)
+        first = max(0, min(ranks.index(self.rank) - MOST_RANKS // 2, len(ranks) - MOST_RANKS))
+        return ranks[first : first + MOST_RANKS]
+
+    def _cell(self, band: Band, rank: int) -> Span:
+        share, number = band.share(rank), self.picture.bands.index(band)
+        part = f"{printable(band.part)} " if band.part else ""
+        if share is None or not share.held:
+            return Span(f"{part}nothing", "dim")
+        copied = any(rank in segment.ranks for segment in band.replicated)
+        return Span(f"{part}{told(share.held)}{' ' + FILLED['shared'] if copied else ''}", PARTS[number % len(PARTS)])
+
+    def _pad_cell(self, rank: int) -> Line:
+        room = sum(b - a for pad in self.picture.pads if pad.rank == rank for a, b in pad.landing)
+        return (Span(f"  {PADDED} {plural(room, 'position')} of padding", "pad"),) if room else ()
+
+
+def dashed(ranks: Sequence[int]) -> str:
+    """`0`, `0-3`, `0,4`."""
+    return runs(ranks).replace("..", "-").replace(", ", ",")
+
+
+def told(found: Sequence[Positions]) -> str:
+    """`0:2048`, `0:64 x16 every 192`, `0:95:2`."""
+    whole = pieces(found)
+    if whole is None:
+        return f"{found[0][0]}:{found[0][1]} .. {found[-1][0]}:{found[-1][1]} x{len(found)}" if found else "none"
+    start, stop = whole.first
+    if whole.times == 1:
+        return f"{start}:{stop}"
+    if stop - start == 1:
+        return f"{start}:{found[-1][1]}:{whole.every}"
+    return f"{start}:{stop} x{whole.times} every {whole.every}"
