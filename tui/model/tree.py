@@ -72,7 +72,13 @@ class Node:
 
     def holds(self, name: str) -> bool:
         """Whether a tensor is below it, or is one of those that it stands for."""
-        return any(_under(name, node.prefix) for node in self.members or (self,))
+        return any(
+            name == node.prefix if node.is_tensor else _under(name, node.prefix) for node in self.members or (self,)
+        )
+
+
+ITSELF = "(itself)"
+"""Of a tensor whose whole name is the beginning of others."""
 
 
 def root(infos: Sequence[TensorInfo], marks: Marks) -> Node:
@@ -85,15 +91,16 @@ def root(infos: Sequence[TensorInfo], marks: Marks) -> Node:
 def children(infos: Sequence[TensorInfo], start: int, marks: Marks, times: int) -> list[Node]:
     """Groups by the segment that begins at `start`, in natural order, those that are alike folded."""
     groups: dict[str, list[TensorInfo]] = {}
-    for info in infos:
+    own = [Node(ITSELF, info.name, [info], marks, times) for info in infos if len(info.name) < start]
+    for info in infos if not own else [info for info in infos if len(info.name) >= start]:
         end = info.name.find(".", start)
         groups.setdefault(info.name[start:] if end < 0 else info.name[start:end], []).append(info)
     order = sorted(groups, key=natural)
     numbered = [segment for segment in order if is_index(segment)]
     if len(numbered) > 1:
         folded = _folded({segment: groups[segment] for segment in numbered}, start, marks, times)
-        return [*(_group(s, groups[s], start, marks, times) for s in order if not is_index(s)), *folded]
-    return [_group(segment, groups[segment], start, marks, times) for segment in order]
+        return [*own, *(_group(s, groups[s], start, marks, times) for s in order if not is_index(s)), *folded]
+    return own + [_group(segment, groups[segment], start, marks, times) for segment in order]
 
 
 def _group(segment: str, infos: Sequence[TensorInfo], start: int, marks: Marks, times: int) -> Node:
@@ -146,9 +153,11 @@ _DIGITS = re.compile(r"(\d+)")
 
 
 def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
-    """A key by which `layer10` comes after `layer9`."""
-    return tuple((not piece.isdecimal(), int(piece) if piece.isdecimal() and len(piece) < 20 else 0, piece)
-                 for piece in _DIGITS.split(text) if piece)  # fmt: skip
+    """A key by which `layer10` comes after `layer9`: of two numbers the longer is the larger, however long."""
+    return tuple(
+        (False, len(number), number) if piece.isdecimal() and (number := piece.lstrip("0") or "0") else (True, 0, piece)
+        for piece in _DIGITS.split(text) if piece
+    )  # fmt: skip
 
 
 _ORDER: dict[Severity | None, int] = {"error": 0, "warning": 1, "info": 2, None: 3}
@@ -215,16 +224,13 @@ class Tree:
 
     def reveal(self, name: str) -> int | None:
         """Open what leads to a tensor, and give its row; a fold that stands for it is enough."""
-        node = self.root
-        if not any(child.holds(name) for child in node.children):
+        node: Node | None = next((child for child in self.root.children if child.holds(name)), None)
+        if node is None:
             return None
         while not node.is_tensor:
-            found = next((child for child in node.children if child.holds(name)), None)
-            if found is None:
-                break
-            found.opened = not found.is_tensor or found.opened
-            name = _as_first(found, name)
-            node = found
+            node.opened = True
+            name = _as_first(node, name)
+            node = next(child for child in node.children if child.holds(name))
         self._rows = None
         return next(number for number, row in enumerate(self.rows) if row.node is node)
 

@@ -1,0 +1,168 @@
+"""The neighbourhood of one thing: what leads to it, and where it leads, two steps each way.
+
+The nodes are those of `tracer.graph`: file, tensor, row, parameter, slice. Enter makes another one the centre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mappings.bind import BoundRow
+from tracer.report import words
+from tracer.report.paths import Hop
+from tracer.slices.placement import Placement
+from tui.model.columns import cut_start, fitted, wide
+from tui.model.line import Kind, Line, Page, Role, Span, Target, Text
+from tui.model.path.scene import Scene
+from tui.model.subject import Subject
+
+MOST = 12
+"""Neighbours of a kind that are drawn; more are counted."""
+_WORDS: dict[Kind, str] = {"file": "file", "tensor": "tensor", "row": "row", "param": "param", "rank": "slice"}
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A neighbour, and what is known of the way there."""
+
+    to: Target
+    told: str = ""
+
+
+def graph(subject: Subject, placement: Placement | None, focus: Target | None, rank: int) -> Page:
+    """The neighbourhood of what is looked at."""
+    if focus is None or focus.kind not in _WORDS:
+        return Text(lambda width: [(Span("choose a tensor, a parameter, a row or a file to see what it is between",
+                                         "dim"),)])  # fmt: skip
+    return Text(lambda width: list(_drawn(Scene(subject, placement, rank, width), focus)))
+
+
+def _drawn(scene: Scene, focus: Target) -> Iterator[Line]:
+    into, out = sources(scene, focus), targets(scene, focus)
+    yield from _side(scene, into, "╮")
+    if into:
+        yield fitted((Span("  ▼", "dim"),), scene.width)
+    centre = Span("◉ ", "held"), Span(f"{_WORDS[focus.kind]:<8}", "heading"), Span(focus.name, "strong")
+    yield fitted(centre, scene.width)
+    yield from _fan(scene, out, "  ")
+    if not into and not out:
+        yield from scene.told("nothing leads to it and it leads nowhere: no row claims it", "unsure", 2)
+
+
+def _side(scene: Scene, edges: Sequence[Edge], corner: str) -> Iterator[Line]:
+    for edge in edges[:MOST]:
+        yield _edge(scene, "  ├─ ", edge)
+    if len(edges) > MOST:
+        yield fitted((Span(f"  ├─ … {len(edges) - MOST:,} more", "dim"),), scene.width)
+
+
+def _fan(scene: Scene, edges: Sequence[Edge], indent: str) -> Iterator[Line]:
+    shown = edges[:MOST]
+    for number, edge in enumerate(shown):
+        last = number == len(edges) - 1
+        yield _edge(scene, f"{indent}{'╰' if last else '├'}─▶ ", edge)
+        beyond = targets(scene, edge.to) if edge.to.kind == "param" else ()
+        yield from _fan(scene, beyond, indent + ("    " if last else "│   "))
+    if len(edges) > len(shown):
+        yield fitted((Span(f"{indent}╰─▶ … {len(edges) - len(shown):,} more", "dim"),), scene.width)
+
+
+def _edge(scene: Scene, lead: str, edge: Edge) -> Line:
+    kind = f"{_WORDS[edge.to.kind]:<8}"
+    told = f"  {edge.told}" if edge.told else ""
+    room = max(scene.width - wide(lead) - len(kind) - min(wide(told), scene.width // 2), 8)
+    name = Span(cut_start(_name(edge.to), room), _ROLES.get(edge.to.kind, "plain"), edge.to)
+    return fitted((Span(lead, "dim"), Span(kind, "heading"), name, Span(told, "dim")), scene.width)
+
+
+_ROLES: dict[Kind, Role] = {"tensor": "name", "param": "part0", "row": "derived", "file": "number", "rank": "held"}
+
+
+def _name(target: Target) -> str:
+    return f"rank {target.name}" if target.kind == "rank" else target.name
+
+
+# --- edges ---
+
+
+def sources(scene: Scene, focus: Target) -> list[Edge]:
+    """What leads to it."""
+    if focus.kind == "tensor":
+        info = scene.subject.tensor(focus.name)
+        where = f"bytes {info.offset:,} to {info.offset + info.nbytes:,}" if info and info.offset is not None else ""
+        return [Edge(Target("file", info.file), where)] if info and info.file else []
+    if focus.kind == "param" and scene.placement is not None:
+        return [Edge(Target("tensor", name), _shard(scene, name, focus.name))
+                for name in scene.placement.feeding(focus.name)]  # fmt: skip
+    if focus.kind == "row":
+        return [Edge(Target("tensor", name)) for name in _claimed(scene, focus.name)]
+    return []
+
+
+def targets(scene: Scene, focus: Target) -> list[Edge]:
+    """Where it leads."""
+    if focus.kind == "file":
+        own = [info.name for info in scene.subject.tensors if info.file == focus.name]
+        return [Edge(Target("tensor", name)) for name in own]
+    placement = scene.placement
+    if placement is None:
+        return []
+    if focus.kind == "tensor":
+        return _of_tensor(placement, focus.name)
+    if focus.kind == "param":
+        return _of_param(scene, placement, focus.name)
+    return _of_row(scene, focus.name) if focus.kind == "row" else []
+
+
+def _of_tensor(placement: Placement, name: str) -> list[Edge]:
+    claim = placement.claim(name)
+    rows = [Edge(Target("row", claim.id), claim.source or "")] if claim.id else []
+    moves = placement.moves(name)
+    params = {move.param: move.shard for move in moves}
+    if claim.to:
+        params.setdefault(claim.to, "tied")
+    return rows + [
+        Edge(Target("param", param), f"shard {shard}" if shard is not None else "") for param, shard in params.items()
+    ]
+
+
+def _of_param(scene: Scene, placement: Placement, name: str) -> list[Edge]:
+    shape = placement.whole_shape(name)
+    found = [Edge(Target("param", alias), "tied to it") for alias in placement.aliases(name)]
+    for rank in placement.ranks:
+        own = placement.shape(name, rank)
+        found.append(Edge(Target("rank", str(rank)), f"{words.shape(own or ())} of {words.shape(shape or ())}"))
+    return found
+
+
+def _of_row(scene: Scene, name: str) -> list[Edge]:
+    row = _row(scene, name)
+    if row is None:
+        return []
+    params = dict.fromkeys(row.param_name(indices) for indices in row.instances())
+    return [Edge(Target("param", param)) for param in params]
+
+
+def _shard(scene: Scene, tensor: str, param: str) -> str:
+    assert scene.placement is not None
+    own = [move for move in scene.placement.moves(tensor) if move.param == param and move.rank == scene.rank]
+    if not own:
+        return "nothing of it on this rank"
+    found = Hop(tuple(m.src for m in own), tuple(m.dst for m in own), own[0].perm)
+    shape = scene.placement.shape(param, scene.rank) or ()
+    lands = words.hop(found, scene.placement.tensor_shape(tensor) or (), shape)
+    return f"{own[0].shard or 'all'}  rank {scene.rank} {lands}"
+
+
+def _row(scene: Scene, name: str) -> BoundRow | None:
+    prepared = scene.subject.prepared
+    return next((row for row in prepared.plan.binding.rows if row.id == name), None) if prepared else None
+
+
+def _claimed(scene: Scene, name: str) -> list[str]:
+    row, prepared = _row(scene, name), scene.subject.prepared
+    if row is None or prepared is None:
+        return []
+    plan = prepared.plan
+    return [tensor.name for tensor, claim in zip(plan.tensors, plan.claims, strict=True) if claim.owner is row]
