@@ -10,8 +10,10 @@ from difflib import SequenceMatcher
 from mappings.findings import Finding
 from mappings.mismatch import mismatch
 from mappings.registry import installed
+from tracer.complaints.complaint import Complaint
 from tracer.diagnose.case import Case
 from tracer.diagnose.edited import edited
+from tracer.diagnose.hypotheses.whereabouts import is_here
 from tracer.diagnose.hypothesis import Assumption, Hypothesis, Wording
 from tracer.diagnose.state import State, changed
 from tracer.diagnose.trial import Trial
@@ -45,7 +47,10 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     said = state.config.get("architectures")
     declared = said[0] if isinstance(said, list) and said and isinstance(said[0], str) else ""
     unknown = state.refused is not None and state.refused.code == "arch.unknown"
-    yield from (found for found in (_contradicted(state, declared), _nested(case, declared)) if found is not None)
+    if (contradicted := _contradicted(state, declared)) is not None:
+        yield replace(contradicted, answers=tuple(_absent(case)))
+    if (nested := _nested(case, declared)) is not None:
+        yield nested
     if not state.names or not (state.codes & _SHOWN or unknown):
         return
     for name in classes(state):
@@ -58,6 +63,21 @@ def propose(case: Case) -> Iterator[Hypothesis]:
             yield Hypothesis(_worded(declared, name, slip), _changes(state, name), evident=slip)
     if (other := _without_rows(state)) is not None:
         yield Hypothesis(_seen(other), _changes(state, other.evidence["tensors"]), unplanned=True)
+
+
+def is_another(case: Case) -> bool:
+    """Whether the files show that config.json names a class, or a type, that the tensors are not of."""
+    state = case.original
+    said = state.config.get("architectures")
+    declared = said[0] if isinstance(said, list) and said and isinstance(said[0], str) else ""
+    return "arch.mismatch" in state.codes or _contradicted(state, declared) is not None
+
+
+def _absent(case: Case) -> Iterator[Complaint]:
+    """Complaints of parameters without a tensor of which none has one here: another class made them."""
+    for said in case.complained("no-tensor"):
+        if said.names and not any(is_here(name, case.state.names) for name in said.names):
+            yield said
 
 
 def classes(state: State) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from tracer.diagnose.case import Case
 from tracer.diagnose.hypotheses import (
+    architecture,
     fusing,
     holes,
     ignored,
@@ -46,13 +47,14 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     """One meaning for each complaint, the first that the files bear out."""
     if case.state is not case.original:
         return  # told in the first round already
-    sound = not case.original.codes & _NAMES_WRONG
+    sound = not case.original.codes & _NAMES_WRONG and not architecture.is_another(case)
     lost = {each for found in undeclared.propose(case) for each in found.answers}
     for complaint in case.complaints:
         if complaint in lost:
             continue
         question = Question(case, complaint)
-        explains = (*_PARTICULAR, *_OF_SOUND_FILES) if sound or not case.original.plan else _PARTICULAR
+        unplanned = case.original.plan is None and not architecture.is_another(case)
+        explains = (*_PARTICULAR, *_OF_SOUND_FILES) if sound or unplanned else _PARTICULAR
         found = next((hypothesis for explain in explains if (hypothesis := explain(question))), None)
         if found is not None:
             yield found

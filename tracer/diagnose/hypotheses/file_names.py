@@ -25,8 +25,8 @@ def propose(case: Case) -> Iterator[Hypothesis]:
         each for each in case.complained("no-file")
         if set(each.files) & {*_SOUGHT, *(f"{name}.index.json" for name in _SOUGHT)}
     )  # fmt: skip
-    if case.original.codes and not said:
-        return  # what is wrong with the files comes first
+    if (case.original.codes and not said) or "shards.gap" in case.original.codes:
+        return  # what is wrong with the files comes first; an index of what is left would hide that some are not here
     if checkpoint.index is not None or not checkpoint.config or not checkpoint.config.get("architectures"):
         return
     if not held or set(here) & set(_SOUGHT) or not all(name.endswith((".safetensors", ".bin")) for name in held):
