@@ -11,11 +11,12 @@ from tracer.errors import Refused
 from tracer.report.html import paths, summary
 from tracer.report.html.config import config
 from tracer.report.html.findings import shown
+from tracer.report.html.pictures import Pictures
 from tracer.report.html.ranks import Ranks, as_planned, table_of
 from tracer.report.html.view import Checked, Config, Fact, Page
 from tracer.session import Request, Result
 
-_NOTHING = "nothing was traced: there is no plan for this checkpoint"
+_NOTHING = "Nothing was traced: there is no plan for this checkpoint"
 
 
 def of_result(result: Result) -> Page:
@@ -25,8 +26,8 @@ def of_result(result: Result) -> Page:
     checks = list(summary.checks(result))
     found, more = shown(result.findings, names)
     page = Page(
-        prepared.title, summary.told(result.findings, checks), result.failed, list(summary.facts(result)), checks,
-        found, more, "no parameters were built, so that there are no paths to show",
+        prepared.title, list(summary.chips(result.findings, checks)), list(summary.facts(result)), checks,
+        found, more, "No parameters were built, so that there are no paths to show",
         config=config(prepared, len(found) + 1, names),
     )  # fmt: skip
     return _with_paths(page, result) if result.store.count("param") else page
@@ -35,8 +36,9 @@ def of_result(result: Result) -> Page:
 def _with_paths(page: Page, result: Result) -> Page:
     table = table_of(result)
     ranks = Ranks(result, table)
+    params = list(paths.params(table, ranks, Pictures(result)))
     return replace(
-        page, placed=_placed(result), params=list(paths.params(table, ranks)), cut=paths.cut(table, ranks),
+        page, placed=_placed(result), params=params, cut=paths.cut(table, ranks),
         tied=list(result.prepared.plan.tied().items()), left=list(paths.left(table)),
     )  # fmt: skip
 
@@ -48,8 +50,8 @@ def of_refused(request: Request, refused: Refused) -> Page:
     checks = [Checked("trace", "not-checked", _NOTHING)]
     title = PurePath(request.model or request.geometry).name or str(request.model)
     facts = [Fact("model", title), Fact("tensor parallel", str(request.tp)), Fact("not run", _NOTHING)]
-    return Page(title, summary.told(findings, checks), True, facts, checks, found, more, _NOTHING,
-                config=Config(unchecked=_NOTHING))  # fmt: skip
+    chips = list(summary.chips(findings, checks))
+    return Page(title, chips, facts, checks, found, more, _NOTHING, config=Config(unchecked=_NOTHING))
 
 
 def _names(result: Result) -> Collection[str]:
@@ -60,7 +62,7 @@ def _names(result: Result) -> Collection[str]:
 
 def _placed(result: Result) -> str:
     if not result.prepared.run.observed:
-        return "nothing was observed: these are the plan's placements"
+        return "Nothing was observed: these are the plan's placements"
     if as_planned(result):
-        return "observed: every copy that the loader made equals the plan"
-    return "observed: these are the copies that the loader made, and they are not those of the plan"
+        return "Observed: every copy that the loader made equals the plan"
+    return "Observed: these are the copies that the loader made, and they are not those of the plan"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mappings.names import collapse, runs
 from tracer.report import words
+from tracer.report.html.pictures import Pictures
 from tracer.report.html.ranks import Ranks
 from tracer.report.html.view import Left, Param, Path, Slice
 from tracer.report.paths import Group, Hop, Line
@@ -16,7 +17,7 @@ MOST_LINES = 2_000
 _MOST_NAMES = 50
 
 
-def params(table: PathTable, ranks: Ranks) -> Iterator[Param]:
+def params(table: PathTable, ranks: Ranks, pictures: Pictures) -> Iterator[Param]:
     """The parameters in the order of the model, as many as fit."""
     left = MOST_LINES
     for group in table.groups:
@@ -25,7 +26,7 @@ def params(table: PathTable, ranks: Ranks) -> Iterator[Param]:
         lines = group.lines[:left]
         left -= len(lines)
         paths = [_path(line, group, table, ranks) for line in lines]
-        yield Param(group.param, table.told(group), paths, list(table.fills(group)))
+        yield Param(group.param, table.told(group), paths, list(table.fills(group)), pictures.of(group))
 
 
 def cut(table: PathTable, ranks: Ranks) -> str:

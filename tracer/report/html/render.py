@@ -18,10 +18,11 @@ from tracer.commands.output import printable
 from tracer.errors import Refused
 from tracer.outputs import write_lines
 from tracer.report.html.page import of_refused, of_result
+from tracer.report.html.pictures import GEOMETRY
 from tracer.report.html.view import Page
-from tracer.report.markdown import SIGNS
 from tracer.session import Request, Result
 
+_SIGNS = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "not-checked": "·"}
 _MARKS = {"ok": ("✓", "ok"), "finding": ("✗", "finding"), "not-checked": ("·", "not checked")}
 _COMPARED = {"agrees": "✓", "conflict": "✗", "inferred": "≈", "not compared": "·"}
 
@@ -46,7 +47,7 @@ def rendered(page: Page) -> str:
     policy = f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; img-src data:"
     return _environment().get_template("page.html").render(
         page=page, style=Markup(style), script=Markup(script), policy=f"{policy}; base-uri 'none'; form-action 'none'",
-        signs=SIGNS, marks=_MARKS, compared=_COMPARED,
+        signs=_SIGNS, marks=_MARKS, compared=_COMPARED, geometry=GEOMETRY,
     )  # fmt: skip
 
 

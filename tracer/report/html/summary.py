@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mappings.findings import Finding
+from mappings.findings import Finding, Severity
 from tracer.report import verdict
-from tracer.report.html.view import Checked, Fact, State
+from tracer.report.html.view import Checked, Chip, Fact, State
 from tracer.report.words import plural
 from tracer.session import Result
 
 _STATES: dict[str, State] = {"ok": "ok", "failed": "finding", "not-checked": "not-checked"}
 
 
-def told(findings: Sequence[Finding], checks: Sequence[Checked]) -> str:
-    """`1 error, 2 warnings; 8 checks ok, 2 not checked`."""
-    counts = {each: sum(f.severity == each for f in findings) for each in ("error", "warning", "info")}
-    words = [plural(counts[each], each) for each in ("error", "warning") if counts[each]] or ["nothing wrong found"]
-    words += [plural(counts["info"], "remark")] if counts["info"] else []
+def chips(findings: Sequence[Finding], checks: Sequence[Checked]) -> Iterator[Chip]:
+    """The verdict: what is wrong, then how much was looked at, then how much was not."""
+    nouns: tuple[tuple[Severity, str], ...] = (("error", "error"), ("warning", "warning"), ("info", "remark"))
+    for severity, noun in nouns:
+        if count := sum(finding.severity == severity for finding in findings):
+            yield Chip(severity, plural(count, noun))
+    if all(finding.severity == "info" for finding in findings):
+        yield Chip("ok", "nothing wrong found")
     ok, undone = (sum(check.state == state for check in checks) for state in ("ok", "not-checked"))
-    return f"{', '.join(words)}; {plural(ok, 'check')} ok, {undone} not checked"
+    if ok:
+        yield Chip("ok", f"{plural(ok, 'check')} ok")
+    if undone:
+        yield Chip("not-checked", f"{undone} not checked")
 
 
 def facts(result: Result) -> Iterator[Fact]:

@@ -9,6 +9,15 @@ from typing import Literal, NamedTuple, TypeAlias
 from mappings.findings import Severity
 
 State: TypeAlias = Literal["ok", "finding", "not-checked"]
+Kind: TypeAlias = Literal["held", "shared", "scattered", "gap", "pad"]
+"""Of a block: one rank holds it, several do, one holds pieces of it, none does, no tensor fills it."""
+
+
+class Chip(NamedTuple):
+    """A count of the verdict: `2 errors`, `8 checks ok`."""
+
+    kind: Severity | Literal["ok", "not-checked"]
+    told: str
 
 
 class Fact(NamedTuple):
@@ -69,6 +78,36 @@ class Path(NamedTuple):
     slices: Sequence[Slice]
 
 
+class Block(NamedTuple):
+    """A rectangle of a row: where it begins and how wide it is, in units of the drawing."""
+
+    x: float
+    width: float
+    part: int
+    kind: Kind
+    label: str
+    """Empty where there is no room for it."""
+    told: str
+    beside: bool = False
+    """Whether the label stands behind the block, which is too narrow for it."""
+
+
+class Row(NamedTuple):
+    """The whole parameter, or what one rank holds of it."""
+
+    label: str
+    blocks: Sequence[Block]
+
+
+class Picture(NamedTuple):
+    """The slice map of one parameter."""
+
+    of: str
+    rows: Sequence[Row]
+    notes: Sequence[str]
+    """What the picture alone would not tell."""
+
+
 @dataclass(frozen=True)
 class Param:
     """A parameter with all that leads into it."""
@@ -77,8 +116,8 @@ class Param:
     told: str
     paths: Sequence[Path]
     fills: Sequence[str] = ()
-    picture: str = ""
-    """SVG, which is the one thing here that is no plain text."""
+    picture: Picture | None = None
+    """None where every rank holds all of one part."""
 
 
 class Left(NamedTuple):
@@ -110,7 +149,12 @@ class Config:
     settings: Sequence[Setting] = ()
     found: Sequence[Found] = ()
     unchecked: str = ""
-    """Why the fields were not held against tensors."""
+    """Why fields were not held against tensors."""
+
+    @property
+    def compared(self) -> bool:
+        """Whether tensors say anything of the fields."""
+        return any(setting.evidence for setting in self.settings)
 
 
 @dataclass(frozen=True)
@@ -118,8 +162,7 @@ class Page:
     """All of it, from top to bottom."""
 
     title: str
-    verdict: str
-    bad: bool
+    verdict: Sequence[Chip]
     facts: Sequence[Fact] = ()
     checks: Sequence[Checked] = ()
     found: Sequence[Found] = ()
