@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fixtures.gguf import Stored, Typed, write_sparse
 from fixtures.hostile import framed
@@ -32,6 +34,10 @@ class Tensor:
     dtype: str
     shape: tuple[int, ...]
     data: bytes | None = None
+    first: str = ""
+    """The name that it was put under: what its numbers are drawn by, whatever it is called and wherever it is now."""
+    turned: bool = False
+    """Whether its axes were exchanged since."""
 
     @property
     def nbytes(self) -> int:
@@ -50,7 +56,7 @@ class Model:
 
     def put(self, name: str, *shape: int, dtype: str = "BF16", data: bytes | None = None) -> None:
         """A tensor, in the place of one of that name if there is one."""
-        self.tensors[name] = Tensor(dtype, shape, data)
+        self.tensors[name] = Tensor(dtype, shape, data, name)
 
     def drop(self, which: Callable[[str], bool]) -> Model:
         """Without the tensors that `which` names."""
@@ -68,6 +74,14 @@ class Model:
         """Every name with `new` where it has `old`."""
         return self.rename(lambda name: name.replace(old, new))
 
+    def transpose(self, which: Callable[[str], bool]) -> Model:
+        """The matrices that `which` names, their numbers in the other order."""
+        for name in filter(which, self.tensors):
+            tensor = self.tensors[name]
+            assert tensor.data is None
+            self.tensors[name] = replace(tensor, shape=tensor.shape[::-1], turned=not tensor.turned)
+        return self
+
     def add(self, other: Model, prefix: str = "") -> Model:
         """The tensors of another one beside these."""
         self.tensors |= {prefix + name: tensor for name, tensor in other.tensors.items()}
@@ -75,8 +89,8 @@ class Model:
 
     def set(self, **fields: Any) -> Model:
         """Fields of config.json; None takes one away."""
-        self.config |= fields
-        self.config = {name: value for name, value in self.config.items() if value is not None}
+        gone = {name for name, value in fields.items() if value is None}
+        self.config = {name: value for name, value in (self.config | fields).items() if name not in gone}
         return self
 
     def write(self, folder: Path, seed: int | None = None) -> Path:
@@ -102,29 +116,35 @@ class Model:
         return folder
 
     def _data(self, seed: int | None) -> Iterator[tuple[int, bytes | None]]:
-        chance, begin = np.random.default_rng(seed or 0), 0
-        for name, tensor in self.tensors.items():
-            data = tensor.data
-            if data is None and seed is not None:
-                data = _numbers(chance, name, tensor)
-            yield begin, data
+        begin = 0
+        for tensor in self.tensors.values():
+            yield begin, _numbers(seed, tensor) if tensor.data is None and seed is not None else tensor.data
             begin += tensor.nbytes
 
 
-def _numbers(chance: np.random.Generator, name: str, tensor: Tensor) -> bytes:
+def _numbers(seed: int, tensor: Tensor) -> bytes:
+    """The same for the same seed and first name, so that a damaged model has the numbers of the undamaged one."""
+    chance = np.random.default_rng([seed, crc32(tensor.first.encode())])
+    drawn = _drawn(chance, tensor.first, tensor)
+    if tensor.turned:
+        drawn = drawn.view(f"u{BYTES[tensor.dtype]}").reshape(tensor.shape[::-1]).T
+    return drawn.tobytes()
+
+
+def _drawn(chance: np.random.Generator, name: str, tensor: Tensor) -> NDArray[Any]:
     """What training leaves, roughly: norms about one, matrices about zero, packed codes of every kind."""
     count = prod(tensor.shape)
     about = 1.0 if "norm" in name and name.endswith("weight") else 0.0
     drawn = chance.normal(about, 0.02, count).astype(np.float32)
     if tensor.dtype == "F32":
-        return np.abs(drawn).tobytes() if "scale" in name else drawn.tobytes()
+        return np.abs(drawn) if "scale" in name else drawn
     if tensor.dtype == "F16":
-        return drawn.astype(np.float16).tobytes()
+        return drawn.astype(np.float16)
     if tensor.dtype == "BF16":
-        return (drawn.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+        return (drawn.view(np.uint32) >> 16).astype(np.uint16)
     if tensor.dtype == "F8_E4M3":  # never NaN, which is all bits but the sign
-        return chance.integers(0, 120, count, dtype=np.uint8).tobytes()
-    return chance.bytes(tensor.nbytes)
+        return chance.integers(0, 120, count, dtype=np.uint8)
+    return np.frombuffer(chance.bytes(tensor.nbytes), np.uint8)
 
 
 def bf16(values: Iterable[float]) -> bytes:

@@ -11,6 +11,8 @@ from tracer.complaints import read_error
 from tracer.diagnose.diagnosis import Diagnosis, diagnose
 
 Silent: TypeAlias = Literal["same", "nothing", "unasked"]
+UNWRITTEN = ("A6",)
+"""Entries whose changes are told and cannot be carried out; the README says why."""
 
 
 class Writable(Protocol):
@@ -43,10 +45,25 @@ class Case:
     seed: int | None = None
     """Whether weights get numbers; else they are holes."""
     severity: str = "error"
+    before: Make | None = None
+    """The undamaged checkpoint, where the verdict comes with changes: the repaired copy has to be it."""
+    still: bool = False
+    """Whether the damaged one computes the same here, since only another reader stumbles over it."""
+    like: tuple[str, str] | None = None
+    """The class that it is computed as, and its model_type, where config.json names one that exists nowhere."""
+    aside: tuple[str, ...] = ()
+    """What the names begin with that the class has no place for, before the damage as after it."""
+    unread: tuple[str, ...] = ()
+    """Fields of config.json that the reader who complains does not know."""
 
     @property
     def id(self) -> str:
         return f"{self.entry}-{self.variant}"
+
+    @property
+    def is_mended(self) -> bool:
+        """Whether the verdict comes with changes: then there is an undamaged one, or no copy can be written."""
+        return self.before is not None or self.entry in UNWRITTEN
 
 
 def asked(make: Make, folder: Path, said: str, tp: int = 1, seed: int | None = None) -> Diagnosis:

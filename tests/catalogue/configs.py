@@ -21,7 +21,8 @@ def moved(layers: int, theta: float, said: str) -> Case:
     return Case(
         "O1", f"moved-{theta:.0f}-{layers}", make, said, "config.missing-field", "rope_theta",
         ("rope_parameters.rope_theta", f"{theta:,.0f}", "10,000", "top level"),
-        sound=lambda: decoder(layers, rope_theta=theta),
+        sound=lambda: decoder(layers, rope_theta=theta), unread=("rope_parameters",),
+        before=lambda: make().set(rope_theta=theta),
     )  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def wanted(layers: int, field: str, said: str, other: str, value: int, **more: A
     return Case(
         "O2", f"{field}-{value}", lambda: decoder(layers, **more), said, "config.missing-field", field,
         (f"{other} = {value:,}".replace(",", ""), "equivalent"),
-        sound=lambda: decoder(layers, **more, **fields),
+        sound=lambda: decoder(layers, **more, **fields), before=lambda: decoder(layers, **more, **fields), still=True,
     )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def typo_of_config(wrong: str, right: str) -> Case:
         " this architecture. This could be because of an issue with the checkpoint, or because your version of"
         " Transformers is"
         " out of date.",
-        "arch.unknown", "model_type", (wrong, "qwen3"), alone="unasked", sound=decoder,
+        "arch.unknown", "model_type", (wrong, "qwen3"), alone="unasked", sound=decoder, before=qwen3,
     )  # fmt: skip
 
 

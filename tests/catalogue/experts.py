@@ -45,9 +45,9 @@ def deepseek(layers: int, experts: int, *, stacked: bool = False) -> Model:
         layers, experts, first_dense=1, shared="shared_experts", stacked=stacked, model_type="deepseek_v2",
         architecture="DeepseekV2ForCausalLM", n_routed_experts=experts, n_shared_experts=1, num_experts_per_tok=2,
         moe_intermediate_size=32, first_k_dense_replace=1, moe_layer_freq=1, kv_lora_rank=32, q_lora_rank=None,
-        qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16, norm_topk_prob=False, head_dim=None,
+        qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16, norm_topk_prob=False, head_dim=None, kv=4,
     )  # fmt: skip
-    model.set(head_dim=None, q_lora_rank=None)
+    model.set(head_dim=None)
     for layer in range(layers):
         here = f"model.layers.{layer}.self_attn"
         model.drop(lambda name, here=here: name.startswith(here))  # type: ignore[misc]

@@ -93,7 +93,7 @@ def stale(layers: int, had: int, has: int, said: str) -> Case:
         said.format(shard(had - 1, had)), "index.missing-file", INDEX,
         (f"none of the {had} files", shard(1, has), "headers hold all of its tensors", "write the index anew"),
         alone="same",
-        sound=lambda: Folder([shards(decoder(layers), has)]),
+        sound=lambda: Folder([shards(decoder(layers), has)]), before=lambda: Folder([shards(decoder(layers), has)]),
     )  # fmt: skip
 
 
@@ -108,7 +108,8 @@ def unmentioned(layers: int, count: int, first: int, home: int) -> Case:
         "ValueError: Following weights were not initialized from checkpoint:"
         f" {{'model.layers.{first}.mlp.down_proj.weight'}}",
         "index.unlisted-tensor", shard(home, count), ("9 tensors", "never read"), alone="same", severity="warning",
-        sound=lambda: Folder([shards(decoder(layers), count)]),
+        sound=lambda: Folder([shards(decoder(layers), count)]), before=lambda: Folder([shards(decoder(layers), count)]),
+        still=True,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from tests.catalogue.building import Gguf, Model, bf16
 from tests.catalogue.case import Case
 from tests.catalogue.folders import Folder, beside, whole
 from tests.catalogue.models import decoder, gguf, qwen3
-from tests.catalogue.towers import siglip, wrapped
+from tests.catalogue.towers import qwen3_vl, siglip, wrapped
 
 GARBAGE = "The model loads without an error and the output is gibberish"
 
@@ -37,6 +37,7 @@ def trained_head(layers: int, vocab: int, said: str) -> Case:
         "K1", f"differs-{layers}-{vocab}", lambda: with_head(layers, vocab, table(1), table(2)), said,
         "tie.conflict", "lm_head.weight", ("config.json ties", "cosine", "tie_word_embeddings"), alone="same",
         sound=lambda: with_head(layers, vocab, table(1)), seed=3,
+        before=lambda: with_head(layers, vocab, table(1), table(2)).set(tie_word_embeddings=False),
     )  # fmt: skip
 
 
@@ -45,7 +46,8 @@ def copied_head(layers: int, vocab: int, said: str) -> Case:
         "K2", f"copied-{layers}-{vocab}", lambda: with_head(layers, vocab, drawn(vocab, 64, 1)), said,
         "tie.conflict", "lm_head.weight", ("byte for byte", f"{vocab * 64 * 2:,} bytes", "whole", "leave"),
         severity="info", alone="same",
-        sound=lambda: decoder(layers, vocab=vocab), seed=3,
+        sound=lambda: decoder(layers, vocab=vocab), seed=3, still=True,
+        before=lambda: with_head(layers, vocab, drawn(vocab, 64, 1)).drop(lambda name: name == "lm_head.weight"),
     )  # fmt: skip
 
 
@@ -83,34 +85,35 @@ def merged(layers: int, vocab: int, added: int) -> Case:
         head[vocab:] = drawn(added, 64, 5) * 3
         return table, head
 
-    def make() -> Folder:
+    def model() -> Model:
         table, head = tables()
-        model = with_head(layers, vocab + added, head, table)
+        return with_head(layers, vocab + added, head, table)
+
+    def make() -> Folder:
         adapter = {"peft_type": "LORA", "modules_to_save": ["embed_tokens", "lm_head"], "r": 8}
-        return Folder([whole(model), beside("training/adapter_config.json", adapter)])
+        return Folder([whole(model()), beside("training/adapter_config.json", adapter)])
 
     return Case(
         "K4", f"added-{added}-of-{vocab + added}", make, "The merged model is repeating the same token infinitely",
         "tie.conflict", "lm_head.weight", ("config.json ties", f"last {added} rows"), alone="unasked",
         sound=lambda: with_head(layers, vocab + added, tables()[0]), seed=3,
+        before=lambda: model().set(tie_word_embeddings=False),
     )  # fmt: skip
 
 
 def untied(layers: int, said: str, *, prefix: str = "") -> Case:
     """The flag was lost, or never needed: no head is here."""
 
-    def make() -> Model:
-        if prefix:
-            text = decoder(layers, tied=True, model_type="qwen3").set(tie_word_embeddings=False)
-            return wrapped(text, "Qwen3VLForConditionalGeneration", "qwen3_vl", siglip("visual"), prefix)
-        return qwen3(layers=layers, tied=True).set(tie_word_embeddings=False)
+    def model(tied: bool) -> Model:
+        text = qwen3(16 if prefix else 32, layers=layers, tied=True).set(tie_word_embeddings=tied)
+        return qwen3_vl(text, prefix) if prefix else text
 
     return Case(
-        "K5", f"untied-{layers}-{prefix or 'plain'}", make, said, "tie.conflict",
+        "K5", f"untied-{layers}-{prefix or 'plain'}", lambda: model(False), said, "tie.conflict",
         "text_config.tie_word_embeddings" if prefix else "tie_word_embeddings",
         ("tie_word_embeddings = false", "no head is stored", "tie_word_embeddings to true"),
         alone="unasked" if prefix else "same",
-        sound=lambda: qwen3(layers=layers),
+        sound=lambda: qwen3(layers=layers), before=lambda: model(True),
     )  # fmt: skip
 
 
@@ -136,7 +139,7 @@ def t5(layers: int, stored: str, hidden: int = 32) -> Model:
         "relative_attention_num_buckets": 32, "tie_word_embeddings": True, "torch_dtype": "float32",
     }  # fmt: skip
     model = Model(config)
-    model.put(stored, 200, hidden, dtype="F32")
+    model.put("shared.weight", 200, hidden, dtype="F32")
     for stack in ("encoder", "decoder"):
         for block in range(layers):
             parts = ["SelfAttention", "EncDecAttention"] if stack == "decoder" else ["SelfAttention"]
@@ -150,7 +153,7 @@ def t5(layers: int, stored: str, hidden: int = 32) -> Model:
             model.put(f"{last}.layer_norm.weight", hidden, dtype="F32")
         model.put(f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight", 32, 4, dtype="F32")
         model.put(f"{stack}.final_layer_norm.weight", hidden, dtype="F32")
-    return model
+    return model.rename(lambda name: stored if name == "shared.weight" else name)
 
 
 def alias(layers: int, stored: str, asked: str) -> Case:
@@ -158,6 +161,7 @@ def alias(layers: int, stored: str, asked: str) -> Case:
         "K6", f"{stored}-{asked}", lambda: t5(layers, stored), f"RuntimeError: weight {asked} does not exist",
         "tie.conflict", asked, (stored, "one table", "[200, 32]"),
         alone="unasked" if stored == "lm_head.weight" else "nothing", sound=lambda: t5(layers, asked),
+        before=lambda: t5(layers, asked), still=True,
     )  # fmt: skip
 
 

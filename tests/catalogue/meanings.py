@@ -9,7 +9,7 @@ from tests.catalogue.building import Model
 from tests.catalogue.case import Case
 from tests.catalogue.models import decoder
 from tests.catalogue.shapes import MISMATCH
-from tests.tracer.meaning.planted import FAULTS, Fault, written
+from tests.tracer.meaning.planted import FAULTS, REPAIRED, Fault, written
 
 TRAINED = Path(__file__).parents[1] / "data" / "trained"
 
@@ -29,7 +29,7 @@ def planted(entry: str, fault: str, name: str, said: str, subject: str, *words: 
     return Case(
         entry, f"{fault.replace(' ', '-')}-{name}", lambda: Trained(name, FAULTS[fault]), said, FAULTS[fault].code,
         subject, words,
-        alone="same", sound=lambda: Trained(name),
+        alone="same", sound=lambda: Trained(name), before=(lambda: Trained(name)) if fault in REPAIRED else None,
     )  # fmt: skip
 
 
@@ -50,10 +50,12 @@ def gpt2(layers: int, hidden: int, *, linear: bool) -> Model:
         for name, inner, out in (("attn.c_attn", hidden, 3 * hidden), ("attn.c_proj", hidden, hidden), ("mlp.c_fc",
             hidden, 4 * hidden),
                                  ("mlp.c_proj", 4 * hidden, hidden)):  # fmt: skip
-            model.put(f"h.{layer}.{name}.weight", *((out, inner) if linear else (inner, out)), dtype="F32")
+            model.put(f"h.{layer}.{name}.weight", inner, out, dtype="F32")
             model.put(f"h.{layer}.{name}.bias", out, dtype="F32")
     for leaf in ("weight", "bias"):
         model.put(f"ln_f.{leaf}", hidden, dtype="F32")
+    if linear:
+        model.transpose(lambda name: ".c_" in name and name.endswith(".weight"))
     return model
 
 
@@ -64,7 +66,7 @@ def orientation(layers: int, hidden: int) -> Case:
             [hidden, 3 * hidden]),
         "shape.mismatch", f"h.{{0..{layers - 1}}}.attn.c_attn.weight",
         ("c_fc", f"{layers} square", "attn.c_proj", "by shape", "in x out"), alone="same",
-        sound=lambda: gpt2(layers, hidden, linear=False),
+        sound=lambda: gpt2(layers, hidden, linear=False), before=lambda: gpt2(layers, hidden, linear=False),
     )  # fmt: skip
 
 

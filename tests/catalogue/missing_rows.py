@@ -50,7 +50,8 @@ def old_bert(layers: int) -> Case:
         "A2", f"bert-{layers}", lambda: bert(layers, old=True), CANNOT_MAP.format("bert.embeddings.LayerNorm.beta"),
         "name.rewrite", "bert.embeddings.LayerNorm.gamma",
         (f"{4 * layers + 4} of {4 * layers + 4} map", "gamma", "beta", "0 collisions"),
-        alone="unasked", sound=lambda: bert(layers),
+        alone="unasked", sound=lambda: bert(layers), before=lambda: bert(layers), still=True,
+        aside=("bert.pooler.",),
     )  # fmt: skip
 
 
@@ -95,6 +96,10 @@ def no_shared(layers: int, first: int) -> Case:
     )  # fmt: skip
 
 
+def falcon_gptq(layers: int) -> Model:
+    return gptq(falcon(layers), lambda module: module.endswith(("dense", "h_to_4h", "4h_to_h", "query_key_value")))
+
+
 def falcon_with_biases(layers: int, zero: bool = True) -> Model:
     model = falcon(layers)
     modules = {
@@ -115,7 +120,7 @@ def invented(layers: int, zero: bool) -> Case:
         "A5", f"falcon-gptq-{layers}-{'zero' if zero else 'numbers'}", lambda: falcon_with_biases(layers, zero),
         "KeyError: 'transformer.h.0.mlp.dense_4h_to_h.bias'",
         "tensor.unmapped", f"transformer.h.{span(layers)}.mlp.dense_4h_to_h.bias", words,
-        sound=lambda: gptq(falcon(layers), lambda m: m.endswith(("dense", "h_to_4h", "4h_to_h", "query_key_value"))),
+        sound=lambda: falcon_gptq(layers), before=(lambda: falcon_gptq(layers)) if zero else None,
     )  # fmt: skip
 
 

@@ -100,15 +100,14 @@ def bert(layers: int = 3, hidden: int = 48, vocab: int = 400, *, old: bool = Fal
         "max_position_embeddings": 64, "torch_dtype": "float32",
     }  # fmt: skip
     model = Model(config)
-    scale, shift = ("gamma", "beta") if old else ("weight", "bias")
 
     def linear(name: str, out: int, inner: int) -> None:
         model.put(f"{name}.weight", out, inner, dtype="F32")
         model.put(f"{name}.bias", out, dtype="F32")
 
     def norm(name: str) -> None:
-        model.put(f"{name}.{scale}", hidden, dtype="F32")
-        model.put(f"{name}.{shift}", hidden, dtype="F32")
+        model.put(f"{name}.weight", hidden, dtype="F32")
+        model.put(f"{name}.bias", hidden, dtype="F32")
 
     for table, rows in (("word", vocab), ("position", 64), ("token_type", 2)):
         model.put(f"bert.embeddings.{table}_embeddings.weight", rows, hidden, dtype="F32")
@@ -126,6 +125,8 @@ def bert(layers: int = 3, hidden: int = 48, vocab: int = 400, *, old: bool = Fal
     linear("cls.predictions.transform.dense", hidden, hidden)
     norm("cls.predictions.transform.LayerNorm")
     model.put("cls.predictions.bias", vocab, dtype="F32")
+    if old:
+        model.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
     return model
 
 

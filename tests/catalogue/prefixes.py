@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from tests.catalogue.building import Model
 from tests.catalogue.case import Case, Make
-from tests.catalogue.models import decoder, mamba2
+from tests.catalogue.models import decoder, mamba2, qk_norms
 from tests.catalogue.towers import pixtral, qwen25_vl, siglip, wrapped
+
+LLAMA = ("LlamaForCausalLM", "llama")
+"""What a class of somebody's own is like: it has these names and shapes."""
 
 
 def _count(make: Make, prefix: str) -> int:
@@ -23,7 +26,7 @@ def renested(layers: int, blocks: int) -> Case:
         "B1", f"saved-by-newer-{layers}", make, "KeyError: 'language_model.embed_tokens.weight'",
         "name.rewrite", "model.visual.patch_embed.proj.weight",
         (f"{total} of {total} map", "0 collisions", "model.language_model.", "model.visual", "4.52.4"),
-        sound=lambda: decoder(layers),
+        sound=lambda: decoder(layers), before=lambda: qwen25_vl(new=False, layers=layers, blocks=blocks), still=True,
     )  # fmt: skip
 
 
@@ -35,7 +38,7 @@ def unnested(layers: int, blocks: int) -> Case:
     return Case(
         "B1", f"published-{layers}", make, "KeyError: 'visual.patch_embed.proj.weight'",
         "name.rewrite", "visual.patch_embed.proj.weight", (f"{total} of {total} map", "0 collisions", "language_model"),
-        sound=lambda: decoder(layers),
+        sound=lambda: decoder(layers), before=lambda: qwen25_vl(new=True, layers=layers, blocks=blocks), still=True,
     )  # fmt: skip
 
 
@@ -47,7 +50,15 @@ def llava_layout(layers: int) -> Case:
         "KeyError: 'language_model.model.layers.0.self_attn.q_proj.weight'",
         "name.rewrite", "vision_tower.patch_conv.weight",
         (f"{total} of {total} map", "0 collisions", "model.language_model."), sound=lambda: decoder(layers),
+        before=lambda: mistral_small(layers).rename(_nested), still=True,
     )  # fmt: skip
+
+
+def _nested(name: str) -> str:
+    """As Transformers 4.52 and later saves it."""
+    if name.startswith("language_model.lm_head."):
+        return name.removeprefix("language_model.")
+    return f"model.{name.replace('language_model.model.', 'language_model.', 1)}"
 
 
 def mistral_small(layers: int, architecture: str | None = None) -> Model:
@@ -75,6 +86,8 @@ def wrapper_in_text_class(layers: int) -> Case:
         "ValueError: There is no module or parameter named 'language_model' in LlamaForCausalLM",
         "name.rewrite", "language_model.model.embed_tokens.weight", (f"{text} of {text} map", "0 collisions"),
         alone="same", sound=lambda: decoder(layers),
+        before=lambda: mistral_small(layers, "LlamaForCausalLM").rename(lambda n: n.removeprefix("language_model.")),
+        aside=("vision_tower.", "multi_modal_projector."),
     )  # fmt: skip
 
 
@@ -88,7 +101,7 @@ def base_saved(layers: int) -> Case:
     return Case(
         "B3", f"tied-{layers}", lambda: headless(layers, True), "ValueError: Can not map tensor 'embed_tokens.weight'",
         "name.rewrite", "embed_tokens.weight", (f"{total} of {total} map", "put `model.` before"), alone="same",
-        sound=lambda: decoder(layers, tied=True),
+        sound=lambda: decoder(layers, tied=True), before=lambda: decoder(layers, tied=True),
     )  # fmt: skip
 
 
@@ -98,6 +111,7 @@ def base_saved_untied(layers: int) -> Case:
         "B3", f"untied-{layers}", lambda: headless(layers, False),
         "ValueError: Can not map tensor 'embed_tokens.weight'",
         "name.rewrite", "embed_tokens.weight", (f"{total} of {total} map", "put `model.` before"), alone="same",
+        before=lambda: decoder(layers, tied=True),
     )  # fmt: skip
 
 
@@ -108,17 +122,21 @@ def twice(layers: int, times: int) -> Case:
         f"KeyError: '{'model.' * times}model.embed_tokens.weight'",
         "name.rewrite", f"{'model.' * times}model.embed_tokens.weight", (f"{total} of {total} map", "strip"),
         alone="same",
-        sound=lambda: decoder(layers),
+        sound=lambda: decoder(layers), before=lambda: decoder(layers),
     )  # fmt: skip
 
 
 def causal_class(layers: int) -> Model:
     """A multimodal layout under a config of the decoder's class."""
+    return decoder_of_it(layers).rename(lambda name: name.replace("model.", "model.language_model.", 1))
+
+
+def decoder_of_it(layers: int) -> Model:
     text = decoder(layers, model_type="qwen3", architecture="Qwen3ForCausalLM", dim=16)
     for layer in range(layers):
         for norm in ("q_norm", "k_norm"):
             text.put(f"model.layers.{layer}.self_attn.{norm}.weight", 16)
-    return text.rename(lambda name: name.replace("model.", "model.language_model.", 1))
+    return text
 
 
 def nothing_matches(layers: int) -> Case:
@@ -129,6 +147,7 @@ def nothing_matches(layers: int) -> Case:
         "Some weights of Qwen3ForCausalLM were not initialized from the model checkpoint at ./out and are newly"
         f" initialized: [{names}]",
         "name.rewrite", "model.language_model.embed_tokens.weight", (f"{total} of {total} map",), alone="same",
+        before=lambda: decoder_of_it(layers),
     )  # fmt: skip
 
 
@@ -138,6 +157,7 @@ def nonsense(layers: int) -> Case:
         "B5", f"only-nonsense-{layers}", lambda: causal_class(layers),
         "the model generates fluent text that is nonsense",
         "name.rewrite", "model.language_model.embed_tokens.weight", (f"{total} of {total} map",), alone="same",
+        before=lambda: decoder_of_it(layers),
     )  # fmt: skip
 
 
@@ -148,15 +168,22 @@ def codestral(layers: int) -> Case:
         "B6", f"mamba-codestral-{layers}", model,
         "ValueError: There is no module or parameter named 'model' in Mamba2ForCausalLM",
         "name.rewrite", "model.embeddings.weight", (f"{total} of {total} map", "backbone"), alone="same",
-        sound=lambda: mamba2(layers),
+        sound=lambda: mamba2(layers), before=lambda: mamba2(layers),
     )  # fmt: skip
 
 
 def gemma3(layers: int, extra: str) -> Model:
-    text = decoder(layers, tied=True, model_type="gemma3_text", architecture="Gemma3ForCausalLM")
+    text = decoder(layers, dim=16, tied=True, model_type="gemma3_text", architecture="Gemma3ForCausalLM")
+    for layer in range(layers):
+        for norm in ("pre_feedforward_layernorm", "post_feedforward_layernorm"):
+            text.put(f"model.layers.{layer}.{norm}.weight", 64)
+    qk_norms(text, 16)
     tower = siglip("vision_tower.vision_model")
     tower.put("multi_modal_projector.mm_input_projection_weight", 32, 64)
+    tower.put("multi_modal_projector.mm_soft_emb_norm.weight", 32)
     model = wrapped(text, "Gemma3ForConditionalGeneration", "gemma3", tower)
+    model.config["vision_config"] |= {"vision_use_head": False}
+    model.set(mm_tokens_per_image=4)
     return model.rename(lambda name: extra + name)
 
 
@@ -169,7 +196,7 @@ def deepspeed_gemma(layers: int) -> Case:
         "B6", f"gemma-3-deepspeed-{layers}", make,
         "KeyError: 'language_model.model.embed_tokens.weight'",
         "name.rewrite", "base.vision_tower.vision_model.embeddings.patch_embedding.weight",
-        (f"{total} of {total} map", "strip `base.`"), sound=lambda: decoder(layers),
+        (f"{total} of {total} map", "strip `base.`"), sound=lambda: decoder(layers), before=lambda: gemma3(layers, ""),
     )  # fmt: skip
 
 
@@ -184,6 +211,7 @@ def head_too_deep(layers: int) -> Case:
         "ValueError: Following weights were not initialized from checkpoint: {'lm_head.weight'}",
         "param.unfilled", "lm_head.weight", ("model.lm_head.weight", "outer", "inner"),
         sound=lambda: decoder(layers, architecture="OwnForCausalLM", model_type="own"),
+        before=lambda: decoder(layers, architecture="OwnForCausalLM", model_type="own"), like=LLAMA,
     )  # fmt: skip
 
 
@@ -192,6 +220,7 @@ def head_too_deep_known(layers: int) -> Case:
         "B7", f"known-class-{layers}", lambda: inner_head(layers, "LlamaForCausalLM"),
         "ValueError: Following weights were not initialized from checkpoint: {'lm_head.weight'}",
         "name.rewrite", "model.lm_head.weight", ("1 of 1 map",), alone="same", sound=lambda: decoder(layers),
+        before=lambda: decoder(layers),
     )  # fmt: skip
 
 
@@ -209,13 +238,17 @@ def every_weight(layers: int) -> Case:
 
 def every_weight_elsewhere(layers: int) -> Case:
     """The names of the error are those of the file with another beginning."""
+
+    def before() -> Model:
+        return decoder(layers, tied=True, model_type="gemma2", architecture="Gemma2Own")
+
     names = ", ".join(f"'{name}'" for name in decoder(layers, tied=True).tensors)
     return Case(
         "B8", f"prefix-{layers}",
-        lambda: decoder(layers, tied=True, model_type="gemma2", architecture="Gemma2Own").rename(lambda n: f"net.{n}"),
+        lambda: before().rename(lambda n: f"net.{n}"),
         f"ValueError: Following weights were not initialized from checkpoint: {{{names}}}",
         "name.rewrite", "net.model.embed_tokens.weight",
-        (f"{9 * layers + 2}", "0 collisions", "strip `net.`"),
+        (f"{9 * layers + 2}", "0 collisions", "strip `net.`"), before=before, like=LLAMA,
     )  # fmt: skip
 
 

@@ -138,9 +138,8 @@ def dropped_scales(layers: int, layer: int) -> Case:
 
 def deepseek_fp8(layers: int, scale: str, block: int = 32) -> Model:
     # The router is plain, the rest of every layer is in blocks.
-    return fp8_blocks(
-        deepseek(layers, 4), lambda m: ".layers." in m and not m.endswith(("mlp.gate", "norm")), block, scale
-    )
+    model = fp8_blocks(deepseek(layers, 4), lambda m: ".layers." in m and not m.endswith(("mlp.gate", "norm")), block)
+    return model.rename(lambda name: name.replace("weight_scale_inv", scale))
 
 
 def other_suffix(layers: int) -> Case:
@@ -154,16 +153,26 @@ def other_suffix(layers: int) -> Case:
         " 'weight_scale'?",
         "name.rewrite", "model.layers.0.mlp.gate_proj.weight_scale",
         (f"{count} of {count} map", "weight_scale_inv", "0 collisions"), alone="same",
-        sound=lambda: deepseek_fp8(layers, "weight_scale_inv"),
+        sound=lambda: deepseek_fp8(layers, "weight_scale_inv"), before=lambda: deepseek_fp8(layers, "weight_scale_inv"),
+        still=True,
     )  # fmt: skip
 
 
 def other_suffix_unknown(layers: int) -> Case:
     """The same of an architecture without rows: the words alone make it a question."""
 
+    def before() -> Model:
+        model = moe(
+            layers, 4, shared="shared_experts", model_type="glm4_moe", architecture="Glm4MoeForCausalLM",
+            n_routed_experts=4, n_shared_experts=1, num_experts_per_tok=2, moe_intermediate_size=32,
+            first_k_dense_replace=0,
+        )  # fmt: skip
+        for layer in range(layers):
+            model.put(f"model.layers.{layer}.mlp.gate.e_score_correction_bias", 4, dtype="F32")
+        return fp8_blocks(model, block=32)
+
     def make() -> Model:
-        return fp8_blocks(moe(layers, 4, model_type="glm4_moe", architecture="Glm4MoeForCausalLM", n_routed_experts=4,
-                              moe_intermediate_size=32), block=32, scale="weight_scale")  # fmt: skip
+        return before().replace("weight_scale_inv", "weight_scale")
 
     count = sum(name.endswith("weight_scale") for name in make().tensors)
     return Case(
@@ -172,7 +181,7 @@ def other_suffix_unknown(layers: int) -> Case:
         " 'weight_scale'?",
         "name.rewrite", "model.layers.0.self_attn.q_proj.weight_scale",
         (f"{count} of {count} map", "weight_scale_inv", "blocks of 32 x 32", "multiplier"),
-        sound=lambda: by_channel(decoder(layers), dtype="F8_E4M3"), seed=5,
+        sound=lambda: by_channel(decoder(layers), dtype="F8_E4M3"), seed=5, before=before, still=True,
     )  # fmt: skip
 
 

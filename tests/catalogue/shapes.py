@@ -28,6 +28,7 @@ def kv_heads(layers: int, heads: int, said: int, dim: int = 16) -> Case:
         "D1", f"{heads}-heads-said-{said}", make, text, "config.conflict", "num_key_value_heads",
         (f"num_key_value_heads = {said}", f"set num_key_value_heads to {heads}"), alone="same",
         sound=lambda: decoder(layers, hidden, heads, heads, ffn=3 * hidden),
+        before=lambda: decoder(layers, hidden, heads, heads, ffn=3 * hidden),
     )  # fmt: skip
 
 
@@ -68,6 +69,7 @@ def head_dim_absent(layers: int, hidden: int, heads: int, dim: int) -> Case:
         f"got {heads * dim * hidden} elements, expected {hidden * hidden}",
         "config.missing-field", "head_dim", (f"set head_dim to {dim}",), alone="same",
         sound=lambda: qwen3(dim, layers=layers, hidden=hidden, heads=heads),
+        before=lambda: qwen3(dim, layers=layers, hidden=hidden, heads=heads),
     )  # fmt: skip
 
 
@@ -80,7 +82,7 @@ def added_tokens(config: int, more: int, said: str) -> Case:
     return Case(
         "D3", f"added-{more}", make, said.format(config + more, config), "config.conflict", "vocab_size",
         (f"{config + more}", f"vocab_size = {config}", f"set vocab_size to {config + more}"), alone="same",
-        sound=lambda: decoder(vocab=config),
+        sound=lambda: decoder(vocab=config), before=lambda: decoder(vocab=config + more),
     )  # fmt: skip
 
 

@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalogue import experts, fusing, missing_rows, parallel, prefixes, quantisation, shapes
 from tests.catalogue.case import Case, asked
+from tests.catalogue.entries import A_TO_G as CASES
 from tracer.diagnose.diagnosis import Diagnosis
-
-CASES = [
-    *missing_rows.CASES, *prefixes.CASES, *fusing.CASES, *shapes.CASES, *parallel.CASES, *quantisation.CASES,
-    *experts.CASES,
-]  # fmt: skip
 
 
 def first(diagnosis: Diagnosis) -> tuple[str, str]:
@@ -32,6 +27,7 @@ def test_the_cause_is_the_first_finding_and_says_what_a_user_needs(case: Case, t
     assert finding.severity == case.severity
     told = f"{finding.message} {finding.fix}"
     assert [word for word in case.words if word not in told] == [], told
+    assert bool(found.stages) is case.is_mended
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.alone != "unasked"], ids=lambda case: case.id)

@@ -7,30 +7,11 @@ from pathlib import Path
 import pytest
 
 from mappings.findings import Finding
-from tests.catalogue import (
-    adapters,
-    configs,
-    damaged,
-    file_sets,
-    heads,
-    meanings,
-    next_token,
-    others,
-    pickles,
-    trainers,
-)
 from tests.catalogue.case import Case, asked
+from tests.catalogue.entries import H_TO_R as CASES
 from tests.catalogue.models import decoder
 from tests.catalogue.quantising import by_channel
-from tracer.complaints.complaint import Told
-from tracer.diagnose.diagnosis import Diagnosis, diagnose
-from tracer.repair.repair import repair
-
-CASES = [
-    *file_sets.CASES, *damaged.CASES, *meanings.CASES, *heads.CASES, *adapters.CASES, *trainers.CASES,
-    *next_token.CASES,
-    *configs.CASES, *pickles.CASES, *others.CASES,
-]  # fmt: skip
+from tracer.diagnose.diagnosis import Diagnosis
 
 
 def first(diagnosis: Diagnosis) -> Finding | None:
@@ -52,6 +33,7 @@ def test_the_cause_is_the_first_finding_and_says_what_a_user_needs(case: Case, t
     assert verdict.severity == case.severity
     told = f"{verdict.message} {verdict.fix}"
     assert [word for word in case.words if word not in told] == [], told
+    assert bool(diagnosis.stages) is case.is_mended
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.alone != "unasked"], ids=lambda case: case.id)
@@ -70,32 +52,6 @@ def test_the_same_words_beside_a_sound_checkpoint_name_no_fault_that_is_not_ther
     assert case.sound is not None
     diagnosis = asked(case.sound, tmp_path, case.said, case.tp, case.seed)
     assert case.code not in [cause.finding.code for cause in diagnosis.causes], found(diagnosis)
-
-
-def mended(case: Case) -> bool:
-    """Whether an edit of files mends it: not of those that are the engine's, or whose numbers are lost."""
-    spared = ("embedding", "flat", "both", "registry", "class", "wrapper")
-    return case.entry in (
-        "H5",
-        "K1",
-        "K2",
-        "K4",
-        "K5",
-        "K6",
-        "M3",
-        "M4",
-        "O1",
-        "O2",
-        "O3",
-    ) and not case.variant.startswith(spared)
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if mended(case)], ids=lambda case: case.id)
-def test_of_a_copy_that_was_mended_as_proposed_nothing_is_wrong(case: Case, tmp_path: Path) -> None:
-    diagnosis = asked(case.make, tmp_path / "as-it-is", case.said, case.tp, case.seed)
-    assert diagnosis.original is not None
-    repair(diagnosis.original.checkpoint, diagnosis.stages, tmp_path / "mended")
-    assert found(diagnose(str(tmp_path / "mended"), Told())) == []
 
 
 @pytest.mark.parametrize("said", ["endless !!!!!!!!!!", "only exclamation marks"])

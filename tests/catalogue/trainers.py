@@ -61,7 +61,7 @@ def wrapper(layers: int, variant: str, edit: Callable[[str], str], *words: str, 
         f" {missing}."
         f"\n\tUnexpected key(s) in state_dict: {found}.",
         "name.rewrite", first, (f"{count} of {count}" if all_of else "", "0 collisions", *words), alone="same",
-        sound=lambda: decoder(layers),
+        sound=lambda: decoder(layers), before=lambda: decoder(layers),
     )  # fmt: skip
 
 
@@ -103,23 +103,25 @@ def cached(layers: int, *leaves: str, said: str) -> Case:
         "M4", f"{leaves[0]}-{layers}", make, said, "tensor.derived",
         f"model.layers.{span(layers)}.self_attn.rotary_emb.{said.rsplit('.', maxsplit=1)[-1].rstrip(chr(39))}",
         ("derived", "on purpose"), severity="info", alone="unasked", sound=lambda: decoder(layers),
+        before=lambda: decoder(layers), still=True,
     )  # fmt: skip
 
 
 def testimony(layers: int, said: str, theta: float, config: float) -> Case:
     """The buffers were computed with another base than config.json has."""
 
-    def make() -> Model:
-        model = qwen2(layers=layers, hidden=128, heads=4, rope_theta=config)
+    def model(said: float, *, stored: bool = True) -> Model:
+        made = qwen2(layers=layers, hidden=128, heads=4, rope_theta=said)
         values = (theta ** -(np.arange(0, 32, 2) / 32)).astype(np.float32)
-        for layer in range(layers):
-            model.put(f"model.layers.{layer}.self_attn.rotary_emb.inv_freq", 16, dtype="F32", data=values.tobytes())
-        return model
+        for layer in range(layers * stored):
+            made.put(f"model.layers.{layer}.self_attn.rotary_emb.inv_freq", 16, dtype="F32", data=values.tobytes())
+        return made
 
     return Case(
-        "M4", f"theta-{theta:.0f}-{config:.0f}", make, said, "config.conflict", "rope_theta",
+        "M4", f"theta-{theta:.0f}-{config:.0f}", lambda: model(config), said, "config.conflict", "rope_theta",
         (f"{theta:,.0f}", f"{config:,.0f}", f"set rope_theta to {theta:.0f}"), alone="same",
         sound=lambda: qwen2(layers=layers, hidden=128, heads=4, rope_theta=config), seed=2,
+        before=lambda: model(theta, stored="inv_freq" not in said),
     )  # fmt: skip
 
 

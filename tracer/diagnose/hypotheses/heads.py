@@ -129,7 +129,12 @@ def _other(
     finding = Finding("tie.conflict", "error", head.name, told,
                       {"tensors": [head.name, table.name], "cosine": compared.cosine, "equal": False},
                       f"set {field} to false")  # fmt: skip
-    return Hypothesis(finding, (SetField(field, False),), evident=True, answers=said)
+    return Hypothesis(finding, _tying(field, tied=False), evident=True, answers=said)
+
+
+def _tying(field: str, *, tied: bool) -> tuple[Change, ...]:
+    """Of a nested config also the flag of the whole: Transformers 5 goes by that one, vLLM and MLX by the text's."""
+    return tuple(SetField(path, tied) for path in dict.fromkeys((field, ALIASES["tie"][0])))
 
 
 # --- asked for and absent ---
@@ -158,7 +163,7 @@ def _absent(case: Case, said: Complaint, tables: _Tables) -> Hypothesis | None:
         f"config.json says {field} = false, and no head is stored ({name}): it was tied, and the flag was lost on the"
         " way, or it is a model without a head; nothing is lost as long as it is not initialised at random"
     )
-    return _answer(field, told, said, f"set {field} to true", "error", (SetField(field, True),))
+    return _answer(field, told, said, f"set {field} to true", "error", _tying(field, tied=True))
 
 
 def pooled(state: State) -> str | None:
