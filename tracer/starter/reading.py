@@ -30,6 +30,12 @@ class Vocabulary:
     config: Mapping[str, Any]
     added: dict[str, str] = field(default_factory=dict)
     """Axis -> size expression, of those that no dimension had."""
+    factors: Mapping[str, Dim] = field(default_factory=dict)
+    """Axis -> the axes that it is a product of."""
+
+    def atoms(self, dim: Iterable[str]) -> list[str]:
+        """What a dimension is a product of in the end: `kv` and `group` of `head`."""
+        return [atom for axis in dim for atom in (self.atoms(self.factors[axis]) if axis in self.factors else [axis])]
 
     def extent(self, dim: Dim) -> int | None:
         """The number of positions along a dimension, None where an axis of it is not known."""
@@ -48,10 +54,14 @@ class Vocabulary:
         return len(text) == len(shape) and all(self.extent(d) == n for d, n in zip(text, shape, strict=True))
 
     def readings(self, shape: Shape) -> list[Layout]:
-        """Every way to read a shape, no axis twice; the preferred first."""
+        """Every way to read a shape, no axis twice, nor in another; the preferred first."""
         ways = [self._dims(extent) for extent in shape]
-        found = [way for way in product(*ways) if _once(way)]
+        found = sorted(filter(self._once, product(*ways)), key=_inside_out)
         return found[:_MOST] or [self._new(shape)]
+
+    def _once(self, way: Sequence[Dim]) -> bool:
+        atoms = [atom for dim in way for atom in self.atoms(dim)]
+        return len(set(atoms)) == len(atoms)
 
     def _dims(self, extent: int) -> list[Dim]:
         found = [dim for dim, own in self.extents.items() if own == extent]
@@ -62,8 +72,9 @@ class Vocabulary:
         taken: set[str] = set()
         dims = []
         for extent in shape:
-            dim = next((d for d in self._dims(extent) if not taken & set(d)), None) or self._axis(extent, len(taken))
-            taken |= set(dim)
+            free = (dim for dim in self._dims(extent) if not taken & set(self.atoms(dim)))
+            dim = next(free, None) or self._axis(extent, len(taken))
+            taken |= set(self.atoms(dim))
             dims.append(dim)
         return tuple(dims)
 
@@ -76,9 +87,10 @@ class Vocabulary:
         return (name,)
 
 
-def _once(way: Sequence[Dim]) -> bool:
+def _inside_out(way: Sequence[Dim]) -> bool:
+    """Whether what each head has stands outside of the heads: nobody stores it so, and no shape tells it apart."""
     axes = [axis for dim in way for axis in dim]
-    return len(set(axes)) == len(axes)
+    return "dim" in axes and bool({"head", "kv"} & set(axes[axes.index("dim") :]))
 
 
 def vocabulary(binding: Binding, spare: Architecture, config: Mapping[str, Any]) -> Vocabulary:
@@ -98,7 +110,7 @@ def vocabulary(binding: Binding, spare: Architecture, config: Mapping[str, Any])
         extents = [_extent(binding.axes if axis in own else more, (axis,)) for axis in dim]
         if all(extents):
             found.setdefault(dim, prod(extent for extent in extents if extent))
-    return Vocabulary(found, config)
+    return Vocabulary(found, config, factors={**spare.factors, **binding.arch.factors})
 
 
 def _extent(axes: Axes, dim: Dim) -> int | None:
