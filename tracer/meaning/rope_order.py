@@ -241,8 +241,8 @@ def _found(
     told = steps_of(steps)
     evidence = {**evidence, "why": _why(stored, bad.readings, told)}
     message = (
-        f"{', '.join(text for text, _ in collapse(names))}: the rows are not in the order in which the model turns them"
-        f" ({order}): reorder {told} first ({_briefly(stored, bad.readings)})"
+        f"{_named(names)}: the rows are not in the order in which the model turns them ({order}):"
+        f" reorder {_shortly(steps)} ({_briefly(stored, bad.readings)})"
     )
     finding = Finding("value.rope-order", "error", names[0], message, evidence, f"reorder the rows of {told}")
     sure = bad.layers is None or len(layers) == len(material.of("q"))
@@ -250,10 +250,31 @@ def _found(
     return found(NAME, _read(judged), finding, *(_changes(material, steps, bad) if whole else ()), unchecked=left)
 
 
+def _named(names: Sequence[str]) -> str:
+    """`model.layers.{0..3}.self_attn.{q_proj, k_proj}.weight`, where one segment alone is another."""
+    texts = [text for text, _ in collapse(names)]
+    segments = [text.split(".") for text in texts]
+    if len(texts) != 2 or len(segments[0]) != len(segments[1]):
+        return ", ".join(texts)
+    both = list(zip(*segments, strict=True))
+    if sum(one != other for one, other in both) != 1:
+        return ", ".join(texts)
+    return ".".join(one if one == other else f"{{{one}, {other}}}" for one, other in both)
+
+
+def _shortly(steps: Mapping[str, Sequence[Step]]) -> str:
+    """`q from pairs to halves in 4 heads, k in 2`, where both need the same; the fix has it in full."""
+    own = list(steps.values())
+    if len(own) != 2 or [step.op for step in own[0]] != [step.op for step in own[1]] or len(own[0]) != 1:
+        return steps_of(steps)
+    first, second = steps
+    return f"{steps_of({first: own[0]})}, {second} in {own[1][0].heads}"
+
+
 def _briefly(stored: Mapping[str, Reading], mended: Mapping[str, Reading]) -> str:
     if any(each.is_contradicted for each in stored.values()):
-        return f"heads agree in which row of a pair is longer by {_both(stored)} standard deviations"
-    return f"they show no order as they are, and after it one of {_shown(mended)} standard deviations"
+        return f"heads agree in which row is longer by {_both(stored)} standard deviations"
+    return f"they show no order as they are, and once reordered one of {_shown(mended)} standard deviations"
 
 
 def _why(stored: Mapping[str, Reading], mended: Mapping[str, Reading], told: str) -> str:

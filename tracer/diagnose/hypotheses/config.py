@@ -179,8 +179,8 @@ def _worded(each: _Value) -> Wording:
         if trial.loses:
             return None
         finding = each.finding or _own(each, trial)
-        others = f"; {' or '.join(each.rivals)} alone would fit as well" if each.rivals else ""
-        shown = _shown(trial, json.dumps(each.value)) + others + _if_tied(each)
+        others = f"{' or '.join(each.rivals)} alone would fit as well" if each.rivals else ""
+        shown = "; ".join(filter(None, (_shown(trial, json.dumps(each.value)), others, _if_tied(each))))
         return replace(
             finding, severity="error", message=f"{finding.message}; {shown}" if shown else finding.message,
             evidence={**finding.evidence, "field": each.path, "value": each.value},
@@ -195,7 +195,7 @@ def _if_tied(each: _Value) -> str:
     if not (each.path.endswith(ALIASES["tie"]) and each.value is True):
         return ""
     return (
-        "; that is right if the head was tied and only the flag is wrong; if it was not, the head is lost (look for the"
+        "that is right if the head was tied and only the flag is wrong; if it was not, the head is lost (look for the"
         " file that held it), and tied the model computes something else"
     )
 
