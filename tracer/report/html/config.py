@@ -17,10 +17,10 @@ from tracer.report.markdown import spelled
 _NO_TENSORS = "there are no tensors, names and shapes come from the config itself"
 
 
-def config(prepared: Prepared, first: int, names: Collection[str]) -> Config:
+def config(prepared: Prepared, first: int, templates: Collection[str]) -> Config:
     """The findings are numbered from `first`."""
     inferred, unchecked = _inferred(prepared)
-    found, _ = shown(inferred.findings, names, first)
+    found, _ = shown(inferred.findings, templates, first)
     reasons = [unchecked, *(f"{item.name}: {item.reason}" for item in inferred.unchecked)]
     beside = _Beside(prepared, inferred)
     return Config(prepared.configured.source, beside.settings(), found, "; ".join(filter(None, reasons)))

@@ -17,11 +17,12 @@
     return among(all, number) && !(but && among(but, number));
   };
 
-  // Whether a single name, `layers.3.q_proj` or a part of it, is among those that a folded one stands for.
+  // Whether `layers.3.q_proj`, or what begins or ends so, is among the names that a folded one stands for; of a word
+  // that is folded itself, whether its first is.
   const stands = (folded, { template, holes }) => {
     for (let at = folded.template.indexOf(template); at >= 0; at = folded.template.indexOf(template, at + 1)) {
       const first = folded.template.slice(0, at).split("{}").length - 1;
-      if (holes.every((hole, i) => hole === folded.holes[first + i] || holds(folded.holes[first + i], Number(hole)))) {
+      if (holes.every((hole, i) => holds(folded.holes[first + i], parseInt(hole.replace("{", ""), 10)))) {
         return true;
       }
     }
@@ -51,7 +52,7 @@
   const FEW = 6;  // lines that are unfolded because they were searched for
   let unfolded = [];
   const filter = () => {
-    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = box.value.toLowerCase().split(/\s+(?![^{]*\})/).filter(Boolean);
     const found = [];
     let all = 0;
     for (const { element, entries } of params) {

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import PurePath
 
 from mappings.findings import in_order
+from mappings.names import blank
 from tracer.errors import Refused
 from tracer.report.html import paths, summary
 from tracer.report.html.config import config
@@ -22,13 +23,13 @@ _NOTHING = "Nothing was traced: there is no plan for this checkpoint"
 def of_result(result: Result) -> Page:
     """Of a run, whether it came to its end or not."""
     prepared = result.prepared
-    names = _names(result)
+    templates = _templates(result)
     checks = list(summary.checks(result))
-    found, more = shown(result.findings, names)
+    found, more = shown(result.findings, templates)
     page = Page(
         prepared.title, list(summary.chips(result.findings, checks)), list(summary.facts(result)), checks,
         found, more, "No parameters were built, so that there are no paths to show",
-        config=config(prepared, len(found) + 1, names),
+        config=config(prepared, len(found) + 1, templates),
     )  # fmt: skip
     return _with_paths(page, result) if result.store.count("param") else page
 
@@ -54,10 +55,11 @@ def of_refused(request: Request, refused: Refused) -> Page:
     return Page(title, chips, facts, checks, found, more, _NOTHING, config=Config(unchecked=_NOTHING))
 
 
-def _names(result: Result) -> Collection[str]:
-    """Everything that the path table can be searched for."""
+def _templates(result: Result) -> Collection[str]:
+    """Of everything that the path table can be searched for."""
     plan = result.prepared.plan
-    return {tensor.name for tensor in plan.tensors} | {name for name, _ in plan.params()}
+    tensors = {blank(tensor.name)[0] for tensor in plan.tensors}
+    return tensors | {leaf.pattern.template for leaf in plan.binding.leaves}
 
 
 def _placed(result: Result) -> str:

@@ -56,7 +56,7 @@ class More(NamedTuple):
     """Findings of one code that the page leaves out."""
 
     code: str
-    count: int
+    number: int
 
 
 class Slice(NamedTuple):
@@ -124,7 +124,7 @@ class Left(NamedTuple):
     """Tensors that lead nowhere, for one reason."""
 
     why: str
-    count: int
+    total: int
     names: Sequence[str]
     more: int
 
