@@ -11,7 +11,7 @@ from tracer.errors import Refused
 from tracer.events import Move, Padding, Parameter
 from tracer.prepare import replan
 from tracer.slices.placed import Placed
-from tracer.slices.placement import Verdict, shard_of_expert
+from tracer.slices.placement import Filled, Verdict, shard_of_expert, volume
 from tracer.store import Store
 
 
@@ -23,6 +23,7 @@ class Observed:
         self.tp = store.run.tp
         self.ranks = tuple(sorted(store.run.ranks))
         self._given = plan
+        self._last: tuple[str, list[Move]] = ("", [])
 
     @cached_property
     def planned(self) -> Placed | None:
@@ -41,8 +42,25 @@ class Observed:
     def moves(self, tensor: str) -> list[Move]:
         return list(self.store.moves(tensor=tensor))
 
-    def into(self, param: str) -> list[Move]:
-        return list(self.store.moves(param=self.tied(param) or param))
+    def into(self, param: str, expert: int | None = None) -> list[Move]:
+        moves = self._into(self.tied(param) or param)
+        return [move for move in moves if expert is None or (move.dst and move.dst[0][0] <= expert < move.dst[0][1])]
+
+    def _into(self, param: str) -> list[Move]:
+        """The last answer is kept, as a picture asks twice, and is made anew for every expert that is chosen."""
+        if self._last[0] != param:
+            self._last = param, list(self.store.moves(param=param))
+        return self._last[1]
+
+    def filled(self, param: str) -> list[Filled]:
+        tensors: list[dict[str, None]] = [{} for _ in range(self.experts(param))]
+        position = {rank: number for number, rank in enumerate(self.ranks)}
+        placed = [[0] * len(position) for _ in tensors]
+        for move in self.into(param) if tensors else ():
+            for expert in range(*move.dst[0])[: len(tensors)] if move.rank in position else ():
+                tensors[expert][move.tensor] = None
+                placed[expert][position[move.rank]] += volume(move.dst[1:])
+        return [Filled(tuple(names), tuple(own)) for names, own in zip(tensors, placed, strict=True)]
 
     def feeding(self, param: str) -> list[str]:
         query = (

@@ -11,7 +11,7 @@ from math import prod
 
 from mappings.views import Ranges, Shape
 from tracer.events import Move
-from tracer.slices.placement import Placement, shard_of_expert
+from tracer.slices.placement import Placement, shard_of_expert, volume
 from tracer.slices.sides import Sides, sides
 from tracer.slices.spans import Segment, Span, mask, segments, spans, union, within
 
@@ -158,6 +158,8 @@ def picture(places: Placement, param: str, expert: int = 0) -> SliceMap:
     if refused:
         return SliceMap(param, places.tp, (), places.whole_shape(param), (), refused=refused)
     found = Drawn(places, tied_to or param, dict(zip(ranks, shapes, strict=True)), expert)
+    if found.misfit:
+        return SliceMap(param, places.tp, (), places.whole_shape(param), (), refused=found.misfit)
     return SliceMap(
         param, places.tp, ranks, places.whole_shape(param), shapes, found.bands(), found.pads(), found.experts(),
         tied_to, tuple(places.aliases(param)),
@@ -171,17 +173,27 @@ class Drawn:
         self.places = places
         self.param = param
         self.shapes = shapes
-        self.moves = places.into(param)
         self.count = places.experts(param)
         self.expert = min(max(expert, 0), max(self.count - 1, 0))
         self.first = 1 if self.count else 0
         """The first dimension of the parameter that is not the experts'."""
+        self.moves = places.into(param, self.expert if self.count else None)
+        self.sources = {tensor: places.tensor_shape(tensor) for tensor in {move.tensor for move in self.moves}}
+
+    @property
+    def misfit(self) -> str | None:
+        """What a trace has that cannot be drawn: blocks that leave their tensor or their parameter."""
+        for move in self.moves:
+            source, target = self.sources[move.tensor], self.shapes.get(move.rank)
+            if target is None or not _within(move.dst, target) or not (source is None or _within(move.src, source)):
+                return f"rank {move.rank}: a move from {move.tensor} does not lie within {move.param}"
+        wrong = next((p for p in self.places.pads(self.param) if not _within(p.dst, self.shapes.get(p.rank, ()))), None)
+        return f"rank {wrong.rank}: padding does not lie within {self.param}" if wrong else None
 
     def bands(self) -> tuple[Band, ...]:
         parts: dict[tuple[str, str], list[Move]] = {}
         for move in self.moves:
-            if self._chosen(move.dst):
-                parts.setdefault((shard_of_expert(move.shard)[1], move.tensor), []).append(move)
+            parts.setdefault((shard_of_expert(move.shard)[1], move.tensor), []).append(move)
         ordered = sorted(parts.items(), key=lambda item: min(move.dst for move in item[1]))
         return tuple(self._band(part, tensor, moves) for (part, tensor), moves in ordered)
 
@@ -189,7 +201,7 @@ class Drawn:
         return not self.count or dst[0][0] <= self.expert < dst[0][1]
 
     def _band(self, part: str, tensor: str, moves: Sequence[Move]) -> Band:
-        shape = self.places.tensor_shape(tensor) or _reached(moves)
+        shape = self.sources[tensor] or _reached(moves)
         by_rank: dict[int, list[Move]] = {rank: [] for rank in self.shapes}
         for move in moves:
             by_rank.setdefault(move.rank, []).append(move)
@@ -227,19 +239,13 @@ class Drawn:
     def experts(self) -> Experts | None:
         if not self.count:
             return None
-        position = {rank: number for number, rank in enumerate(self.shapes)}
-        tensors: list[dict[str, None]] = [{} for _ in range(self.count)]
-        placed = [[0] * len(position) for _ in range(self.count)]
-        told = [(move.rank, move.tensor, move.dst) for move in self.moves]
-        told += [(pad.rank, "", pad.dst) for pad in self.places.pads(self.param)]
-        for rank, tensor, dst in told:
-            each = self._elements(dst)
-            for number in range(dst[0][0], min(dst[0][1], self.count)):
-                placed[number][position[rank]] += each
-                if tensor:
-                    tensors[number][tensor] = None
+        filled, position = self.places.filled(self.param), {rank: number for number, rank in enumerate(self.shapes)}
+        placed = [list(own.elements) for own in filled]
+        for pad in self.places.pads(self.param):
+            for number in range(*pad.dst[0]):
+                placed[number][position[pad.rank]] += self._elements(pad.dst)
         room = tuple(prod(shape[1:]) for shape in self.shapes.values())
-        cells = (Cell(n, tuple(tensors[n]), tuple(own)) for n, own in enumerate(placed))
+        cells = (Cell(n, filled[n].tensors, tuple(own)) for n, own in enumerate(placed))
         return Experts(self.expert, tuple(cells), room)
 
 
@@ -248,6 +254,5 @@ def _reached(moves: Sequence[Move]) -> Shape:
     return tuple(max(stop for _, stop, _ in column) for column in zip(*(move.src for move in moves), strict=True))
 
 
-def volume(ranges: Ranges) -> int:
-    """How many elements a box has."""
-    return prod(len(range(*r)) for r in ranges)
+def _within(ranges: Ranges, shape: Shape) -> bool:
+    return len(ranges) == len(shape) and all(stop <= size for (_, stop, _), size in zip(ranges, shape, strict=True))

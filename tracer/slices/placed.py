@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import product
+from math import prod
 
 from mappings.bind import BoundRow, Leaf
 from mappings.names import Indices, blank
@@ -13,7 +14,7 @@ from mappings.proof.ranks import at, legal_sizes, prove_ranks
 from mappings.views import Shape
 from tracer.events import Move, Padding
 from tracer.prepare import Prepared
-from tracer.slices.placement import Verdict, verdict_of
+from tracer.slices.placement import Filled, Verdict, verdict_of
 from tracer.validate import LARGEST_TP
 
 EXPERT = "expert"
@@ -25,15 +26,21 @@ class Placed:
 
     def __init__(self, prepared: Prepared | LoadPlan, tp: int, known: Known | None = None) -> None:
         self.tp = tp
-        self._known = known or Known(prepared if isinstance(prepared, LoadPlan) else prepared.plan)
-        plan = self._known.plan
+        self.known = known or Known(prepared if isinstance(prepared, LoadPlan) else prepared.plan)
+        plan = self.known.plan
         # Claims, names and domains are the same for every number of ranks; only what leads where depends on it.
         self.binding = plan.binding if tp == plan.tp else at(plan.binding, tp)
         self._rows = dict(zip(map(id, plan.binding.rows), self.binding.rows, strict=True))
+        self._placing: dict[int, list[int]] = {}
+
+    @property
+    def plan(self) -> LoadPlan:
+        """The plan for the number of ranks that was prepared."""
+        return self.known.plan
 
     def at(self, tp: int) -> Placed:
         """The same for another number of ranks, sharing all that does not depend on it."""
-        return Placed(self._known.plan, tp, self._known)
+        return Placed(self.known.plan, tp, self.known)
 
     @property
     def ranks(self) -> range:
@@ -42,13 +49,13 @@ class Placed:
     @cached_property
     def legal(self) -> list[int]:
         """The numbers of ranks that can divide the model."""
-        return self._known.legal
+        return self.known.legal
 
     def refusal(self, tp: int | None = None) -> str | None:
-        return self._known.refusal(self.tp if tp is None else tp)
+        return self.known.refusal(self.tp if tp is None else tp)
 
     def moves(self, tensor: str) -> list[Move]:
-        found = self._known.claimed(tensor)
+        found = self.known.claimed(tensor)
         return list(self._moves(tensor, *found)) if found else []
 
     def _moves(self, tensor: str, claimed: BoundRow, indices: Indices) -> Iterator[Move]:
@@ -60,14 +67,36 @@ class Placed:
                 for src, dst, perm in place.boxes:
                     yield Move(rank, tensor, row.id, place.shard, param, src, dst, perm, row.op)
 
-    def into(self, param: str) -> list[Move]:
-        return [move for tensor in self.feeding(param) for move in self.moves(tensor)]
+    def into(self, param: str, expert: int | None = None) -> list[Move]:
+        names = self.known.feeding(param, expert)
+        return [move for tensor in names for move in self.moves(tensor)]
+
+    def filled(self, param: str) -> list[Filled]:
+        """By what each row places, as to spell out the moves of 256 experts would take longer than a blink."""
+        tensors: list[list[str]] = [[] for _ in range(self.experts(param))]
+        placed = [[0] * len(self.ranks) for _ in tensors]
+        for tensor in self.feeding(param) if tensors else ():
+            found = self.known.claimed(tensor)
+            assert found is not None, "what feeds a parameter is claimed by its row"
+            number = next((i for axis, i in zip(found[0].pattern.axes, found[1], strict=True) if axis == EXPERT), None)
+            sizes = self._sizes(self._rows[id(found[0])])
+            for expert in range(len(tensors)) if number is None else (number,):
+                tensors[expert].append(tensor)
+                for rank, size in enumerate(sizes):
+                    placed[expert][rank] += size if number is not None else size // len(tensors)
+        return [Filled(tuple(names), tuple(own)) for names, own in zip(tensors, placed, strict=True)]
+
+    def _sizes(self, row: BoundRow) -> list[int]:
+        """Elements of one tensor of a row on each rank."""
+        if id(row) not in self._placing:
+            self._placing[id(row)] = [sum(prod(law.src.sizes) for law in row.laws(rank)) for rank in self.ranks]
+        return self._placing[id(row)]
 
     def feeding(self, param: str) -> list[str]:
-        return self._known.feeding(param)
+        return self.known.feeding(param)
 
     def pads(self, param: str) -> list[Padding]:
-        return self._pads.get(self._known.tied.get(param, param), [])
+        return self._pads.get(self.known.tied.get(param, param), [])
 
     @cached_property
     def _pads(self) -> dict[str, list[Padding]]:
@@ -87,16 +116,16 @@ class Placed:
         return leaf.whole_shape() if leaf else None
 
     def tensor_shape(self, tensor: str) -> Shape | None:
-        return self._known.tensor_shape(tensor)
+        return self.known.tensor_shape(tensor)
 
     def claim(self, tensor: str) -> Verdict:
-        return self._known.verdict(tensor)
+        return self.known.verdict(tensor)
 
     def tied(self, param: str) -> str | None:
-        return self._known.tied.get(param)
+        return self.known.tied.get(param)
 
     def aliases(self, param: str) -> list[str]:
-        return [name for name, to in self._known.tied.items() if to == param]
+        return [name for name, to in self.known.tied.items() if to == param]
 
     def experts(self, param: str) -> int:
         leaf = self._leaf(param)
@@ -104,7 +133,7 @@ class Placed:
 
     def _leaf(self, param: str) -> Leaf | None:
         """The leaf of this number of ranks; of a tied parameter that which it is tied to."""
-        found = self._known.leaf(self._known.tied.get(param, param))
+        found = self.known.leaf(self.known.tied.get(param, param))
         return self.binding.leaves[found[0]] if found else None
 
 
@@ -175,17 +204,19 @@ class Known:
                 return number, own
         return None
 
-    def feeding(self, param: str) -> list[str]:
+    def feeding(self, param: str, expert: int | None = None) -> list[str]:
         """Made from the names that rows expect, as to look through all that there are would take longer."""
         found = self.leaf(self.tied.get(param, param))
         if found is None:
             return []
         leaf = self.plan.binding.leaves[found[0]]
         rows = (row for row in self.plan.binding.rows if row.leaf is leaf)
-        return [self.plan.tensors[p].name for p in sorted({p for row in rows for p in self._fed(row, found[1])})]
+        positions = {position for row in rows for position in self._fed(row, found[1], expert)}
+        return [self.plan.tensors[position].name for position in sorted(positions)]
 
-    def _fed(self, row: BoundRow, own: Indices) -> Iterator[int]:
-        fixed = dict(zip(row.leaf.pattern.axes, own, strict=True))
+    def _fed(self, row: BoundRow, own: Indices, expert: int | None) -> Iterator[int]:
+        fixed = {} if expert is None else {EXPERT: expert}
+        fixed |= zip(row.leaf.pattern.axes, own, strict=True)
         columns: Sequence[Sequence[int]] = [
             (fixed[axis],) if axis in fixed else domain
             for axis, domain in zip(row.pattern.axes, row.domain, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Literal, NamedTuple, Protocol
 
 from mappings.axes import spell
@@ -10,7 +11,7 @@ from mappings.bind import Binding, BoundRow
 from mappings.claims import Claim
 from mappings.names import is_index
 from mappings.rows import Skip, Tie
-from mappings.views import Shape
+from mappings.views import Ranges, Shape
 from tracer.events import Move, Padding
 
 
@@ -31,6 +32,15 @@ class Verdict(NamedTuple):
     """Why it is not loaded."""
     to: str | None = None
     """The parameter whose storage stands for a tie."""
+
+
+class Filled(NamedTuple):
+    """One expert of a stacked parameter."""
+
+    tensors: tuple[str, ...]
+    """In file order."""
+    elements: tuple[int, ...]
+    """What they place on each rank, in the order of the ranks."""
 
 
 def verdict_of(binding: Binding, claim: Claim) -> Verdict:
@@ -60,6 +70,11 @@ def shard_of_expert(shard: str | int | None) -> tuple[int | None, str]:
     return (int(head), part) if dot and is_index(head) else (None, shard)
 
 
+def volume(ranges: Ranges) -> int:
+    """How many elements a box has."""
+    return prod([len(range(*r)) for r in ranges])
+
+
 class Placement(Protocol):
     """Where tensors go."""
 
@@ -81,8 +96,12 @@ class Placement(Protocol):
         """Where a tensor goes on every rank; empty where it is not loaded."""
         ...
 
-    def into(self, param: str) -> list[Move]:
-        """Everything that goes into a parameter."""
+    def into(self, param: str, expert: int | None = None) -> list[Move]:
+        """Everything that goes into a parameter, or into one of its experts."""
+        ...
+
+    def filled(self, param: str) -> list[Filled]:
+        """What goes into each of its experts; empty where it has none."""
         ...
 
     def feeding(self, param: str) -> list[str]:

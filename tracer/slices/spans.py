@@ -32,7 +32,8 @@ def union(masks: Sequence[bytes]) -> bytes:
 
 def within(own: bytes, all_of: bytes) -> bytes:
     """`own`, counted by the positions of `all_of` alone."""
-    return bytes(compress(own, all_of))
+    runs = spans(all_of)
+    return own[slice(*runs[0])] if len(runs) == 1 else bytes(compress(own, all_of))
 
 
 def spans(own: bytes) -> tuple[Span, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from textwrap import wrap
 
 from mappings.names import runs
@@ -26,6 +27,8 @@ MOST_RANKS = 16
 """That have a line of their own; of more those around the chosen one."""
 _LEAST, _MOST = 12, 96
 """Columns of the drawing."""
+_WIDE = 140
+"""Columns of a page on which the table of ranks may stand beside the drawing."""
 
 
 def map_lines(picture: SliceMap, rank: int, width: int) -> list[Line]:
@@ -54,11 +57,13 @@ class Drawing:
         if not self.picture.bands and not self.picture.pads:
             yield (Span("✗ ", "bad"), Span("nothing was placed in it"))
             return
-        yield from self._box()
-        yield self._legend()
-        if len(self.picture.ranks) > 1 and not self.picture.whole:
-            yield ()
-            yield from self._table()
+        drawn = [*self._box(), self._legend()]
+        if self._beside:
+            yield from _side_by_side(drawn, [(), *self._table], self.width - self._beside)
+            return
+        yield from drawn
+        if self._table:
+            yield from ((), *self._table)
 
     def _headline(self) -> Iterator[Line]:
         tied_to = self.picture.tied_to
@@ -159,12 +164,22 @@ class Drawing:
         fixed = sum(self._gutter) + 6
         if len(self.picture.shapes[0]) - self.first == 1:
             return _LEAST
-        return max(min(self.width - fixed - max(texts, default=0), self.width // 2, _MOST), _LEAST)
+        room = max(min(self.width - self._beside - fixed - max(texts, default=0), self.width // 2, _MOST), _LEAST)
+        across = (len(band.segments) for band in self.picture.bands if band.cut and band.lands > self.first)
+        # Shares that end with a cell are easier to compare.
+        shares = max(across, default=1)
+        return room - room % shares if shares <= room else room
+
+    @cached_property
+    def _beside(self) -> int:
+        """Cells for the table at the right edge, where there is room for it; else it stands below the drawing."""
+        room = max((sum(wide(span.text) for span in line) for line in self._table), default=-2) + 2
+        return room if self.width >= _WIDE and room <= self.width // 3 else 0
 
     @cached_property
     def _room(self) -> int:
-        """Cells for what stands beside the drawing."""
-        return max(self.width - sum(self._gutter) - self._columns - 6, 8)
+        """Cells for the words about each band."""
+        return max(self.width - self._beside - sum(self._gutter) - self._columns - 6, 8)
 
     def _box(self) -> Iterator[Line]:
         yield self._edge("╭", "╮", self._across())
@@ -202,7 +217,7 @@ class Drawing:
         least = [1 + len(self._told(band)) for band in bands]
         if not any(band.cut and band.lands == self.first for band in bands):
             return [max(own, 6 if band.cut else 3) for own, band in zip(least, bands, strict=True)]
-        return heights(bands, least, 12 if self.width < 120 else 16 if self.width < 180 else 24)
+        return heights(bands, least, 12 if self.width < 120 else 16)
 
     def _begins(self, band: Band, at: int, lines: int) -> Line:
         """The ranks whose share begins in a line; the chosen one where it is among them."""
@@ -272,8 +287,12 @@ class Drawing:
                 spans += [Span(sign * 2, role), Span(f" {word}   ", "dim")]
         return tuple(spans)
 
-    def _table(self) -> Iterator[Line]:
-        """A line a rank: what it holds of each part, in positions of the part."""
+    @cached_property
+    def _table(self) -> list[Line]:
+        """A line a rank: what it holds of each part, in positions of the part; nothing where all hold the same."""
+        return [] if len(self.picture.ranks) == 1 or self.picture.whole else list(self._ranks())
+
+    def _ranks(self) -> Iterator[Line]:
         ranks = self._shown()
         cells = {rank: [self._cell(band, rank) for band in self.picture.bands] for rank in ranks}
         widths = [max(len(column[i].text) for column in cells.values()) for i in range(len(self.picture.bands))]
@@ -302,6 +321,13 @@ class Drawing:
     def _pad_cell(self, rank: int) -> Line:
         room = sum(b - a for pad in self.picture.pads if pad.rank == rank for a, b in pad.landing)
         return (Span(f"  {PADDED} {plural(room, 'position')} of padding", "pad"),) if room else ()
+
+
+def _side_by_side(first: Sequence[Line], second: Sequence[Line], at: int) -> Iterator[Line]:
+    """Lines with others beside them, which begin at column `at`."""
+    for start, end in zip_longest(first, second, fillvalue=()):
+        kept = fitted(start, at)
+        yield (*kept, Span(" " * (at - sum(wide(span.text) for span in kept))), *end) if end else kept
 
 
 def dashed(ranks: Sequence[int]) -> str:

@@ -1,0 +1,155 @@
+"""What a plan says of one tensor at a time, against what a trace of the same load has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mappings.plan import LoadPlan, plan
+from mappings.synth import synthesise
+from tests.mappings.small import CONFIGS, bind
+from tracer.prepare import Request, prepare
+from tracer.session import run
+from tracer.slices.observed import Observed
+from tracer.slices.picture import picture
+from tracer.slices.placed import Placed
+from tracer.slices.placement import Placement, volume
+from tracer.store import Store
+
+LLAMA = Request(load_format="dummy", plan_only=True)
+
+
+def request(name: str, folder: Path, tp: int, plan_only: bool = True) -> Request:
+    (folder / "config.json").write_text(json.dumps(dict(CONFIGS[name].config)))
+    return Request(str(folder), tp, "dummy", plan_only=plan_only)
+
+
+def store_of(name: str, folder: Path, tp: int, plan_only: bool = True) -> Store:
+    return run(request(name, folder, tp, plan_only)).store
+
+
+def params(planned: LoadPlan) -> list[str]:
+    return [name for name, _ in planned.params()]
+
+
+def accounts(places: Placement, tensors: list[str], names: list[str]) -> dict[str, object]:
+    """Everything that can be asked, as one value."""
+    return {
+        "moves": {t: places.moves(t) for t in tensors}, "claims": {t: places.claim(t) for t in tensors},
+        "pads": {p: places.pads(p) for p in names}, "feeding": {p: places.feeding(p) for p in names},
+        "shapes": {p: [places.shape(p, rank) for rank in places.ranks] for p in names},
+        "whole": {p: places.whole_shape(p) for p in names}, "tied": {p: places.tied(p) for p in names},
+        "aliases": {p: places.aliases(p) for p in names}, "experts": {p: places.experts(p) for p in names},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["llama tied", "mixtral", "gpt-oss", "bloom", "deepseek v3 in fp8"])
+def test_a_trace_of_the_planned_moves_gives_the_same_account_and_the_same_pictures(name: str, tmp_path: Path) -> None:
+    planned = Placed(prepare(request(name, tmp_path, 1)), 4)
+    observed = Observed(store_of(name, tmp_path, 4))
+    tensors, names = [t.name for t in planned.plan.tensors], [*params(planned.plan), *planned.plan.tied()]
+    assert accounts(observed, tensors, names) == accounts(planned, tensors, names)
+    assert [picture(observed, p, 1) for p in names] == [picture(planned, p, 1) for p in names]
+
+
+@pytest.mark.parametrize("name", ["qwen2", "gpt-oss"])
+def test_what_the_engine_was_seen_to_do_makes_the_pictures_of_the_plan(name: str, tmp_path: Path) -> None:
+    observed = Observed(store_of(name, tmp_path, 2, plan_only=False))
+    assert observed.store.run.observed
+    planned = Placed(prepare(request(name, tmp_path, 1)), 2)
+    names = params(planned.plan)
+    assert [picture(observed, p) for p in names] == [picture(planned, p) for p in names]
+
+
+def test_a_trace_whose_config_is_unknown_still_has_its_pictures(tmp_path: Path) -> None:
+    store = store_of("mixtral", tmp_path, 2)
+    told, untold = Observed(store), Observed(store)
+    untold.planned = None
+    for param in params(prepare(request("mixtral", tmp_path, 2)).plan):
+        assert picture(untold, param).bands == picture(told, param).bands, param
+        assert untold.experts(param) == told.experts(param), param
+
+
+@pytest.mark.parametrize("name", ["mixtral", "mixtral stacked", "gpt-oss", "deepseek v3 in fp8"])
+def test_what_experts_are_said_to_hold_is_what_their_moves_place(name: str) -> None:
+    binding = bind(name)
+    places = Placed(plan(binding, synthesise(binding)), 2)
+    stacked = [param for param in params(places.plan) if places.experts(param)]
+    assert stacked
+    for param in stacked:
+        for expert, filled in enumerate(places.filled(param)):
+            own = places.into(param, expert)
+            assert filled.tensors == tuple(dict.fromkeys(move.tensor for move in own)), (param, expert)
+            placed = [sum(volume(move.dst[1:]) for move in own if move.rank == rank) for rank in places.ranks]
+            assert list(filled.elements) == placed, (param, expert)
+
+
+def test_the_trace_of_one_rank_shows_that_rank(tmp_path: Path) -> None:
+    asked = Request(**{**vars(request("llama", tmp_path, 4)), "rank": 2})
+    observed = Observed(run(asked).store)
+    drawn = picture(observed, "model.layers.0.self_attn.qkv_proj.weight")
+    assert drawn.ranks == (2,) and drawn.tp == 4
+    assert [share.source for band in drawn.bands for share in band.shares] == [((24, 36),), ((3, 6),), ((3, 6),)]
+
+
+def test_an_illegal_number_of_ranks_is_a_reason_and_no_picture() -> None:
+    places = Placed(prepare(LLAMA), 3)
+    refused = places.refusal()
+    assert refused and "--tp 3 cannot cut ffn (intermediate_size): 14336 does not divide by 3" in refused
+    assert places.legal == [1, 2, 4, 8, 16, 32] and [places.refusal(tp) for tp in places.legal] == [None] * 6
+    assert places.moves("model.norm.weight") == [] and places.pads("model.embed_tokens.weight") == []
+    drawn = picture(places, "model.layers.0.self_attn.qkv_proj.weight")
+    assert drawn.refused == refused and drawn.bands == ()
+
+
+@pytest.mark.parametrize("tp", [0, -1, 10**9])
+def test_a_number_of_ranks_that_nobody_has_is_refused(tp: int) -> None:
+    assert str(tp) in str(Placed(prepare(LLAMA), tp).refusal())
+
+
+def test_a_trace_is_of_the_ranks_that_it_was_made_with(tmp_path: Path) -> None:
+    observed = Observed(store_of("llama", tmp_path, 2))
+    assert observed.refusal() is None and observed.refusal(2) is None
+    assert observed.refusal(4) == "a trace shows what was loaded with --tp 2, and nothing of --tp 4"
+
+
+def test_claims_name_the_line_of_the_table_or_the_reason() -> None:
+    places = Placed(prepare(LLAMA), 2)
+    claim = places.claim("model.layers.7.self_attn.q_proj.weight")
+    assert (claim.kind, claim.pattern) == ("row", "model.layers.{layer}.self_attn.q_proj.weight")
+    file, _, line = str(claim.source).partition(":")
+    table = (Path("mappings/architectures") / file).read_text().splitlines()
+    assert "self_attn.q_proj" in table[int(line) - 1]
+    assert places.claim("model.layers.99.self_attn.q_proj.weight").reason == "no tensor of this name"
+
+
+def test_what_is_tied_leads_to_the_picture_of_what_it_is_tied_to(tmp_path: Path) -> None:
+    places = Placed(prepare(request("llama tied", tmp_path, 1)), 2)
+    assert places.tied("lm_head.weight") == "model.embed_tokens.weight"
+    assert places.aliases("model.embed_tokens.weight") == ["lm_head.weight"]
+    head, table = picture(places, "lm_head.weight"), picture(places, "model.embed_tokens.weight")
+    assert (head.tied_to, head.aliases, table.aliases) == (table.param, (), ("lm_head.weight",))
+    assert (head.bands, head.pads, head.shapes) == (table.bands, table.pads, table.shapes)
+
+
+def test_a_name_that_is_no_parameter_has_no_picture() -> None:
+    assert picture(Placed(prepare(LLAMA), 2), "model.layers.99.mlp.gate.weight").refused is not None
+
+
+def test_a_move_that_leaves_its_parameter_is_said_instead_of_drawn(tmp_path: Path) -> None:
+    result = run(request("llama", tmp_path, 2))
+    result.store.db.execute("UPDATE box SET dst = '[[0, 900000], [0, 10]]'")
+    drawn = picture(Observed(result.store), "model.layers.0.self_attn.qkv_proj.weight")
+    assert drawn.refused == (
+        "rank 0: a move from model.layers.0.self_attn.q_proj.weight does not lie within "
+        "model.layers.0.self_attn.qkv_proj.weight"
+    )
+
+
+def test_names_are_looked_up_once_for_all_numbers_of_ranks() -> None:
+    first = Placed(prepare(LLAMA), 2)
+    second = first.at(4)
+    assert second.known is first.known and second.tp == 4
+    assert {move.rank for move in second.moves("model.norm.weight")} == {0, 1, 2, 3}
