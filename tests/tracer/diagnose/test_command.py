@@ -10,6 +10,8 @@ import pytest
 
 from tests.mappings.small import CONFIGS
 from tests.tracer.diagnose.written import write
+from tests.tracer.starter.computing import computes_as, sound
+from tests.tracer.starter.shelves import config_of
 from tracer.cli import main, trace_load
 
 TRAINED = Path(__file__).parents[2] / "data" / "trained" / "llama-3"
@@ -92,14 +94,14 @@ def test_nothing_is_written_where_no_edit_mends_anything(tmp_path: Path, capsys:
 
 
 def test_rows_are_written_that_mapping_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A norm that the class does not have: its rows are what is missing."""
-    folder = write(
-        tmp_path / "model", CONFIGS["qwen3"].config, architectures=["LlamaForCausalLM"], model_type="strange"
-    )
+    """A norm that the class does not have: its rows are what is missing, and with them it computes as Qwen3 does."""
+    folder = write(tmp_path / "model", config_of("qwen3"), architectures=["LlamaForCausalLM"], model_type="strange")
     target = tmp_path / "rows.toml"
     main(["diagnose", str(folder), "--write-rows", str(target)])
     assert f"names are claimed with --mapping {target}" in capsys.readouterr().out
     assert trace_load([str(folder), "--plan", "--quiet", "--mapping", str(target)]) == 0
+    config = json.loads((folder / "config.json").read_text())
+    computes_as(sound("qwen3"), target.read_text(), config, sound("qwen3").stored)
 
 
 @pytest.mark.parametrize(("options", "said"), [

@@ -20,7 +20,31 @@ from tracer.events import Move
 Names = Sequence[tuple[str, str]]
 """Segments and what they become; `^` in front of a text that names begin with."""
 
+PARTIAL = {"partial_rotary_factor": 0.67}
+"""Of a head's three dimensions two are rotated."""
+COMPUTABLE: Mapping[str, Mapping[str, Any]] = {
+    "falcon": {"alibi": True}, "falcon with one norm": {"alibi": True},
+    "deepseek v2": {"hidden_size": 48, "n_group": 1, "topk_group": 1, "num_experts_per_tok": 2},
+    "deepseek v2 lite": {"hidden_size": 48, "n_group": 1, "topk_group": 1, "num_experts_per_tok": 2},
+    "deepseek v3": {"n_group": 1, "topk_group": 1, "num_experts_per_tok": 2},
+    "gpt-oss": {"head_dim": 4, "num_experts_per_tok": 2}, "jamba": {"num_experts_per_tok": 2},
+    "mixtral with one expert": {**PARTIAL, "num_experts_per_tok": 1},
+    "mamba": {"hidden_size": 16, "expand": 2}, "mamba2": {"hidden_size": 24, "expand": 2},
+    "mamba2 in groups": {"hidden_size": 24, "expand": 2},
+}  # fmt: skip
+"""What else a config must say for a forward pass."""
+
 UNQUANTISED = [key for key, small in CONFIGS.items() if "/gguf" not in small.arch and "fp8" not in key]
+
+
+def id_of(key: str) -> str:
+    """The rows of one of the small architectures."""
+    return CONFIGS[key].arch
+
+
+def config_of(key: str) -> dict[str, Any]:
+    """Its config.json, such that a forward pass is possible."""
+    return {**CONFIGS[key].config, **COMPUTABLE.get(key, PARTIAL)}
 
 
 def renamed(name: str, changes: Names) -> str:
@@ -40,7 +64,7 @@ def tensors(key: str, changes: Names = ()) -> list[Synthetic]:
 
 @cache
 def _original(key: str) -> Sequence[Synthetic]:
-    return tuple(synthesise(bind(key)))
+    return tuple(synthesise(bind(key, **config_of(key))))
 
 
 def shelve(folder: Path, config: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Path:
@@ -61,7 +85,7 @@ def by_file(text: str, config: Mapping[str, Any], found: Sequence[Synthetic], tp
 @cache
 def placed_by_built_in(key: str, tp: int, rank: int) -> Mapping[str, Any]:
     """Every parameter of a rank where the package's own rows put it, by the original names."""
-    return placed(plan(bind(key, tp), tensors(key)), rank)
+    return placed(plan(bind(key, tp, **config_of(key)), tensors(key)), rank)
 
 
 def placed(made: LoadPlan, rank: int) -> dict[str, Any]:

@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from mappings.architectures import BUILT_IN
 from mappings.userfile import parse_mapping
 from tests.corpus import described, materialise, slugs
-from tests.mappings.small import CONFIGS
-from tests.tracer.starter.shelves import renamed, shapes_of, shelve, tensors
+from tests.tracer.starter.computing import Tensors, computes_as, other_names, sound
+from tests.tracer.starter.shelves import config_of, renamed, shapes_of, shelve, tensors
+from tests.tracer.starter.written import ledger
 from tracer.checkpoint.folder import open_checkpoint
 from tracer.cli import main
 from tracer.errors import InputError
@@ -20,15 +22,21 @@ from tracer.prepare.completing import completed
 from tracer.starter import Starter, starter
 
 KNOWN = {name for arch in BUILT_IN for name in (arch.name, *arch.also)}
+CONFIG = {**config_of("llama"), "architectures": ["OwnForCausalLM"]}
 CHANGES = (("self_attn", "attention"), ("mlp", "feed_forward"))
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A Llama of an unknown class whose modules have other names."""
-    config = {**CONFIGS["llama"].config, "architectures": ["OwnForCausalLM"]}
     shapes = {renamed(name, CHANGES): shape for name, shape in shapes_of(tensors("llama")).items()}
-    return shelve(tmp_path / "model", config, shapes)
+    return shelve(tmp_path / "model", CONFIG, shapes)
+
+
+def computes(text: str, more: Tensors | None = None) -> None:
+    """As the Llama does that it is under other names; `more` is beside it."""
+    stored = other_names(sound("llama").stored, CHANGES) | (more or {})
+    computes_as(sound("llama"), text, CONFIG, stored)
 
 
 def test_the_file_goes_to_stdout_with_its_counts_as_comments(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,6 +45,7 @@ def test_the_file_goes_to_stdout_with_its_counts_as_comments(model: Path, capsys
     assert parse_mapping(out, BUILT_IN).name == "OwnForCausalLM"
     assert "# OwnForCausalLM like LlamaForCausalLM: 21 of 21 names are claimed; 7 rows" in out
     assert "# 0 TODO, 0 assumed" in out
+    computes(out)
 
 
 def test_the_file_is_what_trace_load_takes(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,6 +56,7 @@ def test_the_file_is_what_trace_load_takes(model: Path, tmp_path: Path, capsys: 
     assert f"trace-load {model} --mapping {rows}" in printed
     assert main(["load", str(model), "--plan", "--tp", "2", "--mapping", str(rows)]) == 0
     assert main(["load", str(model), "--tp", "2", "--load-format", "dummy", "--mapping", str(rows)]) == 0
+    computes(rows.read_text())
 
 
 def test_what_is_left_to_do_is_counted_and_the_exit_status_says_so(
@@ -60,6 +70,7 @@ def test_what_is_left_to_do_is_counted_and_the_exit_status_says_so(
     assert "21 of 22 names are claimed" in out
     assert "# 1 TODO, 0 assumed" in out
     assert len(re.findall(r"^# TODO vision_tower", out, re.MULTILINE)) == 2, "in the file, and in the summary"
+    computes(out, {"vision_tower.proj.weight": torch.ones(3, 3)})
 
 
 def test_records_say_the_same(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +79,7 @@ def test_records_say_the_same(model: Path, capsys: pytest.CaptureFixture[str]) -
     assert (head["kind"], head["claimed"], head["names"], head["loads"]) == ("starter", 21, 21, True)
     rows = [entry["name"] for entry in entries if entry["kind"] == "row"]
     assert rows == [row.name for row in parse_mapping(head["text"], BUILT_IN).rows if row.source == "--mapping"]
+    computes(head["text"])
 
 
 @pytest.mark.parametrize(("argv", "said"), [
@@ -106,6 +118,7 @@ def started(slug: str, folder: Path) -> Starter | None:
 def test_published_checkpoints_of_unknown_classes_give_files_that_parse_and_counts_that_are_true(
     tmp_path: Path,
 ) -> None:
+    """Headers without numbers, of classes that nothing here computes: there is nothing to run them with."""
     seen, of_gguf = 0, set()
     for slug in slugs()[1::3]:
         architecture = str(described(slug, "gguf.json").get("kv", {}).get("general.architecture", slug))
@@ -117,6 +130,7 @@ def test_published_checkpoints_of_unknown_classes_give_files_that_parse_and_coun
             continue
         seen += 1
         parse_mapping(found.text, BUILT_IN)
+        ledger.uncomputed(found, numberless=True)
         assert found.claimed <= found.total
         assert found.trial.plan is not None, slug
         unclaimed = [c for c in found.trial.plan.claims if c.owner is None]

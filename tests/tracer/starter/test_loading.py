@@ -13,7 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.threads import one_thread
+from tests.tracer.starter.computing import Sound, computes_as, computes_in_parts_as, other_names
 from tests.tracer.starter.shelves import Names, renamed
+from tests.tracer.starter.written import ledger
 from tracer.cli import main
 from tracer.prepare import Request, prepare
 from tracer.starter import Starter, starter, starter_of
@@ -44,11 +46,18 @@ def renaming(changes: Names) -> Callable[[Tensors], Tensors]:
 
 def completed(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> Mapping[str, Any]:
     """Token ids and log-probabilities of `tracer generate`."""
+    if "--mapping" in argv:
+        ledger.computed(Path(argv[argv.index("--mapping") + 1]).read_text(encoding="utf-8"))
     status = main(["generate", *map(str, argv), *ASKED])
     ran = capsys.readouterr()
     assert status == 0, ran.err
     record: Mapping[str, Any] = json.loads(ran.out.splitlines()[0])
     return record
+
+
+def sound_llama() -> Sound:
+    stored = {name: tensor.float() for name, tensor in load_file(LLAMA / "model.safetensors").items()}
+    return Sound("LlamaForCausalLM", json.loads((LLAMA / "config.json").read_text()), stored)
 
 
 def written(found: Starter, to: Path) -> Path:
@@ -105,6 +114,8 @@ def test_a_qwen3_that_says_it_is_a_llama_computes_with_the_norms_that_are_borrow
 def test_rows_for_a_norm_that_nothing_applies_load_it_and_say_that_they_do_no_more(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """No modules take it, so what is loaded is computed with in parts: as without the norm."""
+
     def more(tensors: Tensors) -> Tensors:
         width = tensors["model.norm.weight"].shape
         return tensors | {f"model.layers.{i}.extra_norm.weight": torch.ones(width) for i in range(LAYERS)}
@@ -117,10 +128,18 @@ def test_rows_for_a_norm_that_nothing_applies_load_it_and_say_that_they_do_no_mo
     out = capsys.readouterr().out
     assert "model.layers.{0..3}.extra_norm.weight" in out
     assert "do not fit the rows" in out, "the modules have no such parameter, and it is said that nothing computes"
+    model = sound_llama()
+    norms = more(dict(model.stored)).keys() - model.stored.keys()
+    loaded = computes_in_parts_as(model, found.text, model.config, more(dict(model.stored)), tp=1)
+    assert loaded.keys() == norms
+    assert all((norm == 1).all() for norm in loaded.values())
 
 
 def test_the_checkpoint_alone_and_its_plan_give_the_same_file(tmp_path: Path) -> None:
     folder = damaged(LLAMA, tmp_path / "m", renaming((("q_proj", "query"),)))
     prepared = prepare(Request(str(folder), plan_only=True))
     assert prepared.checkpoint is not None
-    assert starter(prepared.checkpoint, prepared.run.config).text == starter_of(prepared).text
+    text = starter(prepared.checkpoint, prepared.run.config).text
+    assert text == starter_of(prepared).text
+    model = sound_llama()
+    computes_as(model, text, model.config, other_names(model.stored, (("q_proj", "query"),)))

@@ -1,7 +1,7 @@
 """Rows for an architecture that nobody knows: each registered one under another class and other names.
 
 Two sources: the plan that the written file gives, and the plan of the built-in rows for the original names, element
-by element.
+by element; and then a forward pass through what either of them loads.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import numpy as np
 import pytest
 
 from mappings.architectures import BUILT_IN
+from mappings.synth import Synthetic
 from tests.mappings.small import CONFIGS
+from tests.tracer.starter.computing import computes_as, computes_in_parts_as, numbers, other_names, sound
 from tests.tracer.starter.shelves import (
     UNQUANTISED,
     Names,
     by_file,
+    config_of,
     placed,
     placed_by_built_in,
     renamed,
@@ -27,6 +30,7 @@ from tests.tracer.starter.shelves import (
     shelve,
     tensors,
 )
+from tests.tracer.starter.written import ledger
 from tracer.checkpoint.folder import open_checkpoint
 from tracer.starter import Starter, starter
 
@@ -54,7 +58,7 @@ def started(folder: Path, key: str, changes: Names, config: Mapping[str, Any], *
 
 
 def hidden(key: str) -> dict[str, Any]:
-    return {**CONFIGS[key].config, "architectures": [CLASS]}
+    return {**config_of(key), "architectures": [CLASS]}
 
 
 ONE_OF_EACH = list({CONFIGS[key].arch: key for key in reversed(UNQUANTISED)}.values())
@@ -78,6 +82,7 @@ def test_a_hidden_architecture_is_placed_as_its_own_rows_place_it(key: str, spel
             assert mine.keys() == theirs.keys()
             for name, ids in theirs.items():
                 np.testing.assert_array_equal(mine[name], ids, err_msg=name)
+    computes_as(sound(key), found.text, config, other_names(sound(key).stored, changes))
 
 
 DECODERS = [key for key in UNQUANTISED if key.split()[0] in ("llama", "mistral", "qwen2", "qwen3", "phi3")]
@@ -96,6 +101,7 @@ def test_a_decoder_is_placed_so_from_what_its_names_mean_alone(key: str, tmp_pat
         for rank in range(tp):
             mine, theirs = placed(own, rank), placed_by_built_in(key, tp, rank)
             assert {name: ids.tolist() for name, ids in mine.items()} == {k: v.tolist() for k, v in theirs.items()}
+    computes_as(sound(key), found.text, config, sound(key).stored)
 
 
 def test_of_architectures_that_fit_alike_the_one_in_the_class_name_is_meant(tmp_path: Path) -> None:
@@ -104,8 +110,11 @@ def test_of_architectures_that_fit_alike_the_one_in_the_class_name_is_meant(tmp_
         found = started(tmp_path / name, "llama", (), config)
         assert found.draft.like == "LlamaForCausalLM"
         assert "MistralForCausalLM would do as well" in found.text.replace("\n# ", " ")
+        computes_as(sound("llama"), found.text, config, sound("llama").stored)
     config = {**hidden("llama"), "model_type": "mistral"}
-    assert started(tmp_path / "m", "llama", (), config).draft.like == "MistralForCausalLM"
+    found = started(tmp_path / "m", "llama", (), config)
+    assert found.draft.like == "MistralForCausalLM"
+    computes_as(sound("mistral"), found.text, config, sound("mistral").stored)
 
 
 def test_fields_of_another_family_are_found_by_what_they_are_called(tmp_path: Path) -> None:
@@ -117,6 +126,7 @@ def test_fields_of_another_family_are_found_by_what_they_are_called(tmp_path: Pa
     found = started(tmp_path / "m", "llama", (), config)
     assert found.loads, found.trial.errors
     assert found.draft.flags == {old: f"@{new}" for new, old in ours.items()}
+    computes_as(sound("llama"), found.text, config, sound("llama").stored)
 
 
 def test_sizes_of_a_nested_config_are_written_as_numbers(tmp_path: Path) -> None:
@@ -126,6 +136,8 @@ def test_sizes_of_a_nested_config_are_written_as_numbers(tmp_path: Path) -> None
     assert found.loads, found.trial.errors
     assert found.draft.flags["hidden_size"] == inner["hidden_size"]
     assert found.draft.prefixes[0] == "language_model."
+    outer = config | {"partial_rotary_factor": inner["partial_rotary_factor"]}
+    computes_as(sound("llama"), found.text, outer, other_names(sound("llama").stored, SPELLINGS["wrapped"]))
 
 
 def test_layers_of_two_kinds_get_domains_of_their_own(tmp_path: Path) -> None:
@@ -135,6 +147,7 @@ def test_layers_of_two_kinds_get_domains_of_their_own(tmp_path: Path) -> None:
     found = started(tmp_path / "m", "deepseek v2", (), config, registered=others)
     assert found.loads, found.trial.errors
     assert sorted(found.draft.domains.values()) == ["0", "1, 2"]
+    computes_as(sound("deepseek v2"), found.text, config, sound("deepseek v2").stored)
 
 
 def test_parts_that_are_one_tensor_are_said_to_have_an_order_that_no_shape_tells(tmp_path: Path) -> None:
@@ -142,20 +155,26 @@ def test_parts_that_are_one_tensor_are_said_to_have_an_order_that_no_shape_tells
     found = started(tmp_path / "m", "phi3", (), hidden("phi3"), registered=others)
     assert any("qkv_proj" in told and "q, k, v" in told for told in found.draft.assumed)
     assert "TODO" not in found.text
+    computes_as(sound("phi3"), found.text, hidden("phi3"), sound("phi3").stored)
 
 
 def test_what_means_nothing_is_whole_on_each_rank_and_needs_a_forward_pass(tmp_path: Path) -> None:
+    """Nothing computes with a gizmo: it is loaded as it is, and without it the others compute as ever."""
     config = hidden("llama")
-    shapes = shapes_of(tensors("llama")) | {f"model.layers.{i}.self_attn.gizmo.weight": (7, 5) for i in (0, 1)}
+    gizmos = numbers([Synthetic(f"model.layers.{i}.self_attn.gizmo.weight", "F32", (7, 5)) for i in (0, 1)])
+    shapes = shapes_of(tensors("llama")) | {name: tuple(gizmo.shape) for name, gizmo in gizmos.items()}
     found = starter(open_checkpoint(shelve(tmp_path / "m", config, shapes)), config)
     assert found.loads, found.trial.errors
     assert found.unapplied == ("model.layers.{layer}.self_attn.gizmo",)
     assert any("the forward pass must also apply them" in limit for limit in found.limits)
     (param,) = found.draft.params
     assert str(param.cuts) == "whole on each rank"
+    more = computes_in_parts_as(sound("llama"), found.text, config, {**sound("llama").stored, **gizmos})
+    assert {name: gizmo.tolist() for name, gizmo in more.items()} == {k: v.tolist() for k, v in gizmos.items()}
 
 
 def test_weights_of_an_unknown_scheme_are_left_to_do(tmp_path: Path) -> None:
+    """Nobody knows what these numbers mean, so nothing computes with them: the file does not load, and says of what."""
     config = hidden("llama")
     shapes = shapes_of(tensors("llama"))
     for i in (0, 1):
@@ -168,6 +187,7 @@ def test_weights_of_an_unknown_scheme_are_left_to_do(tmp_path: Path) -> None:
     assert {why for _, why in found.draft.todo} == {
         f"{leaf} of a quantised weight: there are no leaf layouts for it" for leaf in ("qweight", "scales")
     }
+    ledger.uncomputed(found)
 
 
 def test_the_names_compared_are_not_the_same() -> None:
