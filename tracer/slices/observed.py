@@ -47,8 +47,8 @@ class Observed:
         return [move for move in moves if expert is None or (move.dst and move.dst[0][0] <= expert < move.dst[0][1])]
 
     def _into(self, param: str) -> list[Move]:
-        """The last answer is kept, as a picture asks twice, and is made anew for every expert that is chosen."""
-        if self._last[0] != param:
+        """The last answer about a complete trace is kept: a picture asks twice, and again for every expert."""
+        if self._last[0] != param or self.store.end is None:
             self._last = param, list(self.store.moves(param=param))
         return self._last[1]
 

@@ -49,6 +49,8 @@ class Band:
     """One a rank."""
     segments: tuple[Segment, ...]
     """All positions, by the ranks that hold them."""
+    op: str | None = None
+    """The transform of its values, where there is one."""
 
     @property
     def whole(self) -> bool:
@@ -213,7 +215,7 @@ class Drawn:
         length = all_of.count(1)
         return Band(
             part, tensor, shape, where.along, where.lands, length, shares,
-            segments(length, {share.rank: share.held for share in shares}),
+            segments(length, {share.rank: share.held for share in shares}), moves[0].op,
         )  # fmt: skip
 
     def _share(self, rank: int, moves: Sequence[Move], where: Sides, own: bytes, all_of: bytes) -> Share:

@@ -21,7 +21,7 @@ from tracer.slices.spans import pieces
 from tui.model.bands import FILLED, PADDED, PARTS, beginning, heights, rows_of
 from tui.model.columns import cut_start, fitted, left, wide
 from tui.model.experts import expert_lines
-from tui.model.line import Line, Role, Span, Target, plain
+from tui.model.line import GLYPHS, Line, Role, Span, Target, plain
 
 MOST_RANKS = 16
 """That have a line of their own; of more those around the chosen one."""
@@ -86,7 +86,7 @@ class Drawing:
             holding = sorted({rank for band in self.picture.bands for s in band.segments for rank in s.ranks})
             return f"not cut: it is on rank {runs(holding)} alone" if holding else "on no rank"
         known = "" if len(ranks) == tp else f", {len(ranks)} of them known"
-        return f"cut by {self.word(cut, own=False)} over {tp} ranks{known}"
+        return f"cut by {self.word(cut, False, self._dims)} over {tp} ranks{known}"
 
     def _on_rank(self, whole: Shape | None, own: Shape) -> Line:
         if whole == own:
@@ -104,6 +104,11 @@ class Drawing:
         """The parameter's first dimension that is not its experts'."""
         return 1 if self.picture.experts else 0
 
+    @cached_property
+    def _dims(self) -> int:
+        """Dimensions of what is drawn: the parameter, or one of its experts."""
+        return len(self.picture.shapes[0]) - self.first
+
     def word(self, dim: int, own: bool, dims: int = 2) -> str:
         """What the positions along a dimension are called: of the parameter, or (`own`) of a tensor as it is."""
         dim = dim if own else dim - self.first
@@ -114,7 +119,7 @@ class Drawing:
         return self.word(band.along - stacked, True, len(band.shape) - stacked)
 
     def _landing(self, band: Band) -> str:
-        return self.word(band.lands, False, len(self.picture.shapes[0]) - self.first)
+        return self.word(band.lands, False, self._dims)
 
     def _where(self, band: Band, share: Share) -> str:
         """`rows 2048:4096 -> 0:2048`."""
@@ -141,6 +146,8 @@ class Drawing:
         share = band.share(self.rank)
         copies = self._copies(band)
         texts = [Span(self._where(band, share)) if share else Span("not on this rank"), Span(copies, "shared")]
+        if band.op:
+            texts.append(Span(f"{GLYPHS['conversion']} {printable(band.op)}", "conversion"))
         lost = sum(gap.stop - gap.start for gap in band.gaps)
         if lost:
             texts.append(Span(f"✗ {lost} {self._source(band)} on no rank", "bad"))
@@ -162,7 +169,7 @@ class Drawing:
         texts = [wide(printable(band.tensor)) for band in self.picture.bands]
         texts += [len(self._where(b, share)) for b in self.picture.bands if (share := b.share(self.rank))]
         fixed = sum(self._gutter) + 6
-        if len(self.picture.shapes[0]) - self.first == 1:
+        if self._dims == 1:
             return _LEAST
         room = max(min(self.width - self._beside - fixed - max(texts, default=0), self.width // 2, _MOST), _LEAST)
         across = (len(band.segments) for band in self.picture.bands if band.cut and band.lands > self.first)
@@ -215,9 +222,11 @@ class Drawing:
     def _heights(self) -> list[int]:
         bands = self.picture.bands
         least = [1 + len(self._told(band)) for band in bands]
-        if not any(band.cut and band.lands == self.first for band in bands):
+        downwards = [band for band in bands if band.lands == self.first and (band.cut or len(bands) > 1)]
+        if not downwards:
             return [max(own, 6 if band.cut else 3) for own, band in zip(least, bands, strict=True)]
-        return heights(bands, least, 12 if self.width < 120 else 16)
+        total = 12 if self.width < 120 else 16
+        return heights(bands, least, total if self._dims > 1 else total // 2)
 
     def _begins(self, band: Band, at: int, lines: int) -> Line:
         """The ranks whose share begins in a line; the chosen one where it is among them."""
@@ -261,7 +270,7 @@ class Drawing:
             hatch = Span(PADDED * self._columns, "pad" if own else "dim")
             where = f"on rank{'s' if len(ranks) > 1 else ''} {runs(ranks)}, filled with {value:g}"
             if own:
-                where = f"-> {self.word(own.lands, False)} {told(own.landing)} = {value:g}"
+                where = f"-> {self.word(own.lands, False, self._dims)} {told(own.landing)} = {value:g}"
             labels = [Span(where), *(Span(text, "dim") for text in wrap(printable(reason), self._room))]
             begin = (self._rank(self._lit(ranks), dashed(ranks)),)
             yield [

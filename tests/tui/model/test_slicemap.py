@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 
 import pytest
 
@@ -136,6 +137,17 @@ def test_what_is_interleaved_on_disk_is_told_by_its_distance() -> None:
     assert "rows 75:78 x8 every 9 -> 24:48" in text(map_lines(bloom, 1, 80))
     gpt_oss = picture(small("gpt-oss").at(2), "model.layers.0.mlp.experts.routed_experts.w13_weight")
     assert "columns 49:96:2 -> rows 1:48:2" in text(map_lines(gpt_oss, 1, 80))
+
+
+def test_parts_are_to_scale_where_nothing_is_cut_too() -> None:
+    lines = text(map_lines(picture(llama(1), QKV), 0, 80)).splitlines()
+    edges = [number for number, line in enumerate(lines) if line.strip()[:1] in "╭├╰" and line.strip()]
+    assert [b - a - 1 for a, b in pairwise(edges)] == [8, 2, 2] and "whole on the only rank" in lines[0]
+
+
+def test_a_transform_of_values_is_named() -> None:
+    lines = text(map_lines(picture(small("mamba2").at(2), "backbone.layers.0.mixer.A"), 1, 80))
+    assert "(16) cut by elements over 2 ranks" in lines and "⚙ neg_exp" in lines
 
 
 def test_tensors_and_ranks_lead_on() -> None:
