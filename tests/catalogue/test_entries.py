@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.catalogue.case import Case, asked
-from tests.catalogue.entries import A_TO_G as CASES
+from tests.catalogue.entries import A_TO_G
 from tracer.diagnose.diagnosis import Diagnosis
+
+CASES = A_TO_G
 
 
 def first(diagnosis: Diagnosis) -> tuple[str, str]:

@@ -8,10 +8,12 @@ import pytest
 
 from mappings.findings import Finding
 from tests.catalogue.case import Case, asked
-from tests.catalogue.entries import H_TO_R as CASES
+from tests.catalogue.entries import H_TO_R
 from tests.catalogue.models import decoder
 from tests.catalogue.quantising import by_channel
 from tracer.diagnose.diagnosis import Diagnosis
+
+CASES = H_TO_R
 
 
 def first(diagnosis: Diagnosis) -> Finding | None:
