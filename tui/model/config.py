@@ -1,0 +1,188 @@
+"""config.json beside what the tensors say: each field, what reads it, and whether shapes agree.
+
+Fields that the file does not have and that the tensors tell stand below it, marked `≈`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mappings.findings import Finding
+from mappings.names import HOLE
+from tracer.commands.output import printable
+from tracer.infer.canonical import ALIASES, NESTED
+from tracer.infer.fields import Field
+from tracer.report.words import plural
+from tui.model.columns import cut, fitted, left
+from tui.model.fields import config_of, flat
+from tui.model.inference import Inference
+from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line
+from tui.model.subject import Subject
+from tui.model.uses import Use, uses
+from tui.model.values import conflicts, seen_fields
+from tui.model.wrapped import paragraph
+
+_MARK = 2
+_LONGEST_NAME, _LONGEST_VALUE = 40, 28
+_ALIKE = {key: frozenset(keys) for keys in (*ALIASES.values(), ("torch_dtype", "dtype")) for key in keys}
+"""A field -> all spellings of the same."""
+_SURE = ("certain", "likely")
+
+
+def config(subject: Subject, inference: Inference | None = None) -> Page:
+    """`inference` is what `study` gave, None as long as it is on its way."""
+    return Text(_Fields(subject, inference).lines)
+
+
+@dataclass(frozen=True)
+class _Widths:
+    whole: int
+    name: int
+    value: int
+
+
+class _Fields:
+    def __init__(self, subject: Subject, inference: Inference | None) -> None:
+        self.subject, self.inference = subject, inference
+        held = inference or Inference()
+        self.said = dict(flat(config_of(subject)))
+        self.seen = seen_fields(held)
+        self.against = conflicts(subject, held)
+        self.uses: Mapping[str, Use] = uses(subject.prepared.plan.binding) if subject.prepared else {}
+        self.names = _first_names(held)
+
+    def lines(self, width: int) -> list[Line]:
+        longest = max((len(name) for name in (*self.said, *self.seen)), default=0)
+        # What is told beside needs room too: a name that is longer is cut.
+        widths = _Widths(width, min(longest, _LONGEST_NAME, max(width // 3, 12)), min(_LONGEST_VALUE, width // 4))
+        return [fitted(each, width) for each in self._lines(widths)]
+
+    def _lines(self, widths: _Widths) -> Iterator[Line]:
+        yield from self._state(widths.whole)
+        yield ()
+        for name, value in self.said.items():
+            yield from self._field(name, value, widths)
+        yield from self._missing(widths)
+
+    def _state(self, width: int) -> Iterator[Line]:
+        source = self.subject.prepared.configured.source if self.subject.prepared else "config.json"
+        if self.said:
+            yield line(
+                Span(printable(source), "heading"),
+                Span(f"  {plural(len(self.said), 'field')}; ✓ the tensors say the same", "dim"),
+            )
+        else:
+            yield line(Span("· there is no config.json", "unsure"))
+        if self.against:
+            told = f"against the tensors: {', '.join(self.against)}"
+            yield from paragraph(told, width, Span(f"{GLYPHS['bad']} ", "bad"), "bad")
+        if self.inference is None:
+            yield line(Span("… what the tensors say was not looked at yet", "unsure"))
+        elif self.inference.why_not or self.inference.found is None:
+            why = self.inference.why_not or "there are none here"
+            yield from paragraph(f"not compared with tensors: {why}", width, Span("· ", "unsure"), "unsure")
+        elif self.inference.found.unchecked:
+            why = "; ".join(item.reason for item in self.inference.found.unchecked)
+            yield from paragraph(f"not all was compared with the tensors: {why}", width, Span("· ", "unsure"), "unsure")
+
+    # --- a field of the file ---
+
+    def _field(self, name: str, value: Any, widths: _Widths) -> Iterator[Line]:
+        own = name.rpartition(".")[2]
+        wrong, seen = self.against.get(own), self._seen(own) if self._is_text(name) else None
+        agrees = seen is not None and seen.value == value and seen.confidence in _SURE
+        role: Role = "bad" if wrong else "good" if agrees else "plain"
+        told = self._used(own if self._is_text(name) else name.partition(".")[0])
+        target = Target("field", name)
+        shown = Span(_shown(value), "bad" if wrong else "number", target)
+        yield line(
+            Span(f"{GLYPHS.get(role, ' ')} ", role, target), left(Span(printable(name), "name", target), widths.name),
+            "  ", left(shown, widths.value), "  ", Span(told, "dim"),
+        )  # fmt: skip
+        if wrong:
+            yield from self._conflict(wrong, widths)
+        elif seen is not None and not agrees and seen.value != value and seen.confidence in _SURE:
+            yield from self._evidence(f"the tensors: {_shown(seen.value)}, {seen.confidence}", seen, widths)
+
+    def _is_text(self, name: str) -> bool:
+        """Whether a field is of the model that the rows and the tensors are asked about, not of a tower beside it."""
+        outer, _, _ = name.rpartition(".")
+        return outer in ("", *NESTED)
+
+    def _seen(self, own: str) -> Field | None:
+        return next((self.seen[key] for key in (own, *_alike(own)) if key in self.seen), None)
+
+    def _used(self, own: str) -> str:
+        if self.subject.prepared is None:
+            return "" if self.subject.stage != "headers" else "… not looked at yet"
+        return self.uses[own].words() if own in self.uses else "no row reads it"
+
+    def _conflict(self, wrong: Finding, widths: _Widths) -> Iterator[Line]:
+        number = next((n for n, told in enumerate(self.subject.findings) if told.finding is wrong), None)
+        target = Target("finding", str(number)) if number is not None else None
+        yield from paragraph(wrong.message, widths.whole, " " * (_MARK + 2), "bad", target)
+        if wrong.fix:
+            yield from paragraph(wrong.fix, widths.whole, Span(f"{' ' * (_MARK + 2)}fix: ", "strong"), "good")
+
+    def _evidence(self, told: str, seen: Field, widths: _Widths) -> Iterator[Line]:
+        first = seen.evidence.partition(" ")[0]
+        target = Target("tensor", self.names[first]) if first in self.names else None
+        text = f"{told}: {seen.evidence}" if seen.evidence else told
+        yield from paragraph(text, widths.whole, Span(f"{' ' * (_MARK + 2)}"), "inferred", target)
+
+    # --- what the file does not have ---
+
+    def _missing(self, widths: _Widths) -> Iterator[Line]:
+        said = {part for name in self.said for part in (name.partition(".")[0], name.rpartition(".")[2])}
+        wanted = [Field(name, _right(found), "", "certain") for name, found in self.against.items() if name not in said]
+        seen = [f for f in self.seen.values() if f.name not in self.against and not said & {f.name, *_alike(f.name)}]
+        if wanted or seen:
+            yield ()
+            yield line(Span("not in config.json" if self.said else "what the tensors say", "heading"))
+        for field in [*wanted, *sorted(seen, key=lambda field: field.value is None)]:
+            yield from self._absent(field, self.against.get(field.name), widths)
+
+    def _absent(self, field: Field, wrong: Finding | None, widths: _Widths) -> Iterator[Line]:
+        role: Role = "bad" if wrong else "unsure" if field.value is None else "inferred"
+        target = Target("field", field.name)
+        shown = "not known" if field.value is None else _shown(field.value)
+        told = self.uses[field.name].words() if field.name in self.uses else ""
+        yield line(
+            Span(f"{GLYPHS[role]} ", role, target), left(Span(field.name, "name", target), widths.name), "  ",
+            left(Span(shown, role, target), widths.value), "  ", Span(told, "dim"),
+        )  # fmt: skip
+        if wrong:
+            yield from self._conflict(wrong, widths)
+        else:
+            yield from self._evidence(field.confidence, field, widths)
+
+
+def _alike(name: str) -> frozenset[str]:
+    return _ALIKE.get(name, frozenset())
+
+
+def _right(wrong: Finding) -> Any:
+    """What a field should be, as far as its finding says."""
+    return wrong.evidence.get("value", wrong.evidence.get("tensors"))
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = str(value)
+    return cut(printable(text), _LONGEST_VALUE * 3)
+
+
+def _first_names(inference: Inference) -> dict[str, str]:
+    """Template -> the first tensor of it, for evidence that names templates."""
+    names = inference.found.names if inference.found else None
+    found: dict[str, str] = {}
+    for group in (*names.groups, *names.strange) if names else ():
+        indices = iter(group.indices[0] if group.indices else ())
+        segments = (str(next(indices, HOLE)) if part == HOLE else part for part in group.template.split("."))
+        found[group.template] = ".".join(segments)
+    return found
