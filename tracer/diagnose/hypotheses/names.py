@@ -15,7 +15,9 @@ from tracer.diagnose.case import Case
 from tracer.diagnose.hypothesis import Hypothesis, Wording
 from tracer.diagnose.state import State
 from tracer.diagnose.trial import Trial
+from tracer.doctor.numbers import STACKS
 from tracer.doctor.trainers import WRAPPERS, unwrapped
+from tracer.infer.canonical import canonical
 from tracer.renames import Rewrite, rewrites
 from tracer.repair.changes import Rename
 
@@ -24,11 +26,14 @@ _SHOWN = frozenset({
     "arch.mismatch", "config.conflict", "config.missing-field",
 })  # fmt: skip
 """What wrong names look like."""
+_FEWEST = 3
+"""Layers of a stack; of fewer it is not said that they are counted from 1."""
 
 
 def propose(case: Case) -> Iterator[Hypothesis]:
     """The best edit for each dialect that config.json may mean, alone and with the next best ones behind it."""
     state = case.state
+    yield from _counted_from_one(state)
     if not state.codes & _SHOWN or not state.names:
         return
     yield from _wrapped_alone(state)
@@ -45,14 +50,31 @@ def propose(case: Case) -> Iterator[Hypothesis]:
             yield from _of_edit(_spelled(found[:end]), _applied(left, found[:end]))
 
 
-def _renumbered(names: Sequence[str]) -> Iterator[Hypothesis]:
-    """Stacks whose numbers have no hole and begin past 0, each from 0 on."""
+def _counted_from_one(state: State) -> Iterator[Hypothesis]:
+    """The layers of a class without rows, as many as config.json says, from 1 on: no published class counts so."""
+    count = canonical(state.config).get("layers")
+    if state.plan is not None or state.config.get("auto_map") or type(count) is not int or count < _FEWEST:
+        return
+    for stack, found in _stacks(state.names).items():
+        if stack.rstrip(".").rpartition(".")[2] in STACKS and found == set(range(1, count + 1)):
+            renamed = {name: _moved(name, stack, 1) for name in state.names if name.startswith(stack)}
+            told = f"number the layers of {stack.rstrip('.')} from 0, and not from 1"
+            yield Hypothesis(_worded(told, renamed), (Rename(renamed),), evident=True)
+
+
+def _stacks(names: Sequence[str]) -> dict[str, set[int]]:
+    """What precedes the first number of each name -> the numbers."""
     stacks: dict[str, set[int]] = {}
     for name in names:
         template, indices = blank(name)
         if indices:
             stacks.setdefault(template.partition(HOLE)[0], set()).add(indices[0])
-    for stack, found in stacks.items():
+    return stacks
+
+
+def _renumbered(names: Sequence[str]) -> Iterator[Hypothesis]:
+    """Stacks whose numbers have no hole and begin past 0, each from 0 on."""
+    for stack, found in _stacks(names).items():
         first = min(found)
         if first and len(found) > 1 and max(found) - first == len(found) - 1:
             told = f"number the layers of {stack.rstrip('.')} from 0, and not from {first}"
