@@ -127,10 +127,11 @@ def grouped_queries(question: Question) -> Hypothesis | None:
         return None
     return question.answer(
         "shape.mismatch", collapse([t.name for t in keys])[0][0],
-        f"k_proj is {list(keys[0].shape)}, {kv} KV heads for {heads} query heads, as config.json says; the loader"
-        " expected"
-        f" {heads // kv} times as much = {heads} / {kv}: it took every query head to have keys of its own",
-        {"heads": heads, "kv_heads": kv, "tensors": len(keys)}, "use a loader that reads num_key_value_heads",
+        f"k_proj is {list(keys[0].shape)}, {kv} KV heads for {heads} query heads, as config.json says, and the"
+        f" checkpoint is in order; the loader expected {heads // kv} times as much = {heads} / {kv}: it took every"
+        " query head to have keys of its own, or read another config.json",
+        {"heads": heads, "kv_heads": kv, "tensors": len(keys)},
+        "use a loader that reads num_key_value_heads, and give it this config.json",
     )  # fmt: skip
 
 
