@@ -12,16 +12,26 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Footer, Input
+from textual.worker import get_current_worker
 
+from tracer.checkpoint.folder import Checkpoint
+from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import TraceLoadError
 from tui.model import findings as found
-from tui.model.browsing import PAGES, Browsing, PageName
+from tui.model.browsing import Browsing, PageName
 from tui.model.chips import chips
-from tui.model.line import Line, Span, Target
+from tui.model.comparing import Comparing, beside
+from tui.model.inference import Inference, study
+from tui.model.line import Span, Target
+from tui.model.numbers.state import Values
 from tui.model.opening import open_subject
+from tui.model.progress import Progress
 from tui.model.subject import Subject
+from tui.model.tabs import tabs
+from tui.model.waiting import followed
 from tui.widgets.help import HelpScreen
 from tui.widgets.oneline import OneLine
+from tui.widgets.path_screen import PathScreen
 from tui.widgets.sheet import Sheet
 
 NARROW, TINY = 100, 60
@@ -36,7 +46,7 @@ class Browser(App[int]):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "search", key_display="/", id="search"),
-        Binding("n", "finding(False)", "next problem", id="finding.next"),
+        Binding("n", "finding(False)", "problem", id="finding.next"),
         Binding("N", "finding(True)", "problem before", show=False, id="finding.previous"),
         Binding("plus,equals_sign", "ranks(1)", "tp", key_display="+ -", id="tp.more"),
         Binding("minus", "ranks(-1)", "fewer ranks", show=False, id="tp.fewer"),
@@ -46,15 +56,19 @@ class Browser(App[int]):
         Binding("2,t", "page('path')", "path", show=False, id="page.path"),
         Binding("3", "page('findings')", "findings", show=False, id="page.findings"),
         Binding("4,c", "page('config')", "config", show=False, id="page.config"),
-        Binding("b", "flat", "tree or table", id="names.flat"),
+        Binding("5,v", "values", "values", show=False, id="page.values"),
+        Binding("6", "page('graph')", "graph", show=False, id="page.graph"),
+        Binding("7", "page('compare')", "compare", show=False, id="page.compare"),
+        Binding("D", "compare", "compare with another", show=False, id="compare"),
+        Binding("b", "flat", "table", id="names.flat"),
         Binding("s", "sort", "sort", show=False, id="names.sort"),
         Binding("d", "dtype", "only one dtype", show=False, id="names.dtype"),
         Binding("f", "problems", "problems only", show=False, id="names.problems"),
         Binding("u", "unfold", "each layer on a line", show=False, id="names.unfold"),
         Binding("y", "copy_name", "copy name", show=False, id="copy.name"),
-        Binding("Y", "copy_diagnosis", "copy diagnosis", id="copy.diagnosis"),
-        Binding("backspace", "back(-1)", "back", show=False, id="history.back"),
-        Binding("shift+backspace,right_square_bracket", "back(1)", "forward", show=False, id="history.forward"),
+        Binding("Y", "copy_diagnosis", "copy", id="copy.diagnosis"),
+        Binding("backspace", "been(-1)", "back", show=False, id="history.back"),
+        Binding("shift+backspace,right_square_bracket", "been(1)", "forward", show=False, id="history.forward"),
         Binding("tab", "other_pane", "other pane", show=False, id="pane.other", priority=True),
         Binding("z", "zoom", "zoom", show=False, id="pane.zoom"),
         Binding("escape", "clear", "clear", show=False, id="clear"),
@@ -98,6 +112,11 @@ class Browser(App[int]):
 
     @work(thread=True, exclusive=True, group="open")
     def _open(self) -> None:
+        worker = get_current_worker()
+        for progress in followed(self.browsing.where, lambda: worker.is_cancelled):
+            self.call_from_thread(self._progressed, progress)
+        if worker.is_cancelled:
+            return
         try:
             open_subject(self.browsing.where, self.browsing.tp, self._hand_over)
         except (TraceLoadError, OSError) as error:
@@ -112,6 +131,25 @@ class Browser(App[int]):
         focus = self.browsing.focus
         row = self.browsing.row_of(focus) if focus else None
         self.names.show(self.browsing.names(), row)
+        if subject.stage == "examined":
+            self._study(subject)
+
+    def _progressed(self, progress: Progress) -> None:
+        self.browsing.progress = progress
+        self._draw_top()
+        self._draw_page()
+
+    @work(thread=True, exclusive=True, group="study")
+    def _study(self, subject: Subject) -> None:
+        """What shapes say, which takes longer than to show what is there."""
+        found = study(subject)
+        self.call_from_thread(self._studied, subject, found)
+
+    def _studied(self, subject: Subject, found: Inference) -> None:
+        if subject is self.browsing.subject:
+            self.browsing.inference = found
+            if self.browsing.page in ("overview", "config"):
+                self._draw_page()
 
     def _fail(self, message: str) -> None:
         self.failed = message
@@ -135,16 +173,9 @@ class Browser(App[int]):
         self.query_one("#top", OneLine).say(start, (*end, Span(" ")))
 
     def _draw_page(self, cursor: int | None = None) -> None:
-        self.query_one("#pages", OneLine).say(self._tabs())
+        pages = self.query_one("#pages", OneLine)
+        pages.say(tabs(self.browsing.pages, self.browsing.page, pages.size.width))
         self.sheet.show(self.browsing.shown(), cursor)
-
-    def _tabs(self) -> Line:
-        spans: list[Span] = []
-        for number, name in enumerate(PAGES, 1):
-            here = name == self.browsing.page
-            spans.append(Span(f"[{number} {name}]" if here else f" {number} {name} ", "held" if here else "dim",
-                              Target("page", name)))  # fmt: skip
-        return tuple(spans)
 
     # --- moving ---
 
@@ -182,7 +213,7 @@ class Browser(App[int]):
     @on(Sheet.Turned, "#names")
     def _turned(self, event: Sheet.Turned) -> None:
         tree, number = self.browsing.tree, event.number
-        if self.browsing.flat or self.browsing.wanted.narrowed or not tree.rows:
+        if self.browsing.flat or not tree.rows:
             return
         node = tree.rows[number].node
         if event.way < 0 and (node.is_tensor or not node.opened):
@@ -193,6 +224,55 @@ class Browser(App[int]):
             return
         tree.toggle(number, None if event.way == 0 else event.way > 0)
         self.names.show(self.browsing.names())
+
+    # --- values ---
+
+    def action_values(self) -> None:
+        """Read those of the tensor that is looked at, after asking where that is much."""
+        state = self.browsing
+        state.touched = True
+        info, subject = state.looked_at, state.subject
+        state.visit("values")
+        if info is not None and subject is not None and state.values.wish(subject.checkpoint, info):
+            assert subject.checkpoint is not None
+            self._read_values(subject.checkpoint, info)
+        self._draw_page(0)
+
+    @work(thread=True, group="values")
+    def _read_values(self, checkpoint: Checkpoint, info: TensorInfo) -> None:
+        self.browsing.values.read(checkpoint, info, lambda state: self.call_from_thread(self._values_changed, state))
+
+    def _values_changed(self, state: Values) -> None:
+        if state.info is self.browsing.values.state.info:
+            self.browsing.values.state = state
+            if self.browsing.page == "values":
+                self._draw_page()
+
+    # --- beside another ---
+
+    def action_compare(self) -> None:
+        self.push_screen(PathScreen("compare with: a folder, a file, an id on the Hub, or a trace"), self._compare_with)
+
+    def _compare_with(self, other: str | None) -> None:
+        subject = self.browsing.subject
+        if other and subject is not None:
+            self.browsing.comparing = Comparing(other)
+            self.browsing.visit("compare")
+            self._draw_page(0)
+            self._compare(subject, other)
+
+    @work(thread=True, exclusive=True, group="compare")
+    def _compare(self, subject: Subject, other: str) -> None:
+        try:
+            done = Comparing(other, beside(subject, other))
+        except (TraceLoadError, OSError) as error:
+            done = Comparing(other, why=str(error))
+        self.call_from_thread(self._compared, done)
+
+    def _compared(self, state: Comparing) -> None:
+        self.browsing.comparing = state
+        self.browsing.values.other = state.found.checkpoint if state.found else None
+        self._draw_page()
 
     # --- actions ---
 
@@ -263,7 +343,7 @@ class Browser(App[int]):
         self.copy_to_clipboard(text)
         self.notify("copied as Markdown")
 
-    def action_back(self, by: int) -> None:
+    def action_been(self, by: int) -> None:
         if self.browsing.step(by):
             self._draw_page(0)
             focus = self.browsing.focus
@@ -286,12 +366,14 @@ class Browser(App[int]):
         self.push_screen(HelpScreen())
 
     def action_clear(self) -> None:
+        self.browsing.values.stop()
         line = self.query_one("#search", Input)
         line.remove_class("open")
         line.value = ""
         self.browsing.search("")
         self.names.focus()
         self.names.show(self.browsing.names())
+        self._draw_page()
 
     def action_search(self) -> None:
         line = self.query_one("#search", Input)
@@ -301,7 +383,7 @@ class Browser(App[int]):
     @on(Input.Changed, "#search")
     def _searched(self, event: Input.Changed) -> None:
         self.browsing.search(event.value)
-        self.names.show(self.browsing.names(), 0)
+        self.names.show(self.browsing.names(), self.browsing.first_tensor)
 
     @on(Input.Submitted, "#search")
     def _found(self) -> None:

@@ -31,13 +31,18 @@ class Line:
 
 def lines(comparison: Comparison, whole: bool) -> Iterator[str]:
     """The table; with `whole` every line of it, and one a tensor."""
-    found = [*_pairs(comparison, whole), *_one_sided(comparison, whole)]
+    found = rows(comparison, whole)
     shown = found if whole else found[:SCREEN]
     widths = [max((len(row[column]) for row in shown), default=0) for column in range(2)]
     for name, count, told in shown:
         yield f"  {name:<{widths[0]}}  {count:>{widths[1]}}  {told}".rstrip()
     if len(shown) < len(found):
         yield f"  ({len(found) - len(shown)} more lines; --all shows them)"
+
+
+def rows(comparison: Comparison, whole: bool) -> list[tuple[str, str, str]]:
+    """Its lines in three cells: names, how many, and what is to be said of them."""
+    return [*_pairs(comparison, whole), *_one_sided(comparison, whole)]
 
 
 def _pairs(comparison: Comparison, whole: bool) -> Iterator[tuple[str, str, str]]:

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Literal, TypeAlias, get_args
 
+from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.slices.observed import Observed
 from tracer.slices.placed import Placed
 from tracer.slices.placement import Placement
 from tui.model import findings as found
+from tui.model.comparing import Comparing, compared
 from tui.model.config import config
+from tui.model.graph import graph
 from tui.model.history import History, Place
+from tui.model.inference import Inference
 from tui.model.line import Page, Span, Target, Text, line
+from tui.model.numbers.asking import Asking
+from tui.model.numbers.page import values
 from tui.model.overview import overview
 from tui.model.path import path
+from tui.model.progress import Progress
 from tui.model.search import Search
 from tui.model.subject import Subject
-from tui.model.table import TablePage, Wanted
+from tui.model.table import TablePage, Wanted, rows
 from tui.model.tree import Marks, Tree
 from tui.model.tree_page import TreePage
 
-PageName: TypeAlias = Literal["overview", "path", "findings", "config"]
-PAGES: tuple[PageName, ...] = get_args(PageName)
+PageName: TypeAlias = Literal["overview", "path", "findings", "config", "values", "graph", "compare", "follow"]
+PAGES: tuple[PageName, ...] = get_args(PageName)[:-1]
+"""Those that are always there; a load is followed while there is one."""
+_ABOUT_ONE: tuple[PageName, ...] = ("path", "values", "graph")
+"""Pages about what the cursor is on; the others are about the whole."""
 MOST_RANKS = 1024
+MOST_OPEN = 200
+"""Rows that are opened by a search."""
 
 
 class Browsing:
@@ -45,6 +57,11 @@ class Browsing:
         self.touched = False
         """Whether a key was pressed: then nothing that arrives moves what is in sight."""
         self.marks: Marks = {}
+        self.values = Asking()
+        self.comparing = Comparing()
+        self.inference: Inference | None = None
+        self.progress: Progress | None = None
+        self.colours = True
         self._placed: Placed | None = None
         self._search: Search | None = None
 
@@ -57,11 +74,12 @@ class Browsing:
         self._search = Search(subject.tensors)
         self.tp = min(self.tp, MOST_RANKS) if subject.store is None else subject.tp
         self.marks = found.marks(subject) if subject.stage == "examined" else {}
-        self.tree = Tree(subject.tensors, self.marks)
-        if not self.touched:
+        before = self.tree
+        self._regrow()
+        if self.touched:
+            self.tree.as_before(before)
+        else:
             self._start(subject)
-        elif self.focus is not None and self.focus.kind == "tensor":
-            self.tree.reveal(self.focus.name)
 
     def _start(self, subject: Subject) -> None:
         """On the answer: the worst finding with its path, or what the model is."""
@@ -73,13 +91,28 @@ class Browsing:
 
     def names(self) -> Page:
         """The left side: the tree, or the flat table."""
-        if self.flat or self.wanted.narrowed:
-            infos = self.subject.tensors if self.subject else ()
-            return TablePage(infos, self.wanted, self.marks)
-        return TreePage(self.tree)
+        return TablePage(self._infos, self.wanted, self.marks) if self.flat else TreePage(self.tree)
+
+    def _regrow(self) -> None:
+        """The tree of what is wanted; of few tensors all of it is open."""
+        wanted = rows(self._infos, self.wanted, self.marks) if self.wanted.narrowed else self._infos
+        self.tree = Tree(wanted, self.marks)
+        if self.wanted.narrowed:
+            self.tree.open_up(MOST_OPEN)
+
+    @property
+    def _infos(self) -> Sequence[TensorInfo]:
+        return self.subject.tensors if self.subject else ()
+
+    @property
+    def pages(self) -> tuple[PageName, ...]:
+        """The pages that there are now."""
+        return PAGES if self.progress is None else (*PAGES, "follow")
 
     def shown(self) -> Page:
         """The right side."""
+        if self.progress is not None and (self.subject is None or self.page == "follow"):
+            return Text(self.progress.lines)
         if self.subject is None:
             return Text(lambda width: [line(Span("reading headers …", "dim"))])
         return self._builders[self.page](self.subject)
@@ -87,11 +120,24 @@ class Browsing:
     @cached_property
     def _builders(self) -> Mapping[PageName, Callable[[Subject], Page]]:
         return {
-            "overview": overview,
+            "overview": lambda subject: overview(subject, self.inference),
             "path": lambda subject: path(subject, self.placement, self.focus, self.rank),
             "findings": lambda subject: found.findings(subject, self.opened),
-            "config": config,
+            "config": lambda subject: config(subject, self.inference),
+            "values": lambda subject: values(self.values.of(self.looked_at), self.colours),
+            "graph": lambda subject: graph(subject, self.placement, self.focus, self.rank),
+            "compare": lambda subject: compared(self.comparing, subject),
         }  # fmt: skip
+
+    @property
+    def looked_at(self) -> TensorInfo | None:
+        """The tensor that is looked at, or that what is looked at is about."""
+        if self.subject is None or self.focus is None:
+            return None
+        target: Target | None = self.focus
+        if self.focus.kind == "finding":
+            target = found.subject_target(self.subject, self.subject.findings[int(self.focus.name)])
+        return self.subject.tensor(target.name) if target and target.kind == "tensor" else None
 
     @cached_property
     def _observed(self) -> Observed | None:
@@ -117,7 +163,7 @@ class Browsing:
     def look(self, focus: Target) -> None:
         """The cursor of the names stands on something; the page stays if it is about what the cursor is on."""
         self.focus = focus
-        if self.page != "path":
+        if self.page not in _ABOUT_ONE:
             self.page = "path"
 
     def go(self, target: Target) -> int | None:
@@ -169,15 +215,28 @@ class Browsing:
     # --- the names ---
 
     def sort_next(self) -> None:
+        """The flat table, in another order."""
         self.flat, self.wanted = True, self.wanted.sorted_next()
 
     def dtype_next(self) -> None:
-        infos = self.subject.tensors if self.subject else ()
-        self.wanted = self.wanted.typed_next(sorted({info.dtype for info in infos}))
+        """Only the tensors of one dtype, then those of the next."""
+        self._narrow(self.wanted.typed_next(sorted({info.dtype for info in self._infos})))
 
     def only_marked(self) -> None:
-        self.wanted = replace(self.wanted, marked=not self.wanted.marked)
+        """Only the tensors of which something was found, or all again."""
+        self._narrow(replace(self.wanted, marked=not self.wanted.marked))
+
+    @property
+    def first_tensor(self) -> int:
+        """The first line of the names that is a tensor's."""
+        if self.flat:
+            return 0
+        return next((number for number, row in enumerate(self.tree.rows) if row.node.is_tensor), 0)
+
+    def _narrow(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self._regrow()
 
     def search(self, text: str) -> None:
         """Show only what is found; without words, all again."""
-        self.wanted = replace(self.wanted, found=self._search.find(text) if self._search else None)
+        self._narrow(replace(self.wanted, found=self._search.find(text) if self._search else None))

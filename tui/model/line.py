@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
+Heat: TypeAlias = Literal["heat0", "heat1", "heat2", "heat3", "heat4", "heat5", "heat6", "heat7"]
+"""Magnitudes, from the smallest to the largest."""
 Role: TypeAlias = Literal[
     "plain", "strong", "dim", "heading", "name", "number", "inferred",
     "good", "bad", "warn", "unsure", "derived", "conversion",
     "part0", "part1", "part2", "part3", "part4", "part5", "held", "pad", "shared",
+    Heat,
 ]  # fmt: skip
 """What a span is: `good` proven, `bad` an error, `warn` a warning, `unsure` not checked, `derived` an alias or a view,
 `conversion` a value that was transformed, `inferred` not measured; `partN` the Nth part of a fused parameter."""
@@ -39,6 +42,8 @@ class Span(NamedTuple):
     text: str
     role: Role = "plain"
     target: Target | None = None
+    under: Role | None = None
+    """The role whose colour is behind it."""
 
 
 Line: TypeAlias = tuple[Span, ...]

@@ -43,6 +43,8 @@ class Search:
             if (score := _score(letters, template, self.infos[self._templates[template][0][1]].dtype)) < MISS
         )  # fmt: skip
         groups = list(self._templates.values())
+        if scored and scored[0][0] == 0:  # what has the words as they are hides what has only their letters
+            scored = [(score, order) for score, order in scored if score == 0]
         return tuple(p for _, order in scored for indices, p in groups[order] if _has(indices, numbers))
 
 

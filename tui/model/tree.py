@@ -8,7 +8,7 @@ made when they are asked for, so that 92,000 names cost what is in sight.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
@@ -185,11 +185,25 @@ class Tree:
             node.opened = len(self.root.children) < 4 and not node.is_tensor
         self._rows: list[Row] | None = None
 
+    def as_before(self, before: Tree) -> None:
+        """Open what was open in another tree of the same names."""
+        opened = {row.node.prefix for row in before.rows if row.node.opened}
+        unfolded = {row.node.prefix for row in before.rows if row.node.unfolded}
+        _reopen(self.root.children, opened, unfolded)
+        self._rows = None
+
     @property
     def rows(self) -> list[Row]:
         if self._rows is None:
             self._rows = list(_rows(self.root, 0))
         return self._rows
+
+    def open_up(self, most: int) -> None:
+        """Open groups from the top on, as long as there are not more than so many rows."""
+        number = 0
+        while number < len(self.rows) <= most:
+            self.toggle(number, True)
+            number += 1
 
     def toggle(self, number: int, opened: bool | None = None) -> None:
         """Open or close a row; with `opened`, so and not otherwise."""
@@ -233,6 +247,14 @@ class Tree:
             node = next(child for child in node.children if child.holds(name))
         self._rows = None
         return next(number for number, row in enumerate(self.rows) if row.node is node)
+
+
+def _reopen(nodes: Sequence[Node], opened: Set[str], unfolded: Set[str]) -> None:
+    for node in nodes:
+        node.opened = node.prefix in opened
+        node.unfolded = bool(node.members) and node.prefix in unfolded
+        if node.opened and not node.is_tensor:
+            _reopen(node.children, opened, unfolded)
 
 
 def _as_first(node: Node, name: str) -> str:

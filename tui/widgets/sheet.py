@@ -25,7 +25,7 @@ NOTHING = Text(lambda width: ())
 class Sheet(ScrollView, can_focus=True):
     """Lines with a cursor. Enter follows the line's target, Space opens and closes it."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"sheet--cursor", *(f"sheet--{role}" for role in ROLES)}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"sheet--cursor", "sheet--resting", *(f"sheet--{role}" for role in ROLES)}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "up", show=False, id="sheet.up"),
         Binding("down,j", "move(1)", "down", show=False, id="sheet.down"),
@@ -126,13 +126,14 @@ class Sheet(ScrollView, can_focus=True):
     def _cursor_style(self, number: int, focused: bool) -> Style | None:
         if number != self.cursor:
             return None
-        style = self.get_component_rich_style("sheet--cursor", partial=True)
-        return style if focused else Style(underline=True)
+        return self.get_component_rich_style("sheet--cursor" if focused else "sheet--resting", partial=True)
 
     def _strip(self, spans: Line, base: Style, width: int, over: Style | None = None) -> Strip:
         segments = []
         for span in spans:
             style = base + self.get_component_rich_style(f"sheet--{span.role}", partial=True)
+            if span.under:
+                style += Style(bgcolor=self.get_component_rich_style(f"sheet--{span.under}", partial=True).color)
             segments.append(Segment(visible(span.text), style + over if over else style))
         return Strip(segments).extend_cell_length(width, base + over if over else base).crop(0, width)
 

@@ -8,7 +8,7 @@ from tracer.events import Move
 from tracer.report import words
 from tracer.report.paths import Hop
 from tracer.slices.picture import picture
-from tracer.slices.placement import Verdict
+from tracer.slices.placement import Verdict, shard_of_expert
 from tui.model.line import Line, Span, Target
 from tui.model.path.scene import HOP, Scene
 from tui.model.slicemap import map_lines
@@ -95,7 +95,8 @@ def _into(scene: Scene, name: str, param: str, moves: Sequence[Move]) -> Iterato
     if len(by_rank) > MOST_RANKS:
         yield scene.under(Span(f"… and {len(by_rank) - MOST_RANKS} more ranks", "dim"))
     yield ()
-    yield from map_lines(picture(placement, param), scene.rank, scene.width)
+    expert = shard_of_expert(moves[0].shard)[0] or 0
+    yield from map_lines(picture(placement, param, expert), scene.rank, scene.width)
 
 
 def param_lines(scene: Scene, param: str, shard: str | int | None) -> Iterator[Line]:
