@@ -17,7 +17,7 @@ from tracer.diagnose.ranking import ranked
 from tracer.diagnose.reading import Reading, read, settle
 from tracer.diagnose.search import search
 from tracer.diagnose.state import OF_INTACT, State, of_the_intact
-from tracer.diagnose.weight import same
+from tracer.diagnose.weight import statement
 from tracer.doctor.admission import Patient, admit
 from tracer.doctor.examination import examine_patient
 from tracer.prepare import Request
@@ -91,15 +91,20 @@ def diagnose_patient(patient: Patient, request: Request, told: Told, reading: Re
     blank = [finding for finding in (*settled, *found) if finding.severity == "info"]
     causes, mere = graver(causes, blank, told.complaints)
     everything = ranked(causes, told.complaints)
-    idle = [cause.finding for cause in everything if cause.finding.severity == "info" and not cause.answers]
-    everything = [cause for cause in everything if cause.finding not in idle]
-    remarks = [*(each for each in settled if each.severity != "info"), *idle, *mere]
-    told_of = [*(cause.finding for cause in everything), *idle]
-    remarks = [each for each in remarks if each in idle or not any(same(each, finding) for finding in told_of)]
+    told_of = {statement(cause.finding) for cause in everything}
+    idle = [cause.finding for cause in everything if _is_idle(cause)]
+    everything = [cause for cause in everything if not _is_idle(cause)]
+    open_, mere = ([each for each in of if statement(each) not in told_of] for of in (settled, mere))
+    remarks = [*(each for each in open_ if each.severity != "info"), *idle, *mere]
     stages = [*searched.stages, *(cause.changes for cause in values.causes if cause.changes)]
     checks = [*_unheard(told), *_own(examined.checks, values.superseded), *_beside_damage(intact), *values.checks]
     return Diagnosis(examined.title, everything, remarks, checks, told, state, after, stages,
                      reading.against is not None)  # fmt: skip
+
+
+def _is_idle(cause: Cause) -> bool:
+    """Whether it is a remark, and nobody has complained of it."""
+    return cause.finding.severity == "info" and not cause.answers
 
 
 def _unheard(told: Told) -> list[Check]:
@@ -129,12 +134,12 @@ def _own(checks: Sequence[Check], superseded: frozenset[str]) -> list[Check]:
 
 def _alone(causes: Sequence[Cause], before: State, after: State) -> list[Cause]:
     """Symptoms that no cause explains: those of the beginning, and those that came to light behind a cause."""
-    told = [finding for cause in causes for finding in (cause.finding, *cause.explains)]
+    told = {statement(finding) for cause in causes for finding in (cause.finding, *cause.explains)}
+    had, left = set(map(statement, before.symptoms)), set(map(statement, after.symptoms))
+    hidden = [finding for finding in after.symptoms if statement(finding) not in had]
+    standing = [finding for finding in before.symptoms if statement(finding) in left]
     found: dict[tuple[str, str], Finding] = {}
-    left = {(finding.code, finding.subject) for finding in after.symptoms}
-    hidden = [finding for finding in after.symptoms if not any(same(finding, each) for each in before.symptoms)]
-    standing = [finding for finding in before.symptoms if (finding.code, finding.subject) in left]
     for finding in (*standing, *hidden):
-        if not any(same(finding, each) for each in told):
-            found.setdefault((finding.code, finding.subject), finding)
+        if statement(finding) not in told:
+            found.setdefault(statement(finding), finding)
     return [Cause(finding) for finding in found.values()]

@@ -16,7 +16,7 @@ from tracer.complaints.complaint import Kind, Told
 from tracer.diagnose.cause import Cause
 from tracer.diagnose.state import State
 from tracer.diagnose.stubs import never_written
-from tracer.diagnose.weight import same
+from tracer.diagnose.weight import statement
 from tracer.doctor.adapter import adapter_of
 from tracer.prepare.config import FLOATS
 
@@ -73,7 +73,8 @@ def read(state: State, told: Told, causes: Sequence[Cause], checks: Sequence[Che
     found = _meant(state, told, asked)
     found.superseded = frozenset({"zeros"}) if is_small(checkpoint) else frozenset()
     for check in examine_numbers(checkpoint, stubs=not asked.wanted):
-        own = [each for each in check.findings if not _is_known(each, [*causes, *found.causes])]
+        known = _Known([*causes, *found.causes])
+        own = [each for each in check.findings if each not in known]
         own = remarked(own, checkpoint, checkpoint.config or {})
         found.causes += [Cause(each) for each in own]
         found.checks.append(replace(check, findings=tuple(own)))
@@ -125,11 +126,15 @@ def _copies(state: State) -> Iterator[Check]:
             yield Check("copies", unchecked=told, limit=told)
 
 
-def _is_known(finding: Finding, causes: Sequence[Cause]) -> bool:
-    """Whether it was said before: by its subject, or of layers, which tests of meaning see alike though not equal."""
-    known = [each for cause in causes for each in (cause.finding, *cause.explains)]
-    copied = finding.code == "value.duplicate" and any(each.code == finding.code for each in known)
-    return copied or any(same(finding, each) for each in known)
+class _Known:
+    """What was said before: by its subject, or of layers, which tests of meaning see alike though not equal."""
+
+    def __init__(self, causes: Sequence[Cause]) -> None:
+        self._said = {statement(each) for cause in causes for each in (cause.finding, *cause.explains)}
+        self._copied = any(code == "value.duplicate" for code, _ in self._said)
+
+    def __contains__(self, finding: Finding) -> bool:
+        return (self._copied and finding.code == "value.duplicate") or statement(finding) in self._said
 
 
 def _unasked(

@@ -41,6 +41,11 @@ def _split(finding: Finding) -> list[str]:
     return [] if finding.code == "layers.missing" else found
 
 
+def statement(finding: Finding) -> tuple[str, str]:
+    """What a finding says, however worded; there may be one for each of a hundred thousand tensors."""
+    return finding.code, finding.subject
+
+
 def same(one: Finding, other: Finding) -> bool:
-    """Whether two findings are one statement, however worded."""
-    return (one.code, one.subject) == (other.code, other.subject)
+    """Whether two findings are one statement."""
+    return statement(one) == statement(other)
