@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from mappings.architectures import BUILT_IN
-from mappings.userfile import parse_mapping
 from tests.tracer.starter.computing import computes_as, computes_in_parts_as, other_names, sound
 from tests.tracer.starter.shelves import by_file, tensors
 from tests.tracer.starter.test_new import SPELLINGS, hidden, started
@@ -66,5 +64,4 @@ def test_a_file_without_a_forward_pass_is_told_of_until_it_is_answered_for(tmp_p
     own.written(found)
     with pytest.raises(AssertionError, match="does not say why"):
         own.uncomputed(found, numberless=True)
-    parse_mapping(found.text, BUILT_IN)
     computes_as(sound("llama"), found.text, hidden("llama"), sound("llama").stored)
