@@ -154,6 +154,14 @@ class WaitsOnRankZero(Waits):
     RANK = 0
 
 
+class TakesItsTime(Loader):
+    """As long before each copy as the environment says."""
+
+    def perform(self, copy: Copy) -> None:
+        time.sleep(float(os.environ["PACE"]))
+        super().perform(copy)
+
+
 load_rank_process = rank.rank_process
 
 

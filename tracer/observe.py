@@ -34,11 +34,21 @@ class Observer:
         self._known: dict[tuple[Shape, Shape, Views], tuple[Box, ...]] = {}
         """Views say the same of every layer; what they mean need not be found out again."""
 
-    def add(self, notes: Sequence[Note]) -> None:
-        """Notes in the order in which they were made."""
+    def add(self, notes: Sequence[Note]) -> int:
+        """Notes in the order in which they were made; how many moves these are."""
         self._store.add_params([self._param(note) for note in notes if note[0] == "param"])
-        self._store.add_moves(self._move(note) for note in notes if note[0] == "move")
+        moves = self._store.add_moves(self._move(note) for note in notes if note[0] == "move")
         self._store.add_pads(pad for note in notes if note[0] == "pad" for pad in self._pads(note))
+        return moves
+
+    def learn(self, params: Sequence[Note]) -> None:
+        """Notes of parameters, ahead of `add`: nothing is written."""
+        for note in params:
+            self._param(note)
+
+    def count(self, copy: Note) -> int:
+        """How many moves a note will make."""
+        return len(self._move(copy).boxes)
 
     def _param(self, note: Note) -> Parameter:
         _, name, shape, strides, dtype, tied_to = note
@@ -76,7 +86,7 @@ class Observer:
                 yield Padding(self._rank, param, ranges, value, reason)
 
 
-def observer_of(prepared: Prepared, store: Store, rank: int) -> Observer:
-    """The observer of one rank of a plan."""
+def observers_of(prepared: Prepared, store: Store, ranks: Sequence[int]) -> dict[int, Observer]:
+    """The observers of some ranks of a plan."""
     tensors = {t.name: tuple(t.shape) for t in prepared.plan.tensors}
-    return Observer(store, rank, tensors, prepared.plan.fused)
+    return {rank: Observer(store, rank, tensors, prepared.plan.fused) for rank in ranks}

@@ -8,7 +8,7 @@ it to a file as it happens and a crash leaves what happened until then.
 from __future__ import annotations
 
 import marshal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +23,15 @@ Note: TypeAlias = list[Any]
 `["pad", param, value, reason, dst offset, sizes, dst strides]`; offsets count from the tensor's first element.
 A rank's first notes are `["file", path, size, time, inode]` of the files that it is about to map."""
 Emit: TypeAlias = Callable[[Note], Any]
+Take: TypeAlias = Callable[[BinaryIO], list[Note] | None]
+"""The batch that begins where a file stands; None where there is none, or not all of it yet."""
 UNKNOWN = "?"
 """The name of a storage that was not announced: a copy from or to somewhere else."""
+
+
+def last_move(notes: Sequence[Note]) -> tuple[str, str] | None:
+    """The tensor and the parameter of the last move among some notes."""
+    return next(((note[1], note[2]) for note in reversed(notes) if note[0] == "move"), None)
 
 
 class ViewRecorder:
@@ -124,13 +131,28 @@ class Spool:
             self.flush()
 
 
+class Growing:
+    """The batches of a file of notes that is still written to: each once, when all of it is there."""
+
+    def __init__(self, path: Path, take: Take) -> None:
+        self._path = path
+        self._take = take
+        self._at = 0
+
+    def __call__(self) -> Iterator[list[Note]]:
+        """Those that have come since the last look; one that was cut short is left out."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            while (batch := self._take(file)) is not None:
+                self._at = file.tell()
+                yield batch
+
+
 def read_spool(path: Path) -> Iterator[list[Note]]:
     """The batches of a rank's notes; a last one that was cut short is left out."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        while (batch := next_batch(file)) is not None:
-            yield batch
+    return Growing(path, next_batch)()
 
 
 def next_batch(file: BinaryIO) -> list[Note] | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tracer.errors import InputError
-from tracer.recorder import Note, next_batch
+from tracer.recorder import Growing, Note, next_batch
 
 _NUMBERS = "numbers"
 """In `_FIELDS`: a list of whole numbers, which JSON has instead of a tuple."""
@@ -28,19 +29,10 @@ class Tail:
     """What a spool has grown by since the last look, for whoever reads it from afar."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._at = 0
+        self._batches = Growing(path, next_batch)
 
     def __call__(self) -> bytes:
-        if not self._path.exists():
-            return b""
-        lines: list[str] = []
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            while (batch := next_batch(file)) is not None:
-                lines.append(json.dumps(batch, separators=(",", ":")) + "\n")
-                self._at = file.tell()
-        return "".join(lines).encode()
+        return "".join(json.dumps(batch, separators=(",", ":")) + "\n" for batch in self._batches()).encode()
 
 
 def read_sent(path: Path, rank: int) -> Iterator[list[Note]]:
@@ -48,16 +40,18 @@ def read_sent(path: Path, rank: int) -> Iterator[list[Note]]:
 
     Raises InputError for anything that is no note.
     """
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield [_note(note) for note in json.loads(line)]
-            except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-                raise InputError(f"rank {rank}: expected its notes, found something else: {error}") from error
+    return Growing(path, partial(next_sent, rank))()
+
+
+def next_sent(rank: int, file: BinaryIO) -> list[Note] | None:
+    """The batch that begins where their file stands; None where there is none, or not all of it yet."""
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return [_note(note) for note in json.loads(line)]
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise InputError(f"rank {rank}: expected its notes, found something else: {error}") from error
 
 
 def _note(data: Any) -> Note:

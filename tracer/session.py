@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from tracer.prepare import Prepared, Request, prepare
 from tracer.prepare.reference import check_reference
 from tracer.recording import EVERYTHING, Told, add_params, add_planned, all_findings, checks, tensor_records
 from tracer.resources import peak_rss
+from tracer.shares import planned_shares
+from tracer.standing import State
 from tracer.store import Store
 from tracer.validate import LARGEST_TP
 from tracer.verified import Verified, unverified
@@ -30,6 +33,9 @@ from tracer.verified import Verified, unverified
 if TYPE_CHECKING:
     from tracer.audit import Audit
     from tracer.execute import Crew, LoaderFactory
+
+INTERRUPTED = "interrupted"
+"""How a load failed that somebody stopped."""
 
 __all__ = ["Prepared", "Refused", "Request", "Result", "Told", "run"]
 
@@ -86,7 +92,7 @@ def run(
             result = _trace(prepared, proofs, store, loader, told, crew)
             _finish(result, started)
         except KeyboardInterrupt as stop:
-            _cut_short(Result(prepared, proofs, store, None, "interrupted", failure="interrupted"), save, stop)
+            _cut_short(Result(prepared, proofs, store, None, INTERRUPTED, failure=INTERRUPTED), save, stop)
             raise
     if result.damage:
         store.close()
@@ -101,9 +107,12 @@ def _kept_if_complete(save: Path | None) -> Iterator[Store]:
     try:
         yield store
     except sqlite3.Error as error:
+        store.live.end("failed", str(error))
         store.discard()
         raise UsageError(f"cannot write {save or 'the trace'}: {error}") from error
-    except BaseException:
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        store.live.end("interrupted" if stopped else "failed", INTERRUPTED if stopped else str(error))
         store.discard()
         raise
 
@@ -117,6 +126,7 @@ def _cut_short(result: Result, save: Path | None, stop: KeyboardInterrupt) -> No
             _finish(result, 0.0)
             stop.add_note(f"what was observed until then is in {save}")
     finally:
+        store.live.end("interrupted", INTERRUPTED)
         store.discard()
 
 
@@ -160,6 +170,8 @@ def _trace(
     hindrance = _hindrance(prepared, proofs)
     store.set_run(prepared.run)
     store.add_tensors(tensor_records(prepared))
+    if store.live.told:
+        _announce(prepared, proofs, store, loads=hindrance is None)
     if hindrance is None:
         return _observe(prepared, proofs, store, loader, crew)
     prepared.run = replace(prepared.run, observed=False)
@@ -169,6 +181,23 @@ def _trace(
         add_planned(prepared, store, told)
     verified = unverified(prepared.request.verifies, prepared.request.reference, hindrance)
     return Result(prepared, proofs, store, None, hindrance, verified=verified)
+
+
+def _announce(prepared: Prepared, proofs: list[Proof], store: Store, loads: bool) -> None:
+    """What is known before the load, for those who follow it."""
+    told = store.live.standing
+    told.model, told.tp, told.tensors = prepared.run.model, prepared.run.tp, len(prepared.infos)
+    told.findings = dict(Counter(f.severity for f in [*prepared.findings, *findings(proofs)]))
+    if loads:
+        read = _reads(prepared)
+        store.live.begin(planned_shares(prepared.plan, prepared.infos, prepared.request.ranks, read))
+    else:
+        store.live.enter("writing down the plan")
+
+
+def _reads(prepared: Prepared) -> bool:
+    """Whether a load of it reads any bytes."""
+    return prepared.request.load_format != "dummy" and _shapes_known(prepared)
 
 
 def _hindrance(prepared: Prepared, proofs: list[Proof]) -> str | None:
@@ -193,12 +222,13 @@ def _observe(
     from tracer.audit import audit
 
     request = prepared.request
-    if request.load_format == "dummy" or not _shapes_known(prepared):
+    if not _reads(prepared):
         done = execute.on_meta(prepared, store, request.ranks, loader)
     else:
         execute.refuse_unloadable(prepared)
         device = execute.pick_device(request.device, len(request.ranks), crew)
         done = execute.in_processes(prepared, store, device, loader, crew)
+    store.live.enter("auditing the trace")
     checked = audit(store, prepared.plan)
     return Result(
         prepared, proofs, store, checked, done.where, done.why_not, done.failure, done.failed_rank, done.damage,
@@ -218,3 +248,5 @@ def _finish(result: Result, started: float) -> None:
             End(store.count("tensor"), store.count("param"), store.count("move"), len(found), seconds, peak_rss())
         )  # fmt: skip
     store.commit()
+    stopped: State = "interrupted" if result.failure == INTERRUPTED else "failed"
+    store.live.end("done" if result.failure is None else stopped, result.failure or "", kept=True)

@@ -1,7 +1,8 @@
 """The trace store: one SQLite file with interned names and integer columns, one row a move.
 
 Anyone with SQL can read it: the views `moves`, `params` and `pads` spell the names out. In memory it serves a run
-that is not saved. A file is written beside its final name and renamed when it is complete.
+that is not saved. A file is written beside its final name and renamed when it is complete; how far it is until then,
+`live` tells.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from tracer.events import (
     Tensor,
     finding_to_dict,
 )
+from tracer.live import Live
 from tracer.outputs import partial_of
 
 SCHEMA = """
@@ -74,6 +76,10 @@ INDEXES = (
 """Made when all is in, which is several times faster than keeping them up to date."""
 
 
+WAIT = 5.0
+"""Seconds for which a saved store may be locked by another program."""
+
+
 class MoveRow(NamedTuple):
     """One copy as it goes into the store; it makes one move a box."""
 
@@ -83,7 +89,7 @@ class MoveRow(NamedTuple):
     shard: str | int | None
     param: str
     op: str | None
-    boxes: Iterable[Box]
+    boxes: Sequence[Box]
 
 
 class Store:
@@ -91,6 +97,7 @@ class Store:
 
     def __init__(self, db: sqlite3.Connection, final: Path | None = None, partial: Path | None = None) -> None:
         self.db = db
+        self.live = Live()
         self._final = final
         self._partial = partial
         self._names: dict[str, int] = {}
@@ -107,6 +114,7 @@ class Store:
             db = sqlite3.connect(partial or ":memory:", isolation_level=None, check_same_thread=False)
             store = cls(db, path, partial)
             store._begin()
+            store.live = Live(partial)
         except sqlite3.Error as error:
             if partial:
                 partial.unlink(missing_ok=True)
@@ -124,10 +132,10 @@ class Store:
             raise
 
     @classmethod
-    def open(cls, path: Path) -> Store:
-        """A saved store. Raises InputError when the file is none."""
+    def open(cls, path: Path, wait: float = WAIT) -> Store:
+        """A saved store. Raises InputError when the file is none, or when others keep it locked for so many seconds."""
         try:
-            db = _read_only(path)
+            db = _read_only(path, wait)
             try:
                 found = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             except sqlite3.Error:
@@ -190,8 +198,8 @@ class Store:
         ]  # fmt: skip
         self._insert("param", rows)
 
-    def add_moves(self, rows: Iterable[MoveRow]) -> None:
-        """In the order in which they happened."""
+    def add_moves(self, rows: Iterable[MoveRow]) -> int:
+        """In the order in which they happened; how many these are."""
         name, box, names, boxes = self.name, self.box, self._names.get, self._boxes.get
         # Numbers begin with 1, and nearly always one is there.
         flat = [
@@ -200,6 +208,7 @@ class Store:
             for rank, tensor, row, shard, param, op, blocks in rows for block in blocks
         ]  # fmt: skip
         self._insert("move", flat)
+        return len(flat)
 
     def add_pads(self, pads: Iterable[Padding]) -> None:
         rows = [(None, p.rank, self.name(p.param), ranges_text(p.dst), p.value, p.reason) for p in pads]
@@ -255,6 +264,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of the file, or of the memory."""
+        self.live.close()
         self.db.close()
 
     def discard(self) -> None:
@@ -318,8 +328,8 @@ class Store:
         return [record_of("finding", row[0]) for row in self.db.execute("SELECT value FROM finding ORDER BY id")]
 
 
-def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+def _read_only(path: Path, wait: float = WAIT) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", wait, uri=True, check_same_thread=False)
 
 
 def add_events(store: Store, moves: Sequence[Move]) -> None:

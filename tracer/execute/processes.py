@@ -11,14 +11,16 @@ from tracer import agreement
 from tracer.errors import InputError
 from tracer.execute import rank as rank_module
 from tracer.execute.alike import stamps_of
+from tracer.execute.looking import Look
 from tracer.execute.outcome import Executed, RankResult
 from tracer.execute.rank import Job, LoaderFactory
 from tracer.execute.sharing import lead_load
 from tracer.execute.verify.sound import sound_of
 from tracer.execute.verify.verdicts import is_verification, verdicts
-from tracer.observe import observer_of
+from tracer.observe import observers_of
 from tracer.recorder import Note, read_spool
 from tracer.sending import read_sent
+from tracer.shares import weights
 from tracer.unchanged import changed
 
 if TYPE_CHECKING:
@@ -41,11 +43,13 @@ def in_processes(
     with TemporaryDirectory(prefix="trace-load-") as folder:
         ranks = prepared.request.ranks
         job = Job(prepared.request, ranks, Path(folder), loader, agreement.terms(prepared), stamps)
+        observers = observers_of(prepared, store, ranks)
+        look = Look(job, store.live, observers, weights(prepared.infos)) if store.live.told else None
         try:
-            results, failed = _run(job, device, crew)
+            results, failed = _run(job, device, crew, look)
         finally:
-            for rank in ranks:
-                observer = observer_of(prepared, store, rank)
+            store.live.enter("writing the trace")
+            for rank, observer in observers.items():
                 for notes in _notes(job, rank):
                     observer.add(notes)
         damage = changed(stamps) or _refusal(failed)
@@ -56,7 +60,7 @@ def in_processes(
 
 
 def _run(
-    job: Job, device: str, crew: Crew | None
+    job: Job, device: str, crew: Crew | None, look: Look | None
 ) -> tuple[Sequence[RankResult], RankFailed | Lost | None]:  # fmt: skip
     """The ranks' results, or what ended them."""
     from engine.crew.link import Lost
@@ -65,8 +69,8 @@ def _run(
 
     try:
         if crew is not None:
-            return lead_load(crew, job, device), None
-        return launch(len(job.ranks), rank_module.rank_process, job, device=device), None
+            return lead_load(crew, job, device, look), None
+        return launch(len(job.ranks), rank_module.rank_process, job, device=device, watch=look), None
     except (RankFailed, Lost) as error:
         return [], error
 

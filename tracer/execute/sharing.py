@@ -24,18 +24,29 @@ if TYPE_CHECKING:
     from tracer.prepare import Request
 
 
-def lead_load(crew: Crew, job: Job, device: str) -> list[RankResult]:
-    """Rank 0 here, the notes of the others collected beside its own. Raises RankFailed, Lost."""
+def lead_load(crew: Crew, job: Job, device: str, look: Callable[[], None] | None = None) -> list[RankResult]:
+    """Rank 0 here, the notes of the others collected beside its own, and looked at. Raises RankFailed, Lost."""
     from engine.crew.leading import Leader
 
     def keep(rank: int, data: bytes) -> None:
         with job.sent(rank).open("ab") as file:
             file.write(data)
+        if look is not None:
+            look()
 
     leader = Leader(crew, keep)
     order = {"device": device, "agreed": job.agreed}
-    own = lead(crew, leader, order, lambda watch: _one(job, 0, device, watch))
+    own = lead(crew, leader, order, lambda watch: _one(job, 0, device, _both(watch, look)))
     return [own, *(RankResult(*leader.done[rank]["result"]) for rank in crew.others)]
+
+
+def _both(watch: Callable[[], None], look: Callable[[], None] | None) -> Callable[[], None]:
+    def call() -> None:
+        watch()
+        if look is not None:
+            look()
+
+    return call
 
 
 def load_part(request: Request) -> Part:
