@@ -122,15 +122,16 @@ class Sight:
         self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
 
     def read(self) -> Standing | None:
-        """The record; None where there is none, or none that is complete. Raises OSError."""
-        for _ in range(3):
-            found = decode(os.pread(self._file, min(os.fstat(self._file).st_size, MOST), 0))
-            if found is not None:
-                return found
+        """The record; None where there is none, or none that is complete."""
+        with suppress(OSError):  # it may be a folder
+            for _ in range(3):
+                found = decode(os.pread(self._file, min(os.fstat(self._file).st_size, MOST), 0))
+                if found is not None:
+                    return found
         return None
 
     def alive(self) -> bool | None:
-        """Whether the process is there that writes it; None where that cannot be told. Raises OSError."""
+        """Whether the process is there that writes it; None where that cannot be told."""
         standing = self.read()
         if standing is None or not standing.locked:
             return None

@@ -82,7 +82,7 @@ class Following:
         state: State = "cut short" if alive is False else "running"
         left = unfinished(self._sight.path).name
         said = f"{KILLED}; what is left of its trace, {left}, is not complete" if alive is False else ""
-        quiet = self._clock() - self._news
+        quiet = 0.0 if alive is False else self._clock() - self._news
         return Progress(self._path, state, said, standing, quiet, alive, self._left(standing))
 
     def _note(self, standing: Standing) -> None:
