@@ -12,8 +12,8 @@ from tracer.commands.output import printable
 from tracer.diagnose.weight import weight_of
 from tracer.report.words import plural
 from tui.model.chips import SHOWN
-from tui.model.columns import fitted
-from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line
+from tui.model.columns import fitted, wide
+from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line, plain
 from tui.model.markdown import all_markdown, markdown, several
 from tui.model.named import leads_to, marks, subject_target
 from tui.model.subject import Subject, Told
@@ -83,7 +83,7 @@ def _nothing(subject: Subject, width: int) -> Iterator[Line]:
 def _finding(subject: Subject, number: int, told: Told, width: int, indent: str = "") -> Iterator[Line]:
     """Its first line leads to itself, the line with the arrow to what it is about."""
     finding, inner = told.finding, indent + _INDENT
-    yield _first(number, finding, indent)
+    yield from _first(number, finding, indent, width)
     rank = f" (rank {finding.rank})" if finding.rank is not None else ""
     yield from paragraph(f"{finding.message}{rank}", width, inner)
     if finding.fix:
@@ -94,12 +94,17 @@ def _finding(subject: Subject, number: int, told: Told, width: int, indent: str 
     yield from _evidence(subject, finding.evidence, where, width, inner)
 
 
-def _first(number: int, finding: Finding, indent: str) -> Line:
+def _first(number: int, finding: Finding, indent: str, width: int) -> Iterator[Line]:
+    """A name that has no room behind the code stands below it, whole."""
     (glyph, role), itself = SHOWN[finding.severity], Target("finding", str(number))
-    return line(
-        indent, Span(f"{glyph} {called(finding):<7}", role, itself), "  ",
-        Span(finding.code, "strong", itself), "  ", Span(printable(finding.subject), "name", itself),
-    )  # fmt: skip
+    head = Span(f"{glyph} {called(finding):<7}", role, itself)
+    start = line(indent, head, "  ", Span(f"{finding.code}  ", "strong", itself))
+    subject = Span(printable(finding.subject), "name", itself)
+    if wide(plain((*start, subject))) <= width:
+        yield (*start, subject)
+        return
+    yield start
+    yield from paragraph(subject.text, width, indent + _INDENT, "name", itself)
 
 
 def called(finding: Finding) -> str:

@@ -1,0 +1,121 @@
+"""config.json beside the tensors: each field is there once, what reads it is what decides, conflicts are crossed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mappings.bind import Binding
+from mappings.registry import choose
+from mappings.sizes import ConfigError
+from tests.mappings.small import CONFIGS
+from tests.tui.model.pages import WIDTHS, prose, small, stages, text
+from tracer.infer.canonical import text_config
+from tui.model.config import config
+from tui.model.fields import dotted, flat
+from tui.model.inference import study
+from tui.model.line import Target, target
+from tui.model.opening import open_subject
+from tui.model.subject import Subject
+from tui.model.uses import uses
+
+
+def rows(subject: Subject, width: int = 120) -> dict[str, str]:
+    """Field -> its line."""
+    lines = text(config(subject, study(subject)), width).splitlines()
+    return {
+        line[2:].split()[0]: line for line in lines if line[:2] in ("  ", "✓ ", "✗ ", "≈ ", "· ") and line[2:3] != " "
+    }
+
+
+def test_every_field_has_a_line_that_leads_to_it(tmp_path: Path) -> None:
+    subject = small(tmp_path, lambda config: config.update(rope_scaling={"type": "linear", "deep": {"factor": 2}}))
+    fields = [name for name, _ in flat(subject.config)]
+    assert "rope_scaling.deep.factor" in fields
+    for width in WIDTHS:
+        led = [target(line) for line in config(subject, study(subject)).lines(width)]
+        assert [each.name for each in led if each and each.kind == "field"][: len(fields)] == fields
+
+
+def test_what_agrees_is_ticked_and_what_no_tensor_tells_is_not(tmp_path: Path) -> None:
+    found = rows(small(tmp_path, lambda config: config.update(use_cache=True)))
+    assert found["hidden_size"].startswith("✓") and found["vocab_size"].startswith("✓")
+    assert found["use_cache"].startswith("  ") and found["use_cache"].endswith("no row reads it")
+
+
+def test_a_conflict_is_crossed_and_explained_with_its_fix(tmp_path: Path) -> None:
+    subject = small(tmp_path, lambda config: config.update(intermediate_size=24))
+    page = config(subject, study(subject))
+    assert rows(subject)["intermediate_size"].startswith("✗") and "against the tensors: intermediate_size" in text(page)
+    assert "the tensors 16" in prose(page) and "fix: set intermediate_size to 16" in prose(page)
+    assert Target("finding", "0") in [target(line) for line in page.lines(80)]
+
+
+def test_a_field_that_the_file_lacks_is_inferred_and_leads_to_the_tensor_that_tells_it(tmp_path: Path) -> None:
+    subject = small(tmp_path, lambda config: (config.pop("vocab_size"), config.update(architectures=["X"])))
+    page = config(subject, study(subject))
+    assert rows(subject)["vocab_size"].startswith("≈") and "not in config.json" in text(page)
+    assert Target("tensor", "model.embed_tokens.weight") in [target(line) for line in page.lines(120)]
+
+
+def test_before_the_tensors_were_looked_at_nothing_is_ticked(tmp_path: Path) -> None:
+    headers, *_ = stages(tmp_path)
+    shown = text(config(headers))
+    assert "… what the tensors say was not looked at yet" in shown and "… not looked at yet" in shown
+    assert not any(line.startswith("✓") for line in shown.splitlines())
+
+
+def test_without_a_config_the_page_has_what_the_tensors_say(tmp_path: Path) -> None:
+    small(tmp_path)
+    (tmp_path / "config.json").unlink()
+    subject = open_subject(str(tmp_path), 1, lambda seen: None)
+    shown = text(config(subject, study(subject)))
+    assert "there is no config.json" in shown and "≈ hidden_size" in shown
+
+
+def test_what_a_file_says_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    subject = small(tmp_path, lambda config: config.update({"a\x1b[1m": "\x1b[2J\n", "n" * 300: "é" * 300}))
+    for width in (20, *WIDTHS):
+        assert text(config(subject, study(subject)), width)
+
+
+# --- what reads a field ---
+
+
+def bound(said: dict[str, Any], arch: str) -> Binding | None:
+    try:
+        return choose(said | {"architectures": [arch.partition("/")[0]]}, None, 1, "BF16").binding
+    except ConfigError:
+        return None
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "mixtral", "gpt2", "bloom", "falcon", "deepseek v3", "mamba"])
+def test_fields_that_rows_are_said_to_read_are_those_that_change_them(name: str) -> None:
+    """By trying: with a field doubled, no other rows have another shape or number, and some of these have."""
+    said = CONFIGS[name]
+    binding = bound(dict(said.config), said.arch)
+    assert binding is not None
+    before, told = laid(binding), uses(binding)
+    tried = [field for field in said.config if field in told and told[field].rows and not told[field].also]
+    assert len(tried) >= 3
+    for field in tried:
+        other = bound({**said.config, field: said.config[field] * 2}, said.arch)
+        after = laid(other) if other else {}
+        changed = {row for row in after if after[row] != before.get(row)}
+        assert changed <= set(told[field].rows), field
+        assert changed or other is None, field
+
+
+def laid(binding: Binding) -> dict[str, tuple[Any, int]]:
+    """Shape and number of every row's tensors."""
+    return {row.id: (row.shape, row.count()) for row in binding.rows}
+
+
+def test_nested_fields_are_found_by_their_own_name_as_inference_reads_them() -> None:
+    said = {"hidden_size": 1, "text_config": {"hidden_size": 2}, "vision_config": {"depth": 3}}
+    assert dotted(said, "hidden_size") == "text_config.hidden_size"
+    assert text_config(said)["hidden_size"] == 2
+    assert dotted(said, "vision_config.depth") == "vision_config.depth" and dotted(said, "depth") is None
+    assert dict(flat(said)) == {"hidden_size": 1, "text_config.hidden_size": 2, "vision_config.depth": 3}

@@ -1,0 +1,178 @@
+"""The list of findings: nothing is left out, everything leads somewhere, nothing unlooked-at seems healthy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mappings.findings import Finding, Severity
+from mappings.names import collapse
+from tests.test_docs import README
+from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
+from tracer.checks import Check
+from tracer.diagnose.cause import Cause
+from tui.model.chips import chips
+from tui.model.findings import all_markdown, findings, markdown, marks, next_number, subject_target
+from tui.model.line import Target, plain, target
+from tui.model.subject import Told
+
+CODES = re.findall(r"`([a-z]+\.[a-z-]+)`", README.split("## Findings")[1].split("## ")[0])
+WORDS: dict[Severity, str] = {"error": "✗ error", "warning": "! warning", "info": "i remark"}
+NAME = "model.layers.3.mlp.up_proj.weight"
+
+
+def error(subject: str = NAME, code: str = "shape.mismatch", **evidence: object) -> Finding:
+    return Finding(code, "error", subject, f"something is wrong with {subject}", evidence)
+
+
+def warning(subject: str = NAME) -> Finding:
+    return Finding("tensor.unmapped", "warning", subject, "nobody wants it")
+
+
+# --- the list ---
+
+
+def test_the_readme_lists_codes() -> None:
+    assert len(CODES) > 80
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_is_a_row_with_severity_message_evidence_and_fix(code: str) -> None:
+    for severity, word in WORDS.items():
+        told = Finding(code, severity, NAME, "it is not as it should be", {"expected": (4, 8)}, "make it anew", 3)
+        subject = examined([Cause(told)] if severity != "info" else [], [told] if severity == "info" else [])
+        for width in WIDTHS:
+            page = findings(subject)
+            shown = prose(page, width)
+            for what in (word, code, NAME, told.message, "(rank 3)", "expected (4, 8)", "fix: make it anew"):
+                assert what in shown
+            assert any(target(line) == Target("finding", "0") for line in page.lines(width))
+
+
+def test_what_follows_from_a_cause_is_folded_below_it_with_its_count_until_it_is_opened() -> None:
+    subject = examined([Cause(error(), (error("a.b", tensors=7), error("c.d", tensors=5))), Cause(warning())])
+    closed, opened = text(findings(subject)), text(findings(subject, frozenset([0])))
+    assert "▸ explains 2 findings: 12 shape.mismatch" in closed
+    assert "something is wrong with a.b" not in closed
+    assert "▾ explains 2 findings" in opened
+    assert opened.index("something is wrong with c.d") < opened.index("nobody wants it")
+
+
+def test_a_long_list_in_the_evidence_is_cut_and_says_by_how_much() -> None:
+    shown = text(findings(examined([Cause(error(names=[f"t{n}" for n in range(9)]))])))
+    assert "names: t0" in shown and "t5" in shown and "t6" not in shown and "… and 3 more" in shown
+
+
+def test_what_was_not_checked_stands_with_its_reason_and_nothing_is_called_fine_without_it() -> None:
+    shown = text(findings(examined(checks=[Check("files", "2 headers"), Check("values", unchecked="no values")])))
+    assert shown.startswith("· no errors were found; 1 check could not be made")
+    assert "· values: no values" in shown and "✓ files: 2 headers" in shown
+    assert shown.index("· values") < shown.index("✓ files")
+    assert text(findings(examined())).startswith("· nothing was checked")
+    assert text(findings(examined(checks=[Check("files", "2 headers")]))).startswith("✓ no errors were found")
+
+
+def test_where_no_weights_are_the_page_begins_with_that() -> None:
+    checks = [Check("config", "read"), Check("values", unchecked="none", absent="no weights are here")]
+    assert text(findings(examined(checks=checks))).startswith("· no weights are here; no errors")
+
+
+def test_before_it_was_looked_at_nothing_is_said_to_be_right(tmp_path: Path) -> None:
+    for seen in stages(tmp_path)[:-1]:
+        assert text(findings(seen)).startswith("… not looked at yet")
+        assert plain(chips(seen)) == "… looking"
+
+
+def test_names_from_files_cannot_steer_the_terminal() -> None:
+    subject = examined([Cause(error("a\x1b[31m\u202eb", names=["c\nd"]))], names=["a"])
+    for width in (20, *WIDTHS):
+        assert "\\x1b" in prose(findings(subject), width)
+
+
+# --- chips ---
+
+
+def test_chips_say_the_worst_first_and_count_what_follows_apart() -> None:
+    checks = [Check("files"), Check("names"), Check("values", unchecked="not asked for")]
+    causes = [Cause(error(), (error("a"), error("b"))), Cause(warning())]
+    shown = plain(chips(examined(causes, [Finding("vocab.padded", "info", "x", "y")], checks=checks)))
+    assert shown == "✗ 1 error (2 more follow)  ! 1 warning  · 1 not checked  ✓ 2 ok  i 1 remark"
+    assert plain(chips(examined())) == "· nothing was checked"
+
+
+# --- walking ---
+
+
+def test_n_walks_over_causes_in_both_directions_and_round_the_end() -> None:
+    subject = examined([Cause(error(), (error("a"),)), Cause(warning())], [Finding("x.y", "info", "z", "w")])
+    assert [next_number(subject, at) for at in (None, 0, 1, 2, 3)] == [0, 2, 2, 0, 0]
+    assert [next_number(subject, at, backwards=True) for at in (None, 3, 2, 1, 0)] == [2, 2, 0, 0, 2]
+    assert next_number(examined(), None) is None
+
+
+# --- what it is about ---
+
+
+@given(st.sets(st.tuples(st.integers(0, 12), st.integers(0, 3), st.sampled_from(["up", "down"])), min_size=1))
+def test_names_that_were_folded_are_marked_and_no_others(chosen: set[tuple[int, int, str]]) -> None:
+    """Whatever `collapse` folds comes back as just the names that it was made of."""
+    every = [f"h.{layer}.e.{n}.{w}.weight" for layer in range(13) for n in range(4) for w in ("up", "down")]
+    meant = {f"h.{layer}.e.{n}.{w}.weight" for layer, n, w in chosen}
+    causes = [Cause(error(told)) for told, _ in collapse(sorted(meant))]
+    assert set(marks(examined(causes, names=every))) == meant
+
+
+@pytest.mark.parametrize(("told", "meant"), [
+    ("h.{0..5 except 1, 3}.w", ["h.0.w", "h.2.w", "h.4.w", "h.5.w"]), ("h.{layer}.w", [f"h.{n}.w" for n in range(6)]),
+    ("h.2.**", ["h.2.b.a", "h.2.w"]), ("h.2.b", ["h.2.b.a"]), ("h.9.w", []), ("nothing at all", []),
+])  # fmt: skip
+def test_the_spellings_of_subjects_are_understood(told: str, meant: list[str]) -> None:
+    names = [f"h.{n}.{leaf}" for n in range(6) for leaf in ("b.a", "w")]
+    subject = examined([Cause(error(told))], names=names)
+    assert sorted(marks(subject)) == meant
+    assert subject_target(subject, subject.findings[0]) == (Target("tensor", meant[0]) if meant else None)
+
+
+def test_of_several_findings_the_worst_marks_a_tensor() -> None:
+    subject = examined(
+        [Cause(warning("a")), Cause(error("a"))], [Finding("x.y", "info", "a", "z", {"names": ["b"]})], "ab"
+    )
+    assert marks(subject) == {"a": "error", "b": "info"}
+
+
+def test_findings_of_a_real_folder_lead_to_fields_tensors_parameters_and_files(tmp_path: Path) -> None:
+    subject = small(tmp_path, lambda config: config.update(intermediate_size=24))
+    led = [subject_target(subject, told) for told in subject.findings]
+    assert led[0] == Target("field", "intermediate_size")
+    assert Target("tensor", "model.layers.0.mlp.down_proj.weight") in led
+    unfilled = Told(error("model.layers.{0, 1}.self_attn.qkv_proj.weight", "param.unfilled"))
+    assert subject_target(subject, unfilled) == Target("param", "model.layers.0.self_attn.qkv_proj.weight")
+    row = "LlamaForCausalLM:model.layers.{layer}.mlp.down_proj.weight"
+    assert subject_target(subject, Told(error(row))) == Target("row", row)
+    assert subject_target(subject, Told(error("kv", "tp.kv-replicated"))) == Target("field", "num_key_value_heads")
+    assert subject_target(subject, Told(error("gone.safetensors", "shards.gap"))) == Target("file", "gone.safetensors")
+
+
+# --- as Markdown ---
+
+
+def test_markdown_lets_nothing_out_of_its_fence_or_code_span() -> None:
+    hostile = "``` @octocat <script>alert(1)</script> ![x](http://y) `` #1"
+    told = Told(Finding("shape.mismatch", "error", hostile, hostile, {hostile: hostile, "names": [hostile]}, hostile))
+    shown = markdown(told)
+    head, _, rest = shown.partition("\n\n")
+    fence = re.match(r"`+", rest)
+    assert fence and len(fence[0]) > 3
+    assert rest.count(fence[0]) == 2 and rest.rstrip().endswith(fence[0])
+    assert "script" not in re.sub(r"(`+)(?:(?!\1).)*\1", "", head)
+
+
+def test_all_of_it_as_markdown_says_what_was_not_checked() -> None:
+    checks = [Check("values", unchecked="--no-values"), Check("files")]
+    shown = all_markdown(examined([Cause(error(), (error("a"),))], checks=checks))
+    assert "1 error, 2 findings" in shown and "(follows from `shape.mismatch`)" in shown
+    assert "Not checked:" in shown and "values: --no-values" in shown and "Ok: `files`" in shown
