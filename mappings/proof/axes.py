@@ -29,7 +29,8 @@ def _own_layout(axes: Axes, param: Param) -> Finding | None:
     """A parameter's own layout against its parts."""
     laid = Counter(axes.atoms(axis for dim in param.layout for axis in dim))
     beside = laid.pop(PART, 0)
-    wrong = [p.name or param.name for p in param.parts if not _fits(laid, beside, Counter(_atoms(axes, p.dims)))]
+    parts = [(part.name or param.name, Counter(_atoms(axes, part.dims))) for part in param.parts]
+    wrong = [name for name, atoms in parts if not _fits(laid, beside, atoms) or max(atoms.values(), default=0) > 1]
     if not wrong and (len(param.parts) == 1 or beside == 1):
         return None
     return Finding(

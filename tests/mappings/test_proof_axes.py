@@ -55,6 +55,8 @@ def test_axes_several_parts_need_a_place_beside_each_other() -> None:
         ("part, ffn", {"a": "hidden, ffn", "b": "hidden, vocab"}),
         ("ffn", {"": "hidden, ffn"}),
         ("hidden, ffn, vocab", {"": "hidden, ffn"}),
+        ("hidden, hidden", {"": "hidden, hidden"}),
+        ("kv, head", {"": "kv, head"}),  # kv is a factor of head
     ],
 )
 def test_axes_a_parameter_whose_own_layout_is_no_bijection(layout: str, parts: dict[str, str]) -> None:
