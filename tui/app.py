@@ -38,6 +38,9 @@ NARROW, TINY = 100, 60
 """Columns below which the panes stand above each other, and below which only one is shown."""
 
 
+_WHILE_TYPING = ("quit", "command_palette", "help_quit", "suspend_process", "screenshot")
+
+
 class Browser(App[int]):
     """`tracer browse`."""
 
@@ -45,7 +48,8 @@ class Browser(App[int]):
     CSS_PATH = "look.tcss"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", "search", key_display="/", id="search"),
+        # Before all others, so that what comes in one packet with it is typed into the line.
+        Binding("slash", "search", "search", key_display="/", id="search", priority=True),
         Binding("n", "finding(False)", "problem", id="finding.next"),
         Binding("N", "finding(True)", "problem before", show=False, id="finding.previous"),
         Binding("plus,equals_sign", "ranks(1)", "tp", key_display="+ -", id="tp.more"),
@@ -71,7 +75,7 @@ class Browser(App[int]):
         Binding("shift+backspace,right_square_bracket", "been(1)", "forward", show=False, id="history.forward"),
         Binding("tab", "other_pane", "other pane", show=False, id="pane.other", priority=True),
         Binding("z", "zoom", "zoom", show=False, id="pane.zoom"),
-        Binding("escape", "clear", "clear", show=False, id="clear"),
+        Binding("escape", "clear", "clear", key_display="esc", id="clear"),
         Binding("question_mark,f1", "help", "help", key_display="?", id="help"),
         Binding("q", "quit", "quit", id="quit"),
     ]
@@ -322,6 +326,7 @@ class Browser(App[int]):
 
     def _renamed(self) -> None:
         self.names.show(self.browsing.names(), 0)
+        self.refresh_bindings()
 
     def action_unfold(self) -> None:
         if not self.browsing.flat and self.browsing.tree.rows and self.browsing.tree.unfold(self.names.cursor):
@@ -366,29 +371,39 @@ class Browser(App[int]):
         self.push_screen(HelpScreen())
 
     def action_clear(self) -> None:
-        self.browsing.values.stop()
         line = self.query_one("#search", Input)
         line.remove_class("open")
         line.value = ""
-        self.browsing.search("")
-        self.names.focus()
-        self.names.show(self.browsing.names())
+        self.browsing.clear()
+        self.screen.set_focus(self.names)
+        focus = self.browsing.focus
+        self.names.show(self.browsing.names(), self.browsing.row_of(focus) if focus else None)
         self._draw_page()
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What a key would do now: in a line of text most are characters, and Escape needs something to clear."""
+        typing = isinstance(self.focused, Input)
+        if action == "clear":
+            return typing or self.browsing.clearable
+        return not typing or action in _WHILE_TYPING
 
     def action_search(self) -> None:
         line = self.query_one("#search", Input)
         line.add_class("open")
-        line.focus()
+        self.screen.set_focus(line)  # at once: `focus()` would let the next keys do what they do elsewhere
 
     @on(Input.Changed, "#search")
     def _searched(self, event: Input.Changed) -> None:
+        if not event.input.has_class("open"):  # it was emptied, and nobody typed
+            return
         self.browsing.search(event.value)
         self.names.show(self.browsing.names(), self.browsing.first_tensor)
 
     @on(Input.Submitted, "#search")
     def _found(self) -> None:
         self.query_one("#search", Input).remove_class("open")
-        self.names.focus()
+        self.screen.set_focus(self.names)
         if self.names.here is not None:
             self._go(self.names.here)
 

@@ -227,6 +227,11 @@ class Browsing:
         self._narrow(replace(self.wanted, marked=not self.wanted.marked))
 
     @property
+    def clearable(self) -> bool:
+        """Whether there is something that Escape would undo."""
+        return self.wanted.narrowed or self.values.state.stage in ("asks", "reads")
+
+    @property
     def first_tensor(self) -> int:
         """The first line of the names that is a tensor's."""
         if self.flat:
@@ -236,6 +241,11 @@ class Browsing:
     def _narrow(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self._regrow()
+
+    def clear(self) -> None:
+        """All names again, and nothing that is read."""
+        self.values.stop()
+        self._narrow(Wanted(self.wanted.order))
 
     def search(self, text: str) -> None:
         """Show only what is found; without words, all again."""
