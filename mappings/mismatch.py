@@ -19,14 +19,17 @@ def mismatch(arch: Architecture, names: Collection[str]) -> Finding | None:
         held.setdefault(blank(name)[0], name)
     needed = [row for row in arch.rows if row.slot.param.when is None and not _tied(arch, row)]
     absent = [row.name for row in needed if not any(t in held for t in _templates(arch, row.name, row))]
+    if not absent:
+        return None
     known = {template for entry in arch.entries for template in _of_entry(arch, entry)}
     strange = [name for template, name in held.items() if template not in known]
-    if not absent or not strange:
+    if not strange:
         return None
+    shown = [template for template, _ in collapse(strange[:_SHOWN])]
     return Finding(
         "arch.mismatch", "error", arch.name,
         f"config.json says {arch.name}, but the tensors are another architecture's: none is"
-        f" {_some(absent)}, and no row claims {_some([t for t, _ in collapse(strange)])}",
+        f" {_some(absent, len(absent))}, and no row claims {_some(shown, len(strange))}",
         {"absent": absent, "strange": strange}, "correct `architectures` in config.json",
     )  # fmt: skip
 
@@ -48,6 +51,6 @@ def _templates(arch: Architecture, name: str, entry: Row | Tie) -> list[str]:
     return [prefix + Pattern(leaf).template for prefix in arch.prefixes for leaf in leaves]
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+def _some(names: list[str], count: int) -> str:
+    more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

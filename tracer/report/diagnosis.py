@@ -13,7 +13,7 @@ from tracer.checks import Check, State
 from tracer.complaints.of_surroundings import matter
 from tracer.diagnose.weight import weight_of
 from tracer.events import finding_to_dict, finite
-from tracer.report.verdict import MARKS
+from tracer.report.verdict import MARKS, MOST_OF_A_CODE
 from tracer.report.words import plural
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def lines(found: Diagnosis) -> Iterator[str]:
     """For a terminal."""
     if not found.causes:
         yield _nothing(found)
-    for number, cause in enumerate(found.causes):
-        yield from _cause(cause, number == 0)
+    yield from _causes(found.causes)
     for complaint in found.unanswered:
         about = matter(complaint)
         yield f"{f'not of the checkpoint: {about}' if about else 'not explained'}: {_said(complaint)}"
@@ -55,6 +54,18 @@ def lines(found: Diagnosis) -> Iterator[str]:
     yield from (f"not checked: {', '.join(names)} ({reason})" for reason, names in reasons.items())
     if not found.causes and not found.compared:
         yield _UNSEEN
+
+
+def _causes(causes: Sequence[Cause]) -> Iterator[str]:
+    """As findings are told: of one code a few, and how many there are."""
+    seen: Counter[str] = Counter()
+    for number, cause in enumerate(causes):
+        seen[cause.finding.code] += 1
+        if seen[cause.finding.code] <= MOST_OF_A_CODE:
+            yield from _cause(cause, number == 0)
+    for code, count in seen.items():
+        if count > MOST_OF_A_CODE:
+            yield f"...  {code}  {count - MOST_OF_A_CODE} more (--json has all)"
 
 
 def _nothing(found: Diagnosis) -> str:

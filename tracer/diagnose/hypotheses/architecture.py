@@ -102,7 +102,7 @@ def _type_of(name: str) -> str | None:
 def is_of_another_type(state: State) -> bool:
     """Whether `model_type` names another class than `architectures` does, and the tensors are of that class."""
     kind, declared = state.config.get("model_type"), state.config.get("architectures")
-    own = _type_of(declared[0]) if isinstance(declared, list) and declared else None
+    own = _type_of(declared[0]) if isinstance(declared, list) and declared and isinstance(declared[0], str) else None
     return kind not in (None, own) and any(_type_of(name) == kind for name in classes(state))
 
 
@@ -249,7 +249,7 @@ def _seen(other: Finding) -> Wording:
 def _type(trial: Trial, name: str) -> str:
     """What `model_type` says of it, where it takes a side."""
     kind, declared = trial.before.config.get("model_type"), trial.before.config.get("architectures")
-    own = _type_of(declared[0]) if isinstance(declared, list) and declared else None
+    own = _type_of(declared[0]) if isinstance(declared, list) and declared and isinstance(declared[0], str) else None
     if kind is None or kind == own or _type_of(name) != kind:
         return ""
     return f"; model_type says {kind} too, which is not the type of {declared[0] if declared else 'it'}"
