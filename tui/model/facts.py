@@ -41,7 +41,7 @@ def facts(values: Values, inference: Inference | None) -> Iterator[Fact]:
     latent = values.get("kv_rank") is not None
     for name, label in _NUMBERS:
         value = values.get(name)
-        if value is not None and not (latent and name in _LATENT_LACKS):
+        if value is not None and value.value != 0 and not (latent and name in _LATENT_LACKS):
             yield Fact(label, (value.span,), value.told, "bad" if value.role == "bad" else "dim")
     yield from _size(values, inference)
     yield from _storage(values)

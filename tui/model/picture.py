@@ -13,6 +13,7 @@ from tui.model.line import Line, Span, line
 from tui.model.values import Value, Values
 
 _MOST_KINDS = 6
+_SHORT = 24
 _ARROW = " → "
 _TABLES = ("embed", "positions", "types")
 
@@ -126,13 +127,17 @@ def _title(kind: Kind) -> str:
     draft = ", drafting tokens" if "next_token" in kind.roles else ""
     if count == 1:
         return f"layer {kind.layers[0]}{draft}"
-    return f"layers {runs(kind.layers).replace('..', '-')} ×{count}{draft}"
+    which = runs(kind.layers).replace("..", "-")
+    # Of many pieces the end may have no room: what counts stands first.
+    return f"layers {which} ×{count}{draft}" if len(which) <= _SHORT else f"{count} layers{draft}: {which}"
 
 
 def _rows(kind: Kind, values: Values) -> Iterator[Labelled]:
     """What a layer of this kind computes, as far as its modules are known."""
     roles = kind.roles
-    if roles & {"q", "qkv", "kv_a", "q_b"}:
+    if "out_gate" in roles:
+        yield "linear attention", tuple(_times(values.get("heads"), values.get("head_dim"), "heads"))
+    elif roles & {"q", "k", "qkv", "kv_a", "out"}:
         yield "attention", tuple(_attention(kind, values))
     if roles & {"lin_out", "lin_qkv", "lin_qkvz"}:
         yield "linear attention", tuple(_times(values.get("lin_heads"), values.get("lin_dim"), "heads"))

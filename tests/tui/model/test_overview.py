@@ -79,6 +79,15 @@ def test_a_layer_that_lacks_a_module_is_a_box_of_its_own_and_says_what_it_lacks(
     assert "─ layer 0 ─" in shown and "─ layer 1 ─" in shown and "input_layernorm" in shown
 
 
+def test_layers_that_alternate_are_two_boxes_whose_counts_are_seen_where_their_places_have_no_room(
+    tmp_path: Path,
+) -> None:
+    subject = opened(materialise("minimax-m1-80k", tmp_path / "m"))
+    shown = text(overview(subject, study(subject)), 60)
+    assert "─ 70 layers: 0-6, 8-14" in shown and "│ linear attention  64 heads × 128" in shown
+    assert "─ 10 layers: 7, 15, 23" in shown and "│ attention  64 heads × 128, 8 KV" in shown
+
+
 # --- the facts ---
 
 
