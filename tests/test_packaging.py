@@ -45,3 +45,18 @@ def test_every_direct_dependency_is_pinned(project: dict[str, Any]) -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = {line.split("==")[0] for line in lines if not line.startswith("#")}
     assert pins == names
+
+
+def test_every_file_that_is_no_module_is_package_data(project: dict[str, Any]) -> None:
+    """A page without its template would be missing from an installation only."""
+    patterns = project["tool"]["setuptools"]["package-data"]
+    given = {
+        file.relative_to(ROOT) for package, globs in patterns.items() for glob in globs
+        for file in (ROOT / package.replace(".", "/")).glob(glob)
+    }  # fmt: skip
+    kinds = {".pyc", ".py", ".md"}
+    found = {
+        file.relative_to(ROOT) for root in ROOTS for file in (ROOT / root).rglob("*")
+        if file.is_file() and file.suffix not in kinds
+    }  # fmt: skip
+    assert given == found

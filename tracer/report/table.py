@@ -45,7 +45,7 @@ class PathTable:
             yield f"{group.param}  {self.told(group)}"
             for line in group.lines:
                 yield "  ".join(f"{t:<{w}}" for t, w in zip(cells[id(line)], widths, strict=False)).rstrip()
-            yield from (f"  fill  {fill}" for fill in self.fills(group))
+            yield from (f"  fill  {reason}  {where}" for reason, where in self.fills(group))
         yield from self._rest()
 
     @cached_property
@@ -81,8 +81,8 @@ class PathTable:
             return line.row
         return f'{row.row.source} "{spell(row.told)}"' + (f" {line.op}" if line.op else "")
 
-    def fills(self, group: Group) -> Iterator[str]:
-        """What no tensor feeds, by rule."""
+    def fills(self, group: Group) -> Iterator[tuple[str, str]]:
+        """What no tensor feeds: the rule, then ranks and places with their value."""
         by_text: dict[tuple[str, str], list[int]] = {}
         for rank, found in self._fills.get(group.template, ()):
             text = f"{words.side((found.dst,), group.shape)} = {found.value:g}"
@@ -90,7 +90,7 @@ class PathTable:
             if rank not in ranks:
                 ranks.append(rank)
         for (reason, text), ranks in by_text.items():
-            yield f"{reason}  rank {runs(ranks)} {text}"
+            yield reason, f"rank {runs(ranks)} {text}"
 
     @cached_property
     def _fills(self) -> dict[str, list[tuple[int, Padding]]]:

@@ -26,7 +26,8 @@ def params(table: PathTable, ranks: Ranks, pictures: Pictures) -> Iterator[Param
         lines = group.lines[:left]
         left -= len(lines)
         paths = [_path(line, group, table, ranks) for line in lines]
-        yield Param(group.param, table.told(group), paths, list(table.fills(group)), pictures.of(group))
+        fills = [": ".join(fill) for fill in table.fills(group)]
+        yield Param(group.param, table.told(group), paths, fills, pictures.of(group))
 
 
 def cut(table: PathTable, ranks: Ranks) -> str:

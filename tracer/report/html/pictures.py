@@ -155,15 +155,14 @@ class _Scale:
                 yield self._pad(pad)
 
     def _held(self, place: int, band: Band, held: Sequence[Span], source: Sequence[Span]) -> Iterator[Block]:
+        """What a rank holds of a band; it is told by where it lies in the tensor."""
         if len(held) > _MOST_BLOCKS:
-            found = pieces(held)
-            every = f" every {found.every}" if found else ""
-            told = f"{band.part} {held[0][0]}:{held[0][1]} x{len(held)}{every}".strip()
-            yield self._block(place, (held[0][0], held[-1][1]), "scattered", told, told)
+            told = f"{band.part} {_told(source)}".strip()
+            yield self._block(place, (held[0][0], held[-1][1]), "scattered", told, f"{told} of {band.tensor}")
             return
         for number, span in enumerate(held):
-            own = source[number] if len(source) == len(held) else span
-            told = f"{band.part} {own[0]}:{own[1]}".strip()
+            own = source[number : number + 1] if len(source) == len(held) else source
+            told = f"{band.part} {_told(own)}".strip()
             kind, who = self._shared(band.replicated, span)
             yield self._block(place, span, kind, told, f"{told} of {band.tensor}{who}")
 
@@ -180,6 +179,15 @@ class _Scale:
         x = GEOMETRY.left + (self._starts[place] + span[0]) * self._unit
         width = max((span[1] - span[0]) * self._unit, 1.0)
         return Block(round(x, 1), round(width, 1), place % _PARTS, kind, label, told)
+
+
+def _told(source: Sequence[Span]) -> str:
+    """`0:64`, `0:64 x8 every 192`."""
+    found = pieces(source)
+    if found is None:
+        return f"{source[0][0]}:{source[-1][1]} in {len(source)} pieces"
+    start, stop = found.first
+    return f"{start}:{stop} x{found.times} every {found.every}" if found.times > 1 else f"{start}:{stop}"
 
 
 def _wide(label: str) -> float:

@@ -1,0 +1,87 @@
+"""Slice maps as rectangles, against the numbers of the moves that they are drawn from."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from tracer.prepare import Request, prepare
+from tracer.report.html.pictures import GEOMETRY, drawn
+from tracer.report.html.view import Picture
+from tracer.slices.picture import picture
+from tracer.slices.placed import Placed
+
+ROOM = GEOMETRY.width - GEOMETRY.left - GEOMETRY.right
+
+
+def map_of(geometry: str, tp: int, param: str) -> Picture:
+    prepared = prepare(Request(geometry=geometry, tp=tp, plan_only=True))
+    found = drawn(picture(Placed(prepared, tp), param), range(tp))
+    assert found is not None
+    return found
+
+
+def test_parts_are_as_wide_as_they_are_long_and_lie_beside_each_other() -> None:
+    whole, *_ = map_of("llama-3-8b", 4, "model.layers.0.self_attn.qkv_proj.weight").rows
+    assert [block.label for block in whole.blocks] == ["q 4096", "k 1024", "v 1024"]
+    lengths = [ROOM * n / 6144 for n in (4096, 1024, 1024)]
+    assert [block.width for block in whole.blocks] == pytest.approx(lengths, abs=0.1)
+    assert [a.x + a.width for a in whole.blocks[:-1]] == pytest.approx([b.x for b in whole.blocks[1:]], abs=0.2)
+    assert len({block.part for block in whole.blocks}) == 3
+
+
+def test_the_ranks_tile_what_is_cut() -> None:
+    _, *ranks = map_of("llama-3-8b", 4, "model.layers.0.mlp.gate_up_proj.weight").rows
+    for part in (0, 1):
+        blocks = [next(block for block in rank.blocks if block.part == part) for rank in ranks]
+        assert all(a.x + a.width == pytest.approx(b.x, abs=0.2) for a, b in pairwise(blocks))
+        assert sum(block.width for block in blocks) == pytest.approx(ROOM / 2, abs=0.5)
+    assert [rank.blocks[1].told.split(" of ")[0] for rank in ranks] == [
+        f"up {n * 3584}:{(n + 1) * 3584}" for n in range(4)
+    ]  # fmt: skip
+
+
+def test_heads_that_several_ranks_hold_are_marked_by_more_than_colour() -> None:
+    found = map_of("llama-3-8b", 16, "model.layers.0.self_attn.qkv_proj.weight")
+    kinds = {block.told.split()[0]: block.kind for rank in found.rows[1:] for block in rank.blocks}
+    assert kinds == {"q": "held", "k": "shared", "v": "shared"}
+    assert "hatched: several ranks hold the same" in found.notes
+    assert found.rows[3].blocks[1].told.endswith("held by ranks 2, 3")
+
+
+def test_padding_stands_behind_the_last_position() -> None:
+    found = map_of("gpt2", 4, "transformer.wte.weight")
+    *others, last = found.rows[1:]
+    assert [block.kind for block in last.blocks] == ["held", "pad"]
+    assert last.blocks[1].x > last.blocks[0].x + last.blocks[0].width
+    assert {block.kind for rank in others for block in rank.blocks} == {"held"}
+    assert any(note.startswith("dotted: ") for note in found.notes)
+
+
+def test_labels_stand_where_there_is_room_and_nowhere_else() -> None:
+    found = map_of("llama-3-8b", 16, "model.layers.0.self_attn.qkv_proj.weight")
+    for row in found.rows:
+        for block, after in zip(row.blocks, [*row.blocks[1:], None], strict=True):
+            begin = block.x + (block.width if block.beside else 0)
+            end = after.x if after and block.beside else GEOMETRY.width if block.beside else block.x + block.width
+            assert not block.label or begin + 6 * len(block.label) <= end
+    assert any(block.label and block.beside for row in found.rows for block in row.blocks)
+
+
+def test_parts_that_alternate_on_disk_are_told_as_the_pieces_that_they_are() -> None:
+    """BLOOM has q, k and v of 64 rows head by head: rank 1 of 2 begins with head 8 of 16."""
+    found = map_of("bloom-560m", 2, "transformer.h.0.self_attention.query_key_value.weight")
+    assert [block.told.split(" of ")[0] for block in found.rows[2].blocks] == [
+        f"{part} {8 * 192 + 64 * n}:{8 * 192 + 64 * (n + 1)} x8 every 192" for n, part in enumerate("qkv")
+    ]  # fmt: skip
+
+
+def test_experts_that_are_alike_are_one_picture() -> None:
+    found = map_of("mixtral-8x7b", 2, "model.layers.0.block_sparse_moe.experts.routed_experts.w13_weight")
+    assert "expert 0 of 8, which are all alike" in found.notes
+
+
+def test_what_every_rank_holds_whole_needs_no_picture() -> None:
+    prepared = prepare(Request(tp=2, plan_only=True))
+    assert drawn(picture(Placed(prepared, 2), "model.norm.weight"), range(2)) is None
