@@ -213,6 +213,7 @@ class Browser(App[int]):
             row = self.browsing.go(target)
             self._draw_page(0)
             self.names.show(self.browsing.names(), row)
+            self._uncover(self.sheet)
 
     @on(Sheet.Turned, "#names")
     def _turned(self, event: Sheet.Turned) -> None:
@@ -241,6 +242,7 @@ class Browser(App[int]):
             assert subject.checkpoint is not None
             self._read_values(subject.checkpoint, info)
         self._draw_page(0)
+        self._uncover(self.sheet)
 
     @work(thread=True, group="values")
     def _read_values(self, checkpoint: Checkpoint, info: TensorInfo) -> None:
@@ -284,6 +286,7 @@ class Browser(App[int]):
         self.browsing.touched = True
         self.browsing.visit(cast(PageName, name))
         self._draw_page(0)
+        self._uncover(self.sheet)
 
     def action_finding(self, backwards: bool) -> None:
         number = self.browsing.next_finding(backwards)
@@ -326,6 +329,7 @@ class Browser(App[int]):
 
     def _renamed(self) -> None:
         self.names.show(self.browsing.names(), 0)
+        self._uncover(self.names)
         self.refresh_bindings()
 
     def action_unfold(self) -> None:
@@ -356,9 +360,15 @@ class Browser(App[int]):
 
     def action_other_pane(self) -> None:
         other = self.sheet if self.names.has_focus else self.names
+        self._uncover(other)
+        self.screen.set_focus(other)
+
+    def _uncover(self, pane: Sheet) -> None:
+        """Show a pane that the other one hides; where there is only room for one, keys go to it too."""
+        self.screen.remove_class("zoomed-right" if pane is self.names else "zoomed-left")
         if self.screen.has_class("tiny"):
-            self.screen.set_class(other is self.sheet, "turned")
-        other.focus()
+            self.screen.set_class(pane is self.sheet, "turned")
+            self.screen.set_focus(pane)
 
     def action_zoom(self) -> None:
         pane = "left" if self.names.has_focus else "right"
@@ -375,6 +385,7 @@ class Browser(App[int]):
         line.remove_class("open")
         line.value = ""
         self.browsing.clear()
+        self._uncover(self.names)
         self.screen.set_focus(self.names)
         focus = self.browsing.focus
         self.names.show(self.browsing.names(), self.browsing.row_of(focus) if focus else None)
@@ -391,6 +402,7 @@ class Browser(App[int]):
     def action_search(self) -> None:
         line = self.query_one("#search", Input)
         line.add_class("open")
+        self._uncover(self.names)
         self.screen.set_focus(line)  # at once: `focus()` would let the next keys do what they do elsewhere
 
     @on(Input.Changed, "#search")
@@ -410,6 +422,7 @@ class Browser(App[int]):
     def on_resize(self, event: events.Resize) -> None:
         self.screen.set_class(event.size.width < NARROW, "narrow")
         self.screen.set_class(event.size.width < TINY, "tiny")
+        self.screen.set_class(self.sheet.has_focus, "turned")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)

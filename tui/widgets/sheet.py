@@ -81,10 +81,10 @@ class Sheet(ScrollView, can_focus=True):
         self._heading: Line | None = None
 
     def show(self, page: Page, cursor: int | None = None) -> None:
-        """Show a page; the cursor stays on its line unless another is named."""
+        """Show a page; the cursor stays on its line unless another is named. Nobody moved it, so nobody is told."""
         self.page = page
         self._read()
-        self.cursor = self._inside(self.cursor if cursor is None else cursor)
+        self.set_reactive(Sheet.cursor, self._inside(self.cursor if cursor is None else cursor))
         self._reach()
         self.refresh()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tui.model.findings import subject_target
+from tui.model.findings import in_words, subject_target
 from tui.model.line import Line, Span, Target
 from tui.model.path.scene import HOP, Scene
 from tui.model.subject import Told
@@ -32,7 +32,8 @@ def _statement(scene: Scene, told: Told) -> Iterator[Line]:
     yield from scene.title(Span(f"{glyph} {finding.severity}  ", role), Span(finding.code, "strong"))
     yield from scene.told(finding.message)
     for key, value in finding.evidence.items():
-        yield scene.hop("evidence" if key == next(iter(finding.evidence)) else "", Span(f"{key}: {value}", "dim"))
+        what = "evidence" if key == next(iter(finding.evidence)) else ""
+        yield scene.hop(what, Span(f"{key}: {in_words(value)}", "dim"))
     if finding.fix:
         first, *rest = scene.told(finding.fix, "good", HOP)
         yield scene.hop("fix", *first[1:])
@@ -47,7 +48,7 @@ def _symptoms(scene: Scene, number: int) -> Iterator[Line]:
         yield scene.hop("explained", Span(found[cause].finding.code, "strong", Target("finding", str(cause))))
     own = [n for n, told in enumerate(found) if told.under == number]
     for place, n in enumerate(own[:MOST_SYMPTOMS]):
-        what = f"explains {len(own)}" if place == 0 else ""
+        what = "explains" if place == 0 else ""
         finding = found[n].finding
         yield scene.hop(what, Span(f"{finding.code}  {finding.subject}", "dim", Target("finding", str(n))))
     if len(own) > MOST_SYMPTOMS:
