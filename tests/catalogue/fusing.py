@@ -10,7 +10,7 @@ from tests.catalogue.quantising import awq, by_channel, projections
 
 def fused_w8a8(layers: int, *, split: bool = False) -> Model:
     """W8A8 of Ascend's quantiser, gate and up in one."""
-    model = decoder(layers, model_type="glm4", architecture="Glm4ForCausalLM")
+    model = decoder(layers, dim=16, model_type="glm4", architecture="Glm4ForCausalLM")
     if not split:
         for layer in range(layers):
             here = f"model.layers.{layer}.mlp"

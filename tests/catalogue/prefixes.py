@@ -229,7 +229,9 @@ def every_weight(layers: int) -> Case:
     names = ", ".join(f"'{name}'" for name in decoder(layers, tied=True).tensors)
     return Case(
         "B8", f"classifier-{layers}",
-        lambda: decoder(layers, tied=True, model_type="gemma2", architecture="Gemma2ForSequenceClassification"),
+        lambda: decoder(
+            layers, dim=16, tied=True, model_type="gemma2", architecture="Gemma2ForSequenceClassification"
+        ),
         f"ValueError: Following weights were not initialized from checkpoint: {{{names}}}",
         "param.unfilled", "model.embed_tokens.weight",
         (f"{9 * layers + 2} parameters", "11 templates", f"{layers} layers", "`model.`"),
@@ -240,7 +242,7 @@ def every_weight_elsewhere(layers: int) -> Case:
     """The names of the error are those of the file with another beginning."""
 
     def before() -> Model:
-        return decoder(layers, tied=True, model_type="gemma2", architecture="Gemma2Own")
+        return decoder(layers, dim=16, tied=True, model_type="gemma2", architecture="Gemma2Own")
 
     names = ", ".join(f"'{name}'" for name in decoder(layers, tied=True).tensors)
     return Case(
