@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module, util
 
@@ -32,7 +33,12 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("textual is not installed (pip install 'trace-load[tui]')")
     # The tracer knows of no screen: the browser reads the tracer, and only this line leads there.
     browser = import_module("tui.command")
-    if not args.help_keys and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (args.help_keys or _shown()):
         raise UsageError("browse needs a terminal; `tracer diagnose` and `trace-load --html` say the same without one")
     status: int = browser.browse(args)
     return status
+
+
+def _shown() -> bool:
+    """Whether there is a terminal, or a browser in its place: `textual serve` names the driver that speaks to it."""
+    return "TEXTUAL_DRIVER" in os.environ or (sys.stdin.isatty() and sys.stdout.isatty())

@@ -17,6 +17,7 @@ from tracer.complaints.complaint import Told as Nothing
 from tracer.diagnose.cause import Cause
 from tracer.diagnose.diagnosis import diagnose_patient
 from tracer.diagnose.reading import Reading
+from tracer.doctor.adapter import adapter_of
 from tracer.doctor.admission import Patient, admit
 from tracer.errors import Refused
 from tracer.outputs import is_store
@@ -63,6 +64,8 @@ def _checkpoint(where: str, tp: int, arrived: Arrived) -> Subject:
 
 def _planned(where: str, tp: int, patient: Patient) -> Subject:
     prepared, checkpoint = patient.prepared, patient.checkpoint
+    if patient.empty:  # of an adapter what it has is shown, though it is no model
+        checkpoint = adapter_of(patient.files) or checkpoint
     tensors: Sequence[TensorInfo] = prepared.infos if prepared else checkpoint.tensors
     return Subject(
         where, checkpoint.files.title, tensors, "plan", tp, checkpoint, prepared,

@@ -9,11 +9,11 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.report import words
+from tui.model.chips import SHOWN
 from tui.model.columns import both, cut_start, left, right, wide
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Span, Target
 from tui.model.tree import Marks, natural
-from tui.model.tree_page import SHOWN
 
 Order: TypeAlias = Literal["file", "name", "size", "elements", "dtype", "shape"]
 ORDERS: tuple[Order, ...] = get_args(Order)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mappings.findings import Severity
 from tracer.report import words
+from tui.model.chips import SHOWN
 from tui.model.columns import both, right
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Role, Span, Target
 from tui.model.tree import Node, Row, Tree
 
-SHOWN: dict[Severity, tuple[str, Role]] = {"error": ("✗", "bad"), "warning": ("!", "warn"), "info": ("·", "unsure")}
 _WIDE = 64
 """From so many columns on, there is room for dtype and shape."""
 
