@@ -230,6 +230,12 @@ def test_a_subject_that_the_table_has_leads_there(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_subject_that_nothing_is_done_with_leads_nowhere(tmp_path: Path) -> None:
+    links = {each.one("code").text: list(each.all("a")) for each in findings(page_of(broken(tmp_path)))}
+    assert links["tensor.unmapped"] == []
+    assert links["param.unfilled"]
+
+
 def test_findings_beyond_measure_are_counted() -> None:
     several = [Finding("header.hole", "error", str(n), "a hole") for n in range(MOST_OF_A_CODE + 7)]
     found, more = shown([*several, Finding("file.empty", "error", "x", "nothing")], ())
@@ -260,6 +266,7 @@ def test_fields_stand_beside_what_tensors_say_and_inferred_ones_are_marked(folde
     assert told["tie_word_embeddings"][:2] == ["-", "≈ inferred"]
     assert told["flavour"] == ["plain", "· not compared", "-", ""]
     assert told["rope_theta"][0] == "7.0 --hf-overrides"
+    assert "✗ 1 conflict in the config" in chips(found)
     (conflict,) = findings(found, "config")
     assert conflict.one("code").text == "config.conflict"
     assert str(config["intermediate_size"]) in conflict.one("p").text

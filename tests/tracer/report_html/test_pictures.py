@@ -59,8 +59,13 @@ def test_padding_stands_behind_the_last_position() -> None:
     assert any(note.startswith("dotted: ") for note in found.notes)
 
 
-def test_labels_stand_where_there_is_room_and_nowhere_else() -> None:
-    found = map_of("llama-3-8b", 16, "model.layers.0.self_attn.qkv_proj.weight")
+@pytest.mark.parametrize(
+    ("geometry", "tp", "param"),
+    [("llama-3-8b", 16, "model.layers.0.self_attn.qkv_proj.weight"),
+     ("falcon-40b", 8, "transformer.h.0.self_attention.query_key_value.weight")],
+)  # fmt: skip
+def test_labels_stand_where_there_is_room_and_nowhere_else(geometry: str, tp: int, param: str) -> None:
+    found = map_of(geometry, tp, param)
     for row in found.rows:
         for block, after in zip(row.blocks, [*row.blocks[1:], None], strict=True):
             begin = block.x + (block.width if block.beside else 0)

@@ -26,10 +26,11 @@ def of_result(result: Result) -> Page:
     templates = _templates(result)
     checks = list(summary.checks(result))
     found, more = shown(result.findings, templates)
+    fields = config(prepared, len(found) + 1, templates)
     page = Page(
-        prepared.title, list(summary.chips(result.findings, checks)), list(summary.facts(result)), checks,
+        prepared.title, list(summary.chips(result.findings, checks, fields.found)), list(summary.facts(result)), checks,
         found, more, "No parameters were built, so that there are no paths to show",
-        config=config(prepared, len(found) + 1, templates),
+        config=fields,
     )  # fmt: skip
     return _with_paths(page, result) if result.store.count("param") else page
 
@@ -58,8 +59,11 @@ def of_refused(request: Request, refused: Refused) -> Page:
 def _templates(result: Result) -> Collection[str]:
     """Of everything that the path table can be searched for."""
     plan = result.prepared.plan
-    tensors = {blank(tensor.name)[0] for tensor in plan.tensors}
-    return tensors | {leaf.pattern.template for leaf in plan.binding.leaves}
+    loaded = {
+        blank(tensor.name)[0] for tensor, claim in zip(plan.tensors, plan.claims, strict=True)
+        if claim.disposition == "loaded"
+    }  # fmt: skip
+    return loaded | {leaf.pattern.template for leaf in plan.binding.leaves}
 
 
 def _placed(result: Result) -> str:

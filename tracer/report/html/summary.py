@@ -6,20 +6,23 @@ from collections.abc import Iterator, Sequence
 
 from mappings.findings import Finding, Severity
 from tracer.report import verdict
-from tracer.report.html.view import Checked, Chip, Fact, State
+from tracer.report.html.view import Checked, Chip, Fact, Found, State
 from tracer.report.words import plural
 from tracer.session import Result
 
 _STATES: dict[str, State] = {"ok": "ok", "failed": "finding", "not-checked": "not-checked"}
 
 
-def chips(findings: Sequence[Finding], checks: Sequence[Checked]) -> Iterator[Chip]:
-    """The verdict: what is wrong, then how much was looked at, then how much was not."""
+def chips(findings: Sequence[Finding], checks: Sequence[Checked], fields: Sequence[Found] = ()) -> Iterator[Chip]:
+    """The verdict: what is wrong, with what was traced and with `fields`; how much was looked at, how much was not."""
     nouns: tuple[tuple[Severity, str], ...] = (("error", "error"), ("warning", "warning"), ("info", "remark"))
     for severity, noun in nouns:
         if count := sum(finding.severity == severity for finding in findings):
             yield Chip(severity, plural(count, noun))
-    if all(finding.severity == "info" for finding in findings):
+    if conflicts := [found.severity for found in fields if found.severity != "info"]:
+        worst: Severity = "error" if "error" in conflicts else "warning"
+        yield Chip(worst, f"{plural(len(conflicts), 'conflict')} in the config")
+    elif all(finding.severity == "info" for finding in findings):
         yield Chip("ok", "nothing wrong found")
     ok, undone = (sum(check.state == state for check in checks) for state in ("ok", "not-checked"))
     if ok:
