@@ -144,16 +144,18 @@ def _by_name() -> Iterator[tuple[str, Write]]:
         yield f"rows: {name}", partial(_as_rows_write_it, dict(small.config))
     for family in checkpoints.FAMILIES:
         yield f"transformers: {family}", partial(_saved, family)
-        yield f"transformers, untouched: {family}", partial(_as_transformers_draws, family)
+        if "-" not in family:  # the others have the same tensors as these, with other fields
+            yield f"transformers, untouched: {family}", partial(_as_transformers_draws, family)
     for name, config in _CLASSES.items():
         yield f"transformers: {name}", partial(_made, name, config)
     for family in ("llama", "mistral", "qwen2", "qwen3"):
         yield f"gguf: {family}", partial(_in_gguf, family)
     for name, make in _DECODERS.items():
         yield f"published names: {name}", partial(_numbered, make)
-    for decoder in ("llama", "experts"):
-        for scheme in _QUANTISED:
-            yield f"{scheme}: {decoder}", partial(_quantised, decoder, scheme)
+    for scheme in _QUANTISED:
+        yield f"{scheme}: llama", partial(_quantised, "llama", scheme)
+    for scheme in ("gptq", "fp8 in blocks", "nvfp4"):
+        yield f"{scheme}: experts", partial(_quantised, "experts", scheme)
     yield "diffing", lambda folder: diffing.write(folder, diffing.model())
     yield "diffing, gptq", lambda folder: diffing.write(folder, packed, **GPTQ)
     yield "element ids: llama", small_llama.write
