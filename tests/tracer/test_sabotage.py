@@ -9,6 +9,8 @@ import pytest
 
 from mappings.findings import Finding
 from tests import placements, sabotage
+from tests.tracer.report_html.reading import parsed, paths
+from tracer.report.html import page, render
 from tracer.session import Request, Result, run
 
 PROCESSES = pytest.param("auto", id="real processes")
@@ -149,10 +151,15 @@ def test_one_rank_alone_is_audited_too(folder: Path) -> None:
     assert {"audit.unwritten", "audit.overwritten"} <= set(found)
 
 
-def test_a_rank_that_dies_leaves_a_readable_trace_of_what_happened_until_then(folder: Path, tmp_path: Path) -> None:
-    saved = tmp_path / "t.db"
-    request = Request(str(folder), 2, device="cpu")
-    result = run(request, save=saved, loader=sabotage.DiesHalfWay)
+@pytest.fixture(scope="module")
+def died(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    """A load in whose second half rank 1 dies, and its saved trace."""
+    saved = tmp_path_factory.mktemp("died") / "t.db"
+    return run(Request(str(folder), 2, device="cpu"), save=saved, loader=sabotage.DiesHalfWay), saved
+
+
+def test_a_rank_that_dies_leaves_a_readable_trace_of_what_happened_until_then(died: tuple[Result, Path]) -> None:
+    result, saved = died
     assert result.failed
     assert result.failure is not None
     assert "rank 1" in result.failure
@@ -164,3 +171,14 @@ def test_a_rank_that_dies_leaves_a_readable_trace_of_what_happened_until_then(fo
     written = {move.param for move in store.moves(1)}
     assert any(name.startswith("model.layers.0.") for name in written)
     assert not any(name.startswith("model.layers.1.self_attn") for name in written)
+
+
+def test_the_page_of_a_load_that_failed_has_the_paths_that_were_seen_until_then(died: tuple[Result, Path]) -> None:
+    result, _ = died
+    found = parsed(render.rendered(page.of_result(result)))
+    assert "✗ finding" in [row.one("span").text for row in found.all("tr") if row.one("th").text == "load"]
+    assert "planted failure" in found.one("article").text
+    assert "ran on 2 processes (gloo, cpu)" in found.one("dl", "facts").text
+    assert "they are not those of the plan" in found.section("paths").text
+    seen = {tensor: dict(slices) for _, tensor, _, slices in paths(found)}
+    assert seen["model.layers.1.self_attn.o_proj.weight"] == {"rank 0": "[:, 0:32] → all", "rank 1": ""}

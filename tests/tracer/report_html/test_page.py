@@ -154,19 +154,6 @@ def test_a_dummy_load_is_told_as_observed_and_its_checks_as_the_trace_has_them(f
     assert checks(found)["verify"] == "· not checked"
 
 
-def test_a_load_by_processes_that_fails_half_way(folder: Path) -> None:
-    """The death of rank 1 is told, and the paths are those that were seen until then."""
-    result = session.run(Request(str(folder), 2, device="cpu"), loader=sabotage.DiesHalfWay)
-    found = page_of(result)
-    assert chips(found)[0].startswith("✗")
-    assert checks(found)["load"] == "✗ finding"
-    assert any("planted failure" in each.text for each in findings(found))
-    assert "they are not those of the plan" in found.section("paths").text
-    assert facts(found)["ran on"] == "2 processes (gloo, cpu)"
-    seen = {tensor: dict(slices) for _, tensor, _, slices in paths(found)}
-    assert seen["model.layers.1.self_attn.q_proj.weight"] == {"rank 0": "[0:64] → [0:64]", "rank 1": ""}
-
-
 def test_a_part_that_was_never_written_is_missing_from_its_slice_map_and_named(tmp_path: Path) -> None:
     small_llama.write(tmp_path)
     result = session.run(Request(str(tmp_path), 2, load_format="dummy"), loader=sabotage.SkipsARow)
