@@ -27,7 +27,7 @@ def bindings(app: type[App[int]]) -> Iterator[Binding]:
 
 def as_toml(app: type[App[int]]) -> str:
     """The key map as it is, to be changed."""
-    lines = [f'"{binding.id}" = "{binding.key}"  # {binding.description}' for binding in bindings(app)]
+    lines = [f'"{each.id}" = "{each.key}"  # {each.tooltip or each.description}' for each in bindings(app)]
     return "\n".join(["# Keys of `tracer browse`; several with commas between them.", *lines, ""])
 
 

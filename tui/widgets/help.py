@@ -40,7 +40,8 @@ class HelpScreen(ModalScreen[None]):
         told: dict[str, list[str]] = {}
         for key, found in bindings.items():
             for binding in found:
-                told.setdefault(binding.description, []).append(self.app.get_key_display(binding) or key)
+                sentence = binding.tooltip or binding.description
+                told.setdefault(sentence, []).append(self.app.get_key_display(binding) or key)
         for description, keys in told.items():
             if description:
                 yield line(Span(f"  {', '.join(dict.fromkeys(keys)):<22}", "strong"), Span(description))

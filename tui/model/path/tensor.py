@@ -70,15 +70,16 @@ def row_lines(scene: Scene, claim: Verdict) -> Iterator[Line]:
         yield scene.hop("row", Span("✗ unmapped", "bad"), Span(f"  {claim.reason or 'no row claims it'}"))
         return
     entry = Span(claim.pattern or claim.id, "name", Target("row", claim.id))
-    yield scene.hop("row", entry, Span(f"  {claim.source or ''}", "dim"))
+    yield scene.hop("row", entry)
+    source = Span(f"{claim.source}  " if claim.source else "", "dim")
     if claim.kind == "tie":
         to = Target("param", claim.to) if claim.to else None
-        yield scene.under(Span("= tied to "), Span(claim.to or "", "derived", to), Span(": the same storage"))
+        yield scene.under(source, Span("= tied to "), Span(claim.to or "", "derived", to), Span(": the same storage"))
     elif claim.kind == "skip":
-        yield scene.under(Span("· not loaded  ", "unsure"), Span(claim.reason or ""))
+        yield scene.under(source, Span("· not loaded  ", "unsure"), Span(claim.reason or ""))
     else:
         op = (Span(f"  ⚙ {claim.op}", "conversion"),) if claim.op else ()
-        yield scene.under(Span(f'laid out "{claim.layout}"', "dim"), *op)
+        yield scene.under(source, Span(f'laid out "{claim.layout}"', "dim"), *op)
 
 
 def _into(scene: Scene, name: str, param: str, moves: Sequence[Move]) -> Iterator[Line]:
