@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -92,7 +93,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Standing]:
         seen.append(found)
         return write(file, data, at)
 
-    monkeypatch.setattr(live.os, "pwrite", pwrite)
+    monkeypatch.setattr(os, "pwrite", pwrite)
     return seen
 
 
@@ -142,7 +143,7 @@ def test_where_the_record_cannot_be_written_the_load_goes_on(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(live.os, "pwrite", full)
+    monkeypatch.setattr(os, "pwrite", full)
     with closing(run(Request(str(model), load_format="dummy"), tmp_path / "full.db").store) as store:
         assert store.end is not None
     monkeypatch.setattr(live, "live_name", lambda partial: tmp_path / "no" / "such" / "folder")
@@ -213,7 +214,7 @@ def test_that_nobody_can_be_seen_is_said_where_files_cannot_be_locked(
     def unsupported(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(live.fcntl, "flock", unsupported)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
     writer = Live(partial_of(tmp_path / "t.db"))
     (record,) = records_of(tmp_path / "t.db")
     with closing(writer), closing(Sight(record)) as sight:

@@ -65,8 +65,9 @@ class _Rank:
         for notes in self._new():
             self._observer.learn([note for note in notes if note[0] == "param"])
             copies = [note for note in notes if note[0] == "move"]
-            alike: dict[Alike, Note] = {(note[3], note[7]): note for note in copies}
-            for key, times in Counter([(note[3], note[7]) for note in copies]).items():
+            keys: list[Alike] = [(note[3], note[7]) for note in copies]
+            alike = dict(zip(keys, copies, strict=True))
+            for key, times in Counter(keys).items():
                 moves, nbytes = self._known.get(key) or self._known.setdefault(key, self._cost(alike[key]))
                 share.moves += times * moves
                 share.nbytes += times * nbytes
