@@ -31,7 +31,7 @@ class Asking:
 
     def of(self, info: TensorInfo | None) -> Values:
         """How it stands with a tensor."""
-        return self.state if self.state.info is info else Values(info)
+        return self.state if self.state.info == info else Values(info)
 
     def wish(self, checkpoint: Checkpoint | None, info: TensorInfo) -> bool:
         """Whether it may be read now; if not, the state says what stands against it or what is to be confirmed."""
@@ -39,13 +39,14 @@ class Asking:
 
         before = self.of(info)
         self.stop()
-        why = hindrance(checkpoint, info)
+        why, twin = hindrance(checkpoint, info), self._twin(info)
+        total = info.nbytes + (twin.nbytes if twin else 0)
         if why:
             self.state = Values(info, "cannot", why=why)
-        elif info.nbytes > FREE and before.stage != "asks":
-            self.state = Values(info, "asks")
+        elif total > FREE and before.stage != "asks":
+            self.state = Values(info, "asks", total=total)
         else:
-            self.state = Values(info, "reads")
+            self._stop, self.state = Event(), Values(info, "reads", total=total)
             return True
         return False
 
@@ -56,37 +57,51 @@ class Asking:
             self.state = replace(self.state, stage="stopped" if self.state.stage == "reads" else "idle")
 
     def read(self, checkpoint: Checkpoint, info: TensorInfo, changed: Callable[[Values], None]) -> None:
-        """Read it, in a thread of its own; `changed` hears now and then how far it is, and at the end."""
+        """Read what was wished, in a thread of its own; `changed` hears now and then how far it is, and at the end."""
         from tui.model.numbers.look import Stopped, look
 
-        stop = self._stop = Event()
+        stop, begun = self._stop, self.state
+        if begun.stage != "reads" or begun.info != info:  # something else was wished before this thread began
+            return
         said = time.monotonic()
 
-        def told(done: int, total: int) -> None:
+        def told(done: int) -> None:
             nonlocal said
             if time.monotonic() - said > EVERY and not stop.is_set():
                 said = time.monotonic()
-                changed(Values(info, "reads", done))
+                changed(replace(begun, done=done))
 
         try:
-            seen = look(checkpoint, info, told, stop.is_set)
-            beside, other = self._beside(info, stop)
+            seen = look(checkpoint, info, lambda done, total: told(done), stop.is_set)
+            beside, other = self._beside(info, told, stop)
         except Stopped:
             return
         except (TraceLoadError, OSError, ValueError) as error:
             changed(Values(info, "cannot", why=str(error)))
             return
-        changed(Values(info, "done", info.nbytes, look=seen, beside=beside, other=other))
+        changed(replace(begun, stage="done", done=begun.total, look=seen, beside=beside, other=other))
 
-    def _beside(self, info: TensorInfo, stop: Event) -> tuple[Look | None, str]:
-        """The tensor of the same name in the other checkpoint, and what the other is called."""
+    def heard(self, state: Values) -> bool:
+        """Take over what a reading thread says, unless nobody waits for it any more."""
+        wanted = self.state.stage == "reads" and self.state.info == state.info
+        self.state = state if wanted else self.state
+        return wanted
+
+    def _twin(self, info: TensorInfo) -> TensorInfo | None:
+        """The tensor of the same name in the other checkpoint."""
+        return next((own for own in self.other.tensors if own.name == info.name), None) if self.other else None
+
+    def _beside(self, info: TensorInfo, told: Callable[[int], None], stop: Event) -> tuple[Look | None, str]:
+        """What is seen of its twin and what the other checkpoint is called, or why it is not seen."""
         from tui.model.numbers.look import hindrance, look
 
         if self.other is None:
             return None, ""
-        title = self.other.files.title
-        own = next((tensor for tensor in self.other.tensors if tensor.name == info.name), None)
+        own, title = self._twin(info), self.other.files.title
         why = f"no tensor of this name in {title}" if own is None else hindrance(self.other, own)
         if own is None or why:
             return None, why
-        return look(self.other, own, lambda done, total: None, stop.is_set), title
+        try:
+            return look(self.other, own, lambda done, total: told(info.nbytes + done), stop.is_set), title
+        except (TraceLoadError, OSError, ValueError) as error:
+            return None, str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from math import isnan, log10
+from math import isinf, isnan, log10
 from typing import get_args
 
 from tui.model.line import Heat, Line, Span
@@ -22,24 +22,24 @@ def heat_lines(means: Sequence[Sequence[float]], width: int, colours: bool) -> I
         yield from ((Span("".join(scale.shade(x) for x in row)),) for row in grid)
         return
     for upper in range(0, len(grid), 2):
-        lower = grid[upper + 1] if upper + 1 < len(grid) else [float("nan")] * len(grid[upper])
+        lower = grid[upper + 1] if upper + 1 < len(grid) else [None] * len(grid[upper])
         yield tuple(_pair(scale, a, b) for a, b in zip(grid[upper], lower, strict=True))
 
 
 def _squeezed(row: Sequence[float], width: int) -> list[float]:
-    """No more cells than there are columns; each is the largest of what it stands for."""
+    """No more cells than there are columns; each is the largest of what it stands for, unless one has no number."""
     width = min(width, len(row))
     edges = [n * len(row) // width for n in range(width + 1)]
     return [_largest(row[a:b]) for a, b in pairwise(edges)]
 
 
 def _largest(values: Sequence[float]) -> float:
-    return max((x for x in values if not isnan(x)), default=float("nan"))
+    return next((x for x in values if isnan(x)), None) or max(values)
 
 
 class _Scale:
     def __init__(self, values: Sequence[float]) -> None:
-        logs = [log10(x) for x in values if x > 0]
+        logs = [log10(x) for x in values if x > 0 and not isinf(x)]
         self._low, self._high = (min(logs), max(logs)) if logs else (0.0, 0.0)
 
     def part(self, value: float) -> float:
@@ -47,6 +47,8 @@ class _Scale:
         if value <= 0:
             return 0.0
         span = self._high - self._low
+        if isinf(value):  # a sum beyond all numbers
+            return 1.0
         return (log10(value) - self._low) / span if span else 1.0
 
     def shade(self, value: float) -> str:
@@ -58,9 +60,10 @@ class _Scale:
         return LEVELS[min(int(self.part(value) * len(LEVELS)), len(LEVELS) - 1)]
 
 
-def _pair(scale: _Scale, upper: float, lower: float) -> Span:
-    if isnan(upper):
+def _pair(scale: _Scale, upper: float, lower: float | None) -> Span:
+    """Two rows; the last of an odd number has none below it."""
+    if isnan(upper) or (lower is not None and isnan(lower)):
         return Span(_NOTHING, "bad")
-    if isnan(lower):
+    if lower is None:
         return Span("▀", scale.level(upper))
     return Span("▀", scale.level(upper), under=scale.level(lower))

@@ -43,11 +43,13 @@ class Look:
 
 def hindrance(checkpoint: Checkpoint | None, info: TensorInfo) -> str:
     """Why values cannot be read; empty where they can."""
-    if checkpoint is None:
+    if info.file is None:
         return "there is no file: the bytes are made up"
+    if checkpoint is None:
+        return "a trace has no values: open the checkpoint that was loaded"
     if checkpoint.files.folder is None:
         return "the files are on the Hub; `tracer doctor --values` reads those that are here"
-    return unreadable(info)
+    return f"{info.file} is not here" if info.offset is None else unreadable(info)
 
 
 def look(checkpoint: Checkpoint, info: TensorInfo, told: Told, stopped: Callable[[], bool]) -> Look:
@@ -57,7 +59,7 @@ def look(checkpoint: Checkpoint, info: TensorInfo, told: Told, stopped: Callable
     assert info.file is not None
     seen = _Seen(info)
     with opened(folder / info.file, checkpoint.stamps.get(info.file)) as file:
-        buffer = memoryview(bytearray(min(PIECE, max(info.nbytes, 1))))
+        buffer = memoryview(bytearray(min(PIECE, info.nbytes or PIECE)))
         pieces = _watched(pieces_of(file, info, buffer), info, seen, told, stopped)
         statistics = of_pieces(info, pieces, None, np.empty(PIECE // 2, np.int64))
     return Look(info, statistics, tuple(seen.first), seen.heat)

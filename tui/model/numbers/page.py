@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from textwrap import wrap
+from math import prod
 from typing import TYPE_CHECKING
 
 from tracer.report import words
-from tui.model.columns import fitted, left
+from tui.model.columns import cut, fitted, left
 from tui.model.line import Line, Page, Role, Span, Text
 from tui.model.numbers.heat import heat_lines
 from tui.model.numbers.state import Values
+from tui.model.wrapped import paragraph, wrap
 
 if TYPE_CHECKING:
     from tracer.values.statistics import Statistics
     from tui.model.numbers.look import Look
 
 _LABEL = 12
+_FIRST_LINES = 6
 _BAR = "█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -28,7 +30,7 @@ def values(state: Values, colours: bool = True) -> Page:
 
 def _lines(state: Values, width: int, colours: bool) -> Iterator[Line]:
     if state.info is None:
-        yield (Span("choose a tensor, then v reads its values", "dim"),)
+        yield fitted((Span("choose a tensor, then v reads its values", "dim"),), width)
         return
     info = state.info
     yield fitted((Span(info.name, "strong"), Span(f"  {info.dtype} {words.shape(info.shape)}", "dim")), width)
@@ -40,39 +42,46 @@ def _lines(state: Values, width: int, colours: bool) -> Iterator[Line]:
 
 def _standing(state: Values, width: int) -> Iterator[Line]:
     assert state.info is not None
-    size = words.size(state.info.nbytes)
+    total = state.total or state.info.nbytes
+    size = words.size(total)
     if state.stage == "idle":
         yield fitted((Span("· not read", "unsure"), Span(f": v reads {size}")), width)
     elif state.stage == "asks":
         yield fitted((Span(f"! {size} would be read", "warn"), Span(": v once more reads it, Esc does not")), width)
     elif state.stage == "reads":
-        part = state.done / max(state.info.nbytes, 1)
+        part = state.done / max(total, 1)
         bar = _BAR * int(part * 30)
         yield fitted((Span(f"{bar:<30} ", "held"), Span(f"{words.size(state.done)} of {size}, Esc stops")), width)
     elif state.stage == "stopped":
         told = f" after {words.size(state.done)} of {size}; v reads again"
         yield fitted((Span("· stopped", "unsure"), Span(told)), width)
     elif state.stage == "cannot":
-        yield from ((Span(piece, "unsure"),) for piece in wrap(f"· not checked: {state.why}", max(width, 10)))
+        yield from paragraph(state.why, width, Span("· not checked: ", "unsure"), "unsure")
 
 
 def _seen(state: Values, width: int, colours: bool) -> Iterator[Line]:
     looks = [look for look in (state.look, state.beside) if look is not None]
-    if state.other:
+    titles = ("this one", state.other) if state.beside else ("",)
+    if state.beside:
         room = (width - _LABEL) // 2
-        titles = ("this one", state.other) if state.beside else (state.other,)
         yield (left(Span(""), _LABEL), *(left(Span(title, "heading"), room) for title in titles))
+    elif state.other:
+        yield from paragraph(state.other, width, Span("· not beside another: ", "unsure"), "unsure")
     yield from _statistics([look.statistics for look in looks], width)
-    if not looks[0].statistics.count:
-        return
+    read = [(look, title) for look, title in zip(looks, titles, strict=True) if look.statistics.count]
+    for look, title in read:
+        yield from _histogram(look.statistics, title, width)
+    for look, title in read:
+        yield from _first(look, title, width)
+    for look, title in read:
+        yield from _heat(look, title, width, colours)
+
+
+def _headed(what: str, told: str, title: str, width: int) -> Iterator[Line]:
+    """A heading, with which of two it is about."""
     yield ()
-    yield fitted((Span("histogram", "heading"), Span("  of magnitudes, by powers of two", "dim")), width)
-    for look in looks:
-        yield from _histogram(look.statistics, width)
-    yield ()
-    yield from _first(looks[0], width)
-    for look in looks:
-        yield from _heat(look, width, colours)
+    which = (Span(f"  {title}", "strong"),) if title else ()
+    yield fitted((Span(what, "heading"), *which, Span(f"  {told}", "dim")), width)
 
 
 def _statistics(found: Sequence[Statistics], width: int) -> Iterator[Line]:
@@ -80,17 +89,17 @@ def _statistics(found: Sequence[Statistics], width: int) -> Iterator[Line]:
     for label, texts in _table(found):
         differs = len(set(texts)) > 1
         role: Role = "warn" if differs else "plain"
-        cells = (left(Span(text + ("  ≠" if differs else ""), role), room) for text in texts)
+        cells = (left(Span(cut(text, room - 3) + "  ≠" if differs else text, role), room) for text in texts)
         yield fitted((left(Span(label, "heading"), _LABEL), *cells), width)
 
 
 def _table(found: Sequence[Statistics]) -> Iterator[tuple[str, list[str]]]:
-    yield "numbers", [f"{each.count:,}" if each.count else f"none: {each.unread}" for each in found]
+    yield "numbers", [f"none: {each.unread}" if each.unread else f"{each.count:,}" for each in found]
     yield "min, max", [f"{_told(each.part.minimum)}, {_told(each.part.maximum)}" for each in found]
     yield "mean, std", [f"{_told(each.mean)}, {_told(each.std)}" for each in found]
     yield "zeros", [_share(each.part.zeros, each.count) for each in found]
     bad = [f"✗ {each.nonfinite:,} NaN or infinite" if each.nonfinite else "✓ all finite" for each in found]
-    yield "finite", [text if each.count else "· not checked" for text, each in zip(bad, found, strict=True)]
+    yield "finite", ["· not checked" if each.unread else text for text, each in zip(bad, found, strict=True)]
     yield "smallest", [_told(each.part.smallest) for each in found]
     yield "digest", [f"xxh3:{each.digest[:16]}" for each in found]
 
@@ -103,7 +112,8 @@ def _share(part: int, whole: int) -> str:
     return f"{part:,} ({part / whole:.2%})" if whole else "0"
 
 
-def _histogram(found: Statistics, width: int) -> Iterator[Line]:
+def _histogram(found: Statistics, title: str, width: int) -> Iterator[Line]:
+    yield from _headed("histogram", "of magnitudes, by powers of two", title, width)
     histogram = found.part.histogram
     both = [a + b for a, b in zip(histogram.negative, histogram.positive, strict=True)]
     most = max(both, default=0)
@@ -120,18 +130,22 @@ def _bar(part: float, room: int) -> str:
     return _BAR * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
-def _first(look: Look, width: int) -> Iterator[Line]:
-    what = f"  {len(look.first)} elements, in the order of the bytes"
-    yield fitted((Span("first", "heading"), Span(what, "dim")), width)
-    text = "  ".join(f"{x:.5g}" for x in look.first)
-    yield from ((Span(piece),) for piece in wrap(text, max(width, 10))[:6])
+def _first(look: Look, title: str, width: int) -> Iterator[Line]:
+    pieces = list(wrap(" ".join(map(_element, look.first)), width))[:_FIRST_LINES]
+    shown = sum(len(piece.split()) for piece in pieces)
+    yield from _headed("first", f"{shown:,} of {prod(look.info.shape):,}, in the order of the bytes", title, width)
+    yield from (fitted((Span(piece),), width) for piece in pieces)
 
 
-def _heat(look: Look, width: int, colours: bool) -> Iterator[Line]:
+def _element(value: float | complex) -> str:
+    """Integers whole: some of them are positions, or eight numbers in one."""
+    return str(int(value)) if isinstance(value, int) else f"{value:.5g}"
+
+
+def _heat(look: Look, title: str, width: int, colours: bool) -> Iterator[Line]:
     if look.heat is None:
         return
-    yield ()
     rows, columns = look.heat.shape
-    what = f"  mean magnitude, {rows} x {columns} cells of {words.shape(look.info.shape)}, darker is smaller"
-    yield fitted((Span("picture", "heading"), Span(what, "dim")), width)
+    told = f"mean magnitude, {rows} x {columns} cells of {words.shape(look.info.shape)}, darker is smaller"
+    yield from _headed("picture", told, title, width)
     yield from heat_lines(look.heat.tolist(), width, colours)

@@ -21,6 +21,8 @@ class Values:
     stage: Stage = "idle"
     done: int = 0
     """Bytes read."""
+    total: int = 0
+    """Bytes that are to be read, of both."""
     why: str = ""
     """What stands against it."""
     look: Look | None = None
