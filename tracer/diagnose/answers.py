@@ -48,8 +48,27 @@ _SHARED = 2
 """Dot-segments at the end that two names have in common if one module is meant: `q_proj.weight`."""
 
 
-def answer(cause: Cause, complaint: Complaint) -> Answer:
-    """Whether the cause is what was complained of."""
+class Words:
+    """What was said, and what of it is looked for in every cause: both may be many, and are not held one by one."""
+
+    def __init__(self, *complaints: Complaint) -> None:
+        said = [name for each in complaints for name in (*each.names, *each.files, *each.fields)]
+        self.said = frozenset(said)
+        self._ends = frozenset(map(_end, said))
+        self.modules = frozenset(word for each in complaints for name in each.names for word in _modules(name))
+        self.layered = any(blank(name)[1] for each in complaints for name in each.names)
+
+    def name(self, cause: Cause) -> bool:
+        """Whether they name what the cause is about."""
+        if not self.said:
+            return False
+        known = set(_subjects(cause))
+        return not (self.said.isdisjoint(known) and self._ends.isdisjoint(map(_end, known)))
+
+
+def answer(cause: Cause, complaint: Complaint, words: Words | None = None) -> Answer:
+    """Whether the cause is what was complained of; who asks of many causes has the words of the complaint already."""
+    words = words or Words(complaint)
     if complaint in cause.answers:
         return Answer.SURE
     if complaint.kind == "other":
@@ -58,10 +77,10 @@ def answer(cause: Cause, complaint: Complaint) -> Answer:
     explained = {finding.code.partition(".")[0] for finding in cause.explains}
     wanted = FAMILIES[complaint.kind]
     if family not in wanted and not explained & set(wanted):
-        return Answer.NAMED if _is_absent(cause, complaint) else Answer.NO
-    if _is_named(cause, complaint):
+        return Answer.NAMED if _is_absent(cause, words) else Answer.NO
+    if words.name(cause):
         return Answer.NAMED
-    return Answer.NO if _is_of_something_else(cause, complaint) else Answer.KIND
+    return Answer.NO if _is_of_something_else(cause, complaint, words) else Answer.KIND
 
 
 def _compares(complaint: Complaint, cause: Cause) -> bool:
@@ -73,10 +92,10 @@ def _compares(complaint: Complaint, cause: Cause) -> bool:
     return cause.finding.code == "config.conflict" and {*both, *field} <= set(words)
 
 
-def _is_absent(cause: Cause, complaint: Complaint) -> bool:
+def _is_absent(cause: Cause, words: Words) -> bool:
     """Whether the very tensor that the words name is in a file that is not here."""
     held = cause.finding.evidence.get("tensors", ()) if cause.finding.code == "index.missing-file" else ()
-    return isinstance(held, list | tuple) and not set(complaint.names).isdisjoint(held)
+    return isinstance(held, list | tuple) and not words.said.isdisjoint(held)
 
 
 _OF_NAMES: frozenset[Kind] = frozenset({"no-parameter", "unexpected", "no-tensor"})
@@ -84,16 +103,15 @@ _NARROW = ("config", "vocab", "index", "shards", "experts", "layers", "param", "
 """Families of causes that are about some tensors, of which a name is one or is not."""
 
 
-def _is_of_something_else(cause: Cause, complaint: Complaint) -> bool:
+def _is_of_something_else(cause: Cause, complaint: Complaint, words: Words) -> bool:
     """Whether the words name tensors, and none of the cause's has as much as a module in common with them."""
     if complaint.kind not in _OF_NAMES or not complaint.names or cause.finding.code == "config.missing-field":
         return False
     if cause.finding.code.partition(".")[0] not in _NARROW:
         return False
-    if any(blank(name)[1] for name in complaint.names) and _counts_layers(cause):
+    if words.layered and _counts_layers(cause):
         return False
-    own = {word for subject in _subjects(cause) for word in _modules(subject)}
-    return not any(own & set(_modules(name)) for name in complaint.names)
+    return words.modules.isdisjoint(word for subject in _subjects(cause) for word in _modules(subject))
 
 
 def _counts_layers(cause: Cause) -> bool:
@@ -112,15 +130,6 @@ def _modules(name: str) -> Iterator[str]:
         if segment not in _ANYWHERE and not segment.isdigit():
             yield segment
             yield from fused_parts().get(segment, ())
-
-
-def _is_named(cause: Cause, complaint: Complaint) -> bool:
-    said = [*complaint.names, *complaint.files, *complaint.fields]
-    if not said:
-        return False
-    known = set(_subjects(cause))
-    ends = {_end(name) for name in known}
-    return any(name in known or _end(name) in ends for name in said)
 
 
 def _end(name: str) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def _counted_from_one(state: State) -> Iterator[Hypothesis]:
     if state.plan is not None or state.config.get("auto_map") or type(count) is not int or count < _FEWEST:
         return
     for stack, found in _stacks(state.names).items():
-        if stack.rstrip(".").rpartition(".")[2] in STACKS and found == set(range(1, count + 1)):
+        if stack.rstrip(".").rpartition(".")[2] in STACKS and len(found) == count == max(found) and min(found) == 1:
             renamed = {name: _moved(name, stack, 1) for name in state.names if name.startswith(stack)}
             told = f"number the layers of {stack.rstrip('.')} from 0, and not from 1"
             yield Hypothesis(_worded(told, renamed), (Rename(renamed),), evident=True)

@@ -21,6 +21,13 @@ def _f32(reader: Reader, weight: Weight, leaf: str) -> Numbers:
     return found
 
 
+def _words(reader: Reader, weight: Weight, leaf: str) -> Numbers:
+    info = weight.members[leaf]
+    if info.dtype not in ("I32", "U32"):
+        raise Unreadable(f"its {leaf} is {info.dtype}, and no words of 32 bits")
+    return reader.whole(info)
+
+
 class ByInput:
     """GPTQ and AWQ: (q - zero) * scale, kept with inputs as rows: qweight, qzeros and scales of (groups, out)."""
 
@@ -32,7 +39,7 @@ class ByInput:
         self._settings = dict(weight.scheme.settings or {})
         self._bits = weight.scheme.bits
         self._awq = weight.scheme.name == "AWQ"
-        self._packed = reader.whole(weight.members["qweight"])
+        self._packed = _words(reader, weight, "qweight")
         self._scales = _f32(reader, weight, "scales")
         self._zeros = self._zero_points(reader, weight)
         self._group = self._groups(reader, weight)
@@ -40,7 +47,7 @@ class ByInput:
     def _zero_points(self, reader: Reader, weight: Weight) -> Numbers:
         if "qzeros" not in weight.members:
             return np.full(self._scales.shape, 1 << (self._bits - 1), dtype=np.float32)
-        words = reader.whole(weight.members["qzeros"])
+        words = _words(reader, weight, "qzeros")
         zeros = _awq(words) if self._awq else unpacked(words, self._bits)
         if zeros.shape != self._scales.shape:
             raise Unreadable(f"its zero points are of shape {zeros.shape}, its scales of {self._scales.shape}")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from numpy.typing import NDArray
 
 from tracer.diff.packed.four_bits import BitsAndBytes4, MxFp4, NvFp4
 from tracer.diff.packed.groups import ByInput, ByOutput
@@ -29,4 +33,26 @@ def rows_of(reader: Reader, weight: Weight) -> Rows:
     decoder = _DECODERS.get("FP8" if scheme.name.startswith("FP8") else scheme.name)
     if decoder is None:
         raise Unreadable(f"{scheme} cannot be dequantised")
-    return decoder(reader, weight)
+    return _Fitted(decoder, reader, weight)
+
+
+class _Fitted:
+    """The rows of a scheme, whose parts are tensors that need not be of sizes and types that go together."""
+
+    def __init__(self, decoder: Callable[[Reader, Weight], Rows], reader: Reader, weight: Weight) -> None:
+        with _fitting():
+            self._rows = decoder(reader, weight)
+        self.shape, self.dtype = self._rows.shape, self._rows.dtype
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        with _fitting():
+            return self._rows.read(start, stop)
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """What numpy says of shapes that differ is why a weight is not read. Raises Unreadable."""
+    try:
+        yield
+    except (ValueError, IndexError, ZeroDivisionError) as error:
+        raise Unreadable(f"its parts do not fit together ({error})") from error
