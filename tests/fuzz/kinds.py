@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.fuzz import of_folders, of_gguf, of_indexes, of_pytorch, of_safetensors
+from tests.fuzz import of_diagnoses, of_folders, of_gguf, of_indexes, of_pytorch, of_safetensors
 from tests.fuzz.case import Case
 from tests.fuzz.ours import Errors
 
@@ -23,4 +23,5 @@ KINDS = {
     "gguf": Kind(of_gguf.make, of_gguf.judge),
     "pytorch": Kind(of_pytorch.make, of_pytorch.judge),
     "folders": Kind(of_folders.make, of_folders.judge),
+    "diagnoses": Kind(of_diagnoses.make, of_diagnoses.judge),
 }

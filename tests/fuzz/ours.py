@@ -41,9 +41,9 @@ def answer(path: Path) -> Errors:
     with bounded():
         try:
             made = examine(str(path)).checks
-            _check_lines([*checks.lines(made), *records(made)])
+            check_lines([*checks.lines(made), *records(made)])
         except (InputError, UsageError) as error:
-            _check_lines([str(error)])
+            check_lines([str(error)])
             return {getattr(error, "code", None) or "": str(error)}
     return _errors(made)
 
@@ -66,7 +66,7 @@ def _errors(made: Iterable[Check]) -> Errors:
     return {finding.code: finding.message for finding in reversed(found) if finding.severity == "error"}
 
 
-def _check_lines(lines: Iterable[str]) -> None:
+def check_lines(lines: Iterable[str]) -> None:
     """What is printed: lines of one line each, however the names in them are spelt, and of bounded length."""
     for line in lines:
         shown = printable(line)
@@ -86,4 +86,4 @@ def check_command(path: Path, expected: Errors) -> None:
         raise Wrong(f"the command ends with {status}, expected {sorted(expected)}")
     if len(told) != (status == 2) or "Traceback" in err.getvalue():
         raise Wrong(f"the command ends with {status} and says on stderr: {err.getvalue()[:1000]}")
-    _check_lines([*told, *out.getvalue().splitlines()])
+    check_lines([*told, *out.getvalue().splitlines()])

@@ -1,7 +1,8 @@
 """Twenty thousand hostile cases: `tracer doctor` judges every one, within bounds, and never worse than the oracle.
 
 What is asked of each case is in `ours.py` (an answer or a refusal, printable, within 200 MB, before a time) and in the
-`judge` of its kind (the second opinion). `python -m tests.fuzz` runs other cases for as long as one likes.
+`judge` of its kind (the second opinion); what `tracer diagnose` makes of words beside such files is a kind of its own,
+of which few cases are run here. `python -m tests.fuzz` runs other cases for as long as one likes.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Share(NamedTuple):
 
 SHARES = {
     "safetensors": Share(9000, 0.15, 12), "indexes": Share(3000, 0.2, 15), "gguf": Share(3000, 0.15, 12),
-    "pytorch": Share(2600, 0.08, 9), "folders": Share(1000, 0.25, 15),
+    "pytorch": Share(2600, 0.08, 9), "folders": Share(1000, 0.25, 15), "diagnoses": Share(21, 0.02, 10),
 }  # fmt: skip
 INVENTED = Share(2000, 0.15, 5)
 

@@ -74,7 +74,7 @@ def test_a_case_that_ends_the_process_is_kept_and_passed_over(
     assert Case.from_json(path.read_text()) == worker.made("gguf", 1, 7)
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"gguf", "pytorch"}))
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"gguf", "pytorch", "diagnoses"}))
 def test_an_opinion_that_is_wrong_is_told(kind: str, tmp_path: Path) -> None:
     """Whatever is broken is not called healthy, and what is sound is not refused: both are noticed, in many cases."""
     healthy = refused = 0
