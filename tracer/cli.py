@@ -16,8 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tracer import early, torchrun
-from tracer.commands import load
+from tracer import early
 from tracer.commands.output import printable
 from tracer.commands.parser import Paragraphs, Parser
 from tracer.errors import InputError, TraceLoadError, UsageError
@@ -33,6 +32,10 @@ COMMANDS = "load", "doctor", "diagnose", "infer", "diff", "audit", "mappings", "
 
 def trace_load(argv: Sequence[str] | None = None) -> int:
     """The console script `trace-load`."""
+    try:
+        load = module_of("load")
+    except KeyboardInterrupt as stop:
+        return _told("trace-load", stop)
     parser = Parser("trace-load", description=load.DESCRIPTION, epilog=load.EPILOG, formatter_class=Paragraphs)
     load.options(parser)
     return _run(parser, load, argv)
@@ -69,17 +72,34 @@ def _wanted(argv: Sequence[str]) -> Sequence[str]:
 
 def _run(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) -> int:
     _have_stderr()
+    # Nothing of torchrun is imported without it, for that takes longer than many a command.
+    return (_run_of_a_crew if os.environ.get("RANK") else _run_by_itself)(parser, module, argv)
+
+
+def _run_by_itself(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) -> int:
+    try:
+        args = parser.parse_args(argv)
+    except OSError as error:  # --help could not be printed
+        return _told(parser.prog, error)
+    return _guarded(parser.prog, args.debug, lambda: _alone(module or args.module, args))
+
+
+def _run_of_a_crew(parser: Parser, module: ModuleType | None, argv: Sequence[str] | None) -> int:
+    from tracer import torchrun
+
     try:
         place = torchrun.world()
     except UsageError as error:
         parser.error(str(error))
+    if place is None:
+        return _run_by_itself(parser, module, argv)
     try:
-        args = torchrun.parsed(place, lambda: parser.parse_args(argv)) if place else parser.parse_args(argv)
-    except OSError as error:  # --help could not be printed
+        args = torchrun.parsed(place, lambda: parser.parse_args(argv))
+    except OSError as error:
         return _told(parser.prog, error)
     asked: ModuleType = module or args.module
-    if place is None or asked not in torchrun.SHARED:
-        if place is not None and place.rank:
+    if asked not in torchrun.SHARED:
+        if place.rank:
             torchrun.silence()  # what needs no crew is done by each, and need be said only once
         return _guarded(parser.prog, args.debug, lambda: _alone(asked, args))
 

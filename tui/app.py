@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, cast, get_args
+from threading import Event
+from typing import TYPE_CHECKING, ClassVar, cast, get_args
 
 from textual import events, on, work
 from textual.app import App, ComposeResult, SystemCommand
@@ -14,18 +15,12 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input
 from textual.worker import get_current_worker
 
-from tracer.checkpoint.folder import Checkpoint
-from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import TraceLoadError
-from tui.model import findings as found
+from tui.model.arrival import Arrival, arrival
 from tui.model.browsing import Browsing, PageName
 from tui.model.chips import chips
-from tui.model.comparing import Comparing, beside
-from tui.model.inference import Inference, study
 from tui.model.line import Span, Target
-from tui.model.numbers.state import Values
 from tui.model.opening import open_subject
-from tui.model.progress import Progress
 from tui.model.subject import Subject
 from tui.model.tabs import tabs
 from tui.model.waiting import followed
@@ -34,8 +29,18 @@ from tui.widgets.oneline import OneLine
 from tui.widgets.path_screen import PathScreen
 from tui.widgets.sheet import Sheet
 
+if TYPE_CHECKING:
+    from tracer.checkpoint.folder import Checkpoint
+    from tracer.checkpoint.tensor_info import TensorInfo
+    from tui.model.comparing import Comparing
+    from tui.model.inference import Inference
+    from tui.model.numbers.state import Values
+    from tui.model.progress import Progress
+
 NARROW, TINY = 100, 60
 """Columns below which the panes stand above each other, and below which only one is shown."""
+PATIENCE = 0.2
+"""Seconds that drawing is waited for, as nothing is drawn any more when the browser is being closed."""
 
 
 _WHILE_TYPING = ("quit", "command_palette", "help_quit", "suspend_process", "screenshot")
@@ -127,10 +132,15 @@ class Browser(App[int]):
             self.call_from_thread(self._fail, str(error))
 
     def _hand_over(self, subject: Subject) -> None:
-        self.call_from_thread(self._arrived, subject)
+        """Go on when it was drawn: what is done here would make drawing wait."""
+        drawn = Event()
+        self.call_from_thread(self._arrived, arrival(subject, self.browsing.tp, self.browsing.last))
+        self.call_from_thread(self.call_after_refresh, drawn.set)
+        drawn.wait(PATIENCE)
 
-    def _arrived(self, subject: Subject) -> None:
-        self.browsing.arrived(subject)
+    def _arrived(self, what: Arrival) -> None:
+        subject = what.subject
+        self.browsing.arrived(what)
         self._draw()
         focus = self.browsing.focus
         row = self.browsing.row_of(focus) if focus else None
@@ -146,6 +156,8 @@ class Browser(App[int]):
     @work(thread=True, exclusive=True, group="study")
     def _study(self, subject: Subject) -> None:
         """What shapes say, which takes longer than to show what is there."""
+        from tui.model.inference import study
+
         found = study(subject)
         self.call_from_thread(self._studied, subject, found)
 
@@ -262,6 +274,8 @@ class Browser(App[int]):
     def _compare_with(self, other: str | None) -> None:
         subject = self.browsing.subject
         if other and subject is not None:
+            from tui.model.comparing import Comparing
+
             self.browsing.comparing = Comparing(other)
             self.browsing.visit("compare")
             self._draw_page(0)
@@ -269,6 +283,8 @@ class Browser(App[int]):
 
     @work(thread=True, exclusive=True, group="compare")
     def _compare(self, subject: Subject, other: str) -> None:
+        from tui.model.comparing import Comparing, beside
+
         try:
             done = Comparing(other, beside(subject, other))
         except (TraceLoadError, OSError) as error:
@@ -347,8 +363,10 @@ class Browser(App[int]):
         if subject is None:
             return
         focus = self.browsing.focus
+        from tui.model.markdown import all_markdown, markdown
+
         one = focus is not None and focus.kind == "finding"
-        text = found.markdown(subject.findings[int(focus.name)]) if one and focus else found.all_markdown(subject)
+        text = markdown(subject.findings[int(focus.name)]) if one and focus else all_markdown(subject)
         self.copy_to_clipboard(text)
         self.notify("copied as Markdown")
 

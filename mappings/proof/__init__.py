@@ -16,12 +16,13 @@ from mappings.findings import Finding, Unchecked
 from mappings.plan import LoadPlan
 from mappings.proof.axes import prove_axes
 from mappings.proof.blocks import prove_blocks
-from mappings.proof.bytes import Span, prove_bytes
+from mappings.proof.bytes import prove_bytes
 from mappings.proof.names import prove_names
 from mappings.proof.ranks import prove_ranks
 from mappings.proof.sizes import prove_sizes
 from mappings.proof.slots import prove_slots
 from mappings.proof.verdict import Proof
+from mappings.span import Span
 
 __all__ = ["Proof", "Span", "prove", "prove_axes", "prove_bytes", "prove_names", "prove_ranks", "prove_sizes",
            "prove_slots"]  # fmt: skip

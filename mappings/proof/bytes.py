@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 from mappings.findings import Finding
 from mappings.proof.verdict import Proof
-
-
-class Span(NamedTuple):
-    """The bytes of one tensor, of a file's header, or (empty) its end; `tensor` says what."""
-
-    file: str
-    start: int
-    stop: int
-    tensor: str
+from mappings.span import Span
 
 
 def prove_bytes(spans: Sequence[Span]) -> Proof:

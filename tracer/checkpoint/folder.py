@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mappings.findings import Finding, Unchecked
-from mappings.proof.bytes import Span
+from mappings.span import Span
 from tracer.checkpoint import adapters, consistency, formats, shards
 from tracer.checkpoint.copies import Copy, choose, is_shard, second_copy, unnamed
 from tracer.checkpoint.files import Files, LocalFiles, in_natural_order

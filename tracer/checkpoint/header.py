@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mappings.findings import Finding
-from mappings.proof.bytes import Span
+from mappings.span import Span
 from tracer.checkpoint.stamp import Stamp
 from tracer.checkpoint.tensor_info import TensorInfo
 

@@ -14,7 +14,7 @@ from operator import sub
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from mappings.proof.bytes import Span
+from mappings.span import Span
 from tracer.bulk import in_bulk
 from tracer.checkpoint.entries import Entries, Refusal, checked, encodable, refuse, shown
 from tracer.checkpoint.header import Header

@@ -52,12 +52,15 @@ class Patient:
 
 
 def admit(
-    model: str, revision: str | None = None, tp: int = 1, seen: Callable[[Checkpoint], None] | None = None
+    model: str, revision: str | None = None, tp: int = 1, seen: Callable[[Checkpoint], None] | None = None,
+    opened: Checkpoint | None = None,
 ) -> Patient:  # fmt: skip
-    """Raises InputError where there is nothing to examine, and UsageError. `seen` gets the headers before the plan."""
+    """Raises InputError where there is nothing to examine, and UsageError. `seen` gets the headers before the plan,
+    where they were not read before: then `opened` has them.
+    """  # fmt: skip
     request = Request(model, tp, plan_only=True, revision=revision)
     try:
-        patient = _opened(request, seen)
+        patient = _planned(request, opened or _opened(request, seen))
     except InputError as error:
         return _salvage(model, revision, error)
     read = patient.checkpoint.index.file if patient.checkpoint.index else None
@@ -69,12 +72,16 @@ def admit(
     return _as_part(patient) if patient.files.one_file else patient
 
 
-def _opened(request: Request, seen: Callable[[Checkpoint], None] | None) -> Patient:
+def _opened(request: Request, seen: Callable[[Checkpoint], None] | None) -> Checkpoint:
     """One of which nothing is damaged that must be read. Raises InputError."""
     checkpoint = open_model(request)
     assert checkpoint is not None
     if seen:
         seen(checkpoint)
+    return checkpoint
+
+
+def _planned(request: Request, checkpoint: Checkpoint) -> Patient:
     try:
         return Patient(checkpoint.files, checkpoint, prepared=prepare_opened(request, checkpoint))
     except Refused as refused:

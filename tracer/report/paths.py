@@ -12,12 +12,11 @@ from mappings.views import Box, Ranges, Shape
 from tracer.cells import shard_of
 from tracer.columns import Columns
 from tracer.events import Parameter
+from tracer.report.words import EXPERT
 from tracer.store import Store
 
 Side: TypeAlias = tuple[Ranges, ...]
 """The blocks of one tensor on one side."""
-EXPERT = -1
-"""Stands for the tensor's own expert in a folded range."""
 
 
 class Hop(NamedTuple):

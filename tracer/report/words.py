@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
 
 from mappings.axes import PART
-from mappings.bind import Leaf
-from mappings.forms import AtomPart
-from mappings.views import Ranges, Shape
-from tracer.report.paths import EXPERT, Hop, Side
 
+if TYPE_CHECKING:
+    from mappings.bind import Leaf
+    from mappings.forms import AtomPart
+    from mappings.views import Ranges, Shape
+    from tracer.report.paths import Hop, Side
+
+EXPERT = -1
+"""Stands for the tensor's own expert in a folded range."""
 HEADS = {"head": "query heads", "kv": "KV heads"}
 
 

@@ -145,8 +145,11 @@ def _stacked(leaf: Leaf) -> bool:
 class Known:
     """What holds for every number of ranks: who claims which name. Looked up by name, made when first asked for."""
 
-    def __init__(self, plan: LoadPlan) -> None:
+    def __init__(self, plan: LoadPlan, positions: dict[str, int] | None = None) -> None:
+        """`positions` are those of its tensors by name, where somebody has them already."""
         self.plan = plan
+        if positions is not None:
+            self.positions = positions
         self.tied = plan.tied()
         self._refusals: dict[int, str | None] = {}
 

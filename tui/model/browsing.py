@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from tracer.checkpoint.tensor_info import TensorInfo
-from tracer.slices.observed import Observed
-from tracer.slices.placed import Placed
-from tracer.slices.placement import Placement
-from tui.model import findings as found
-from tui.model.comparing import Comparing, compared
-from tui.model.config import config
-from tui.model.graph import graph
+from tui.model.arrival import Arrival, arrival
 from tui.model.history import History, Place
-from tui.model.inference import Inference
 from tui.model.line import Page, Span, Target, Text, line
-from tui.model.numbers.asking import Asking
-from tui.model.numbers.page import values
-from tui.model.overview import overview
-from tui.model.path import path
-from tui.model.progress import Progress
-from tui.model.search import Search
 from tui.model.subject import Subject
 from tui.model.table import TablePage, Wanted, rows
 from tui.model.tree import Marks, Tree
 from tui.model.tree_page import TreePage
+
+if TYPE_CHECKING:
+    from tracer.checkpoint.tensor_info import TensorInfo
+    from tracer.slices.observed import Observed
+    from tracer.slices.placed import Placed
+    from tracer.slices.placement import Placement
+    from tui.model.comparing import Comparing
+    from tui.model.inference import Inference
+    from tui.model.numbers.asking import Asking
+    from tui.model.progress import Progress
 
 PageName: TypeAlias = Literal["overview", "path", "findings", "config", "values", "graph", "compare", "follow"]
 PAGES: tuple[PageName, ...] = get_args(PageName)[:-1]
@@ -57,33 +53,43 @@ class Browsing:
         self.touched = False
         """Whether a key was pressed: then nothing that arrives moves what is in sight."""
         self.marks: Marks = {}
-        self.values = Asking()
-        self.comparing = Comparing()
+        self.comparing: Comparing | None = None
         self.inference: Inference | None = None
         self.progress: Progress | None = None
         self.colours = True
         self._placed: Placed | None = None
-        self._search: Search | None = None
+        self.last: Arrival | None = None
+        """What arrived last."""
+
+    @cached_property
+    def values(self) -> Asking:
+        """What was read, or is to be."""
+        from tui.model.numbers.asking import Asking
+
+        return Asking()
 
     # --- what arrives ---
 
-    def arrived(self, subject: Subject) -> None:
-        """More is known."""
-        self.subject = subject
-        self._placed = Placed(subject.prepared, self.tp) if subject.prepared else None
-        self._search = Search(subject.tensors)
+    def arrived(self, what: Subject | Arrival) -> None:
+        """More is known. Of many names an `Arrival` was made elsewhere."""
+        self.last = what if isinstance(what, Arrival) else arrival(what, self.tp, self.last)
+        subject = self.subject = self.last.subject
         self.tp = min(self.tp, MOST_RANKS) if subject.store is None else subject.tp
-        self.marks = found.marks(subject) if subject.stage == "examined" else {}
+        self._placed, self.marks = self.last.placed, self.last.marks
         before = self.tree
         self._regrow()
-        if self.touched:
-            self.tree.as_before(before)
-        else:
+        if not self.touched:
             self._start(subject)
+        elif self.tree is not before:
+            self.tree.as_before(before)
 
     def _start(self, subject: Subject) -> None:
         """On the answer: the worst finding with its path, or what the model is."""
-        worst = found.next_number(subject, None) if subject.stage == "examined" else None
+        if subject.stage != "examined":
+            return
+        from tui.model.findings import next_number
+
+        worst = next_number(subject, None)
         if worst is not None:
             self.go(Target("finding", str(worst)))
 
@@ -95,10 +101,11 @@ class Browsing:
 
     def _regrow(self) -> None:
         """The tree of what is wanted; of few tensors all of it is open."""
-        wanted = rows(self._infos, self.wanted, self.marks) if self.wanted.narrowed else self._infos
-        self.tree = Tree(wanted, self.marks)
-        if self.wanted.narrowed:
-            self.tree.open_up(MOST_OPEN)
+        if not self.wanted.narrowed:
+            self.tree = self.last.tree if self.last else Tree((), {})
+            return
+        self.tree = Tree(rows(self._infos, self.wanted, self.marks), self.marks)
+        self.tree.open_up(MOST_OPEN)
 
     @property
     def _infos(self) -> Sequence[TensorInfo]:
@@ -115,19 +122,11 @@ class Browsing:
             return Text(self.progress.lines)
         if self.subject is None:
             return Text(lambda width: [line(Span("reading headers …", "dim"))])
-        return self._builders[self.page](self.subject)
+        if self.subject.stage == "headers":  # all else is not imported yet
+            return Text(lambda width: [line(Span("what they are is being looked at …", "dim"))])
+        from tui.model.pages import BUILDERS
 
-    @cached_property
-    def _builders(self) -> Mapping[PageName, Callable[[Subject], Page]]:
-        return {
-            "overview": lambda subject: overview(subject, self.inference),
-            "path": lambda subject: path(subject, self.placement, self.focus, self.rank),
-            "findings": lambda subject: found.findings(subject, self.opened),
-            "config": lambda subject: config(subject, self.inference),
-            "values": lambda subject: values(self.values.of(self.looked_at), self.colours),
-            "graph": lambda subject: graph(subject, self.placement, self.focus, self.rank),
-            "compare": lambda subject: compared(self.comparing, subject),
-        }  # fmt: skip
+        return BUILDERS[self.page](self, self.subject)
 
     @property
     def looked_at(self) -> TensorInfo | None:
@@ -136,13 +135,23 @@ class Browsing:
             return None
         target: Target | None = self.focus
         if self.focus.kind == "finding":
-            target = found.subject_target(self.subject, self.subject.findings[int(self.focus.name)])
+            target = self._about(self.subject, self.focus)
         return self.subject.tensor(target.name) if target and target.kind == "tensor" else None
+
+    @staticmethod
+    def _about(subject: Subject, finding: Target) -> Target | None:
+        from tui.model.findings import subject_target
+
+        return subject_target(subject, subject.findings[int(finding.name)])
 
     @cached_property
     def _observed(self) -> Observed | None:
         store = self.subject.store if self.subject else None
-        return Observed(store) if store is not None and store.run.observed else None
+        if store is None or not store.run.observed:
+            return None
+        from tracer.slices.observed import Observed
+
+        return Observed(store)
 
     @property
     def placement(self) -> Placement | None:
@@ -175,7 +184,7 @@ class Browsing:
     def row_of(self, target: Target) -> int | None:
         """The row of the tree where a tensor, or what a finding is about, stands."""
         if target.kind == "finding" and self.subject is not None:
-            subject = found.subject_target(self.subject, self.subject.findings[int(target.name)])
+            subject = self._about(self.subject, target)
             return self.row_of(subject) if subject else None
         return self.tree.reveal(target.name) if target.kind == "tensor" else None
 
@@ -191,8 +200,10 @@ class Browsing:
         """To the next error or warning; gives its number."""
         if self.subject is None:
             return None
+        from tui.model.findings import next_number
+
         now = int(self.focus.name) if self.focus and self.focus.kind == "finding" else None
-        return found.next_number(self.subject, now, backwards)
+        return next_number(self.subject, now, backwards)
 
     # --- ranks ---
 
@@ -249,4 +260,4 @@ class Browsing:
 
     def search(self, text: str) -> None:
         """Show only what is found; without words, all again."""
-        self._narrow(replace(self.wanted, found=self._search.find(text) if self._search else None))
+        self._narrow(replace(self.wanted, found=self.last.search.find(text) if self.last else None))

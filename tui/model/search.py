@@ -31,6 +31,10 @@ class Search:
             found.setdefault(template, []).append((indices, position))
         return found
 
+    def prepare(self) -> None:
+        """Read all names, so that the first search does not have to."""
+        _ = self._templates
+
     def find(self, text: str) -> tuple[int, ...] | None:
         """Positions of what is found, the best first; None where nothing is looked for."""
         words = text.lower().split()

@@ -7,17 +7,18 @@ It comes in three steps, so that something can be seen at once: `headers` (names
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from mappings.findings import Finding
-from tracer.checkpoint.folder import Checkpoint
-from tracer.checkpoint.tensor_info import TensorInfo
-from tracer.checks import Check
-from tracer.diagnose.cause import Cause
-from tracer.prepare import Prepared
-from tracer.store import Store
+if TYPE_CHECKING:
+    from mappings.findings import Finding
+    from tracer.checkpoint.folder import Checkpoint
+    from tracer.checkpoint.tensor_info import TensorInfo
+    from tracer.checks import Check
+    from tracer.diagnose.cause import Cause
+    from tracer.prepare import Prepared
+    from tracer.store import Store
 
 Stage = Literal["headers", "plan", "examined"]
 
@@ -31,7 +32,7 @@ class Told:
     """The number of the cause that explains it, in `Subject.findings`."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Subject:
     """One checkpoint or trace."""
 
@@ -54,11 +55,21 @@ class Subject:
     checks: Sequence[Check] = ()
     made_up: Sequence[str] = ()
     """What of it did not come from files, in words."""
-    positions: dict[str, int] = field(init=False, repr=False)
-    """The place of each name in `tensors`."""
 
-    def __post_init__(self) -> None:
-        self.positions = {info.name: number for number, info in enumerate(self.tensors)}
+    def __repr__(self) -> str:
+        return f"<{self.title}: {len(self.tensors)} tensors, {self.stage}>"
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """The place of each name in `tensors`."""
+        return {info.name: number for number, info in enumerate(self.tensors)}
+
+    def further(self, **known: Any) -> Subject:
+        """The same, of which more is known; where its names stand is not looked up again."""
+        subject = replace(self, **known)
+        if subject.tensors is self.tensors:
+            subject.positions = self.positions
+        return subject
 
     def tensor(self, name: str) -> TensorInfo | None:
         """What the header says of a name."""

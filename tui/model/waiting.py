@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tui.model.following import Following
 from tui.model.opening import TRACE_ENDINGS
-from tui.model.progress import Progress
+
+if TYPE_CHECKING:
+    from tui.model.progress import Progress
 
 EVERY = 0.25
 """Seconds between two looks."""
@@ -21,6 +23,8 @@ def followed(where: str | None, stopped: Callable[[], bool]) -> Iterator[Progres
     """
     if where is None or Path(where).suffix not in TRACE_ENDINGS:
         return
+    from tui.model.following import Following
+
     path = Path(where)
     following = Following(path)
     try:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from struct import unpack
 from typing import BinaryIO, NoReturn
 
-from mappings.proof.bytes import Span
+from mappings.span import Span
 from tracer.checkpoint.gguf.claims import check_claims
 from tracer.checkpoint.gguf.config import config_of
 from tracer.checkpoint.gguf.infos import MOST_TENSORS, SHORTEST_INFO, Info, aligned, read_infos, tile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mappings.proof.bytes import Span
+from mappings.span import Span
 from tracer.checkpoint.pytorch.opcodes import Outcome
 from tracer.checkpoint.pytorch.tensors import Place
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from mappings.proof.bytes import Span
+from mappings.span import Span
 from tracer.checkpoint.pytorch.contents import Contents
 from tracer.checkpoint.pytorch.opcodes import PICKLE_LIMIT, Outcome, read_pickle
 from tracer.checkpoint.pytorch.refusal import Refusal, Truncated, shown

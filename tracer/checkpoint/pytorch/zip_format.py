@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from mappings.proof.bytes import Span
+from mappings.span import Span
 from tracer.checkpoint.pytorch.archive import Archive, Record, read_archive
 from tracer.checkpoint.pytorch.contents import Contents
 from tracer.checkpoint.pytorch.local import is_local

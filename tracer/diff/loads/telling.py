@@ -11,8 +11,7 @@ from tracer.diff.loads.compare import Difference, LoadComparison
 from tracer.diff.loads.placements import Load, Target
 from tracer.diff.phrases import module
 from tracer.report import words
-from tracer.report.paths import EXPERT
-from tracer.report.words import plural
+from tracer.report.words import EXPERT, plural
 
 
 class Group(NamedTuple):

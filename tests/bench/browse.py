@@ -1,0 +1,239 @@
+"""`tracer browse` in a terminal: how soon names are seen, how soon a key is answered, what memory it takes.
+
+    python -m tests.bench.browse [FOLDER OF DEEPSEEK-V3] [FOLDER OF BLOOM]
+
+On headers alone, which are written if no folders are named: a model of 500 tensors, and DeepSeek-V3's 90,000. The
+browser is a process of its own in a pseudo-terminal of 120 columns and 40 lines; a frame counts when its last byte was
+there, an answer when its last frame was. Of each start, and of each key press of the script, the best of a few runs is
+taken, since others may disturb one; of these the worst and the 95th percentile. Processor time is that of the thread
+that draws. Prints each figure as a ratio of its limit; the exit status is 1 if one is missed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from fixtures import header_set
+from tests.bench.doctor import LARGE, SCALES, SHARDS, SMALL
+from tests.bench.terminal import LINES, Terminal
+
+STARTS, ROUNDS = 5, 3
+FIRST_PAINT = {LARGE: 1.0, SMALL: 0.5}
+KEY = 0.05
+MEMORY = 250e6
+"""On the large one."""
+QUIET, SHORT = 0.15, 0.06
+"""Seconds without a frame after which a key is held to be answered: at leisure, and while it is still examined."""
+SEEN = {LARGE: re.compile(r"lm_head\.weight"), SMALL: re.compile(r"word_embeddings\.weight")}
+"""A name that is a line of the tree from the beginning."""
+EXAMINED = re.compile(r"✓ \d+ ok")
+UP, DOWN, RIGHT, HOME, END = b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[H", b"\x1b[F"
+PAGE_UP, PAGE_DOWN = b"\x1b[5~", b"\x1b[6~"
+ESCAPE = b"\x1b[27u"
+"""As terminals send it that tell it from the beginning of another key; Textual asks for that."""
+
+SCRIPT: Sequence[tuple[str, bytes]] = [
+    *[("down", DOWN)] * 8, ("up", UP), ("end", END), ("home", HOME),
+    *[("down", DOWN), ("open", RIGHT)] * 4, *[("page down", PAGE_DOWN)] * 3, ("page up", PAGE_UP),
+    ("every layer on a line", b"u"), ("end", END), *[("page down", PAGE_DOWN)] * 2, ("home", HOME),
+    ("search", b"/"), *[(f"search: {letter}", letter.encode()) for letter in "k_proj 17"], ("found", b"\r"),
+    *[("tp", key) for key in (b"+", b"+", b"-", b"-", b"+")], ("rank", b"r"), ("clear", ESCAPE),
+    *[(f"page {number}", str(number).encode()) for number in (1, 3, 4, 6, 7, 2)],
+    ("problem", b"n"), ("problem before", b"N"), ("back", b"\x7f"),
+    ("table", b"b"), ("end", END), ("page up", PAGE_UP), ("home", HOME), *[("down", DOWN)] * 3,
+    *[("sort", b"s")] * 6, ("dtype", b"d"), ("dtype", b"d"), ("search", b"/"),
+    *[(f"search in the table: {letter}", letter.encode()) for letter in "up"], ("clear", ESCAPE),
+    ("problems", b"f"), ("all again", b"f"), ("tree", b"b"),
+]  # fmt: skip
+MEANWHILE: Sequence[tuple[str, bytes]] = [("down", DOWN), ("down", DOWN), ("end", END), ("home", HOME), ("open", RIGHT)]
+
+
+class Start(NamedTuple):
+    """Seconds from the start of the process."""
+
+    frame: float
+    names: float
+    processor: float
+    """Of all its threads until then."""
+    examined: float
+
+
+class Press(NamedTuple):
+    """One key and how long its answer took: in all, and of the processor."""
+
+    name: str
+    seconds: float
+    processor: float
+
+
+@dataclass(frozen=True)
+class Scroll:
+    """The flat table from its first line to its last."""
+
+    frames: int
+    seconds: float
+    slowest: float
+
+
+# --- measuring ---
+
+
+def browser(folder: Path) -> Terminal:
+    return Terminal([sys.executable, "-m", "tracer", "browse", str(folder)])
+
+
+def start(terminal: Terminal, model: str) -> Start:
+    frame = terminal.until(re.compile(r"\w"))
+    names = terminal.until(SEEN[model])
+    processor = terminal.processor()
+    return Start(frame, names, processor, terminal.until(EXAMINED))
+
+
+def quit_(terminal: Terminal) -> None:
+    terminal.type(b"q")
+    status = terminal.ended()
+    if status:
+        raise SystemExit(f"tracer browse ended with {status}: {terminal.text[-400:]!r}")
+
+
+def press(terminal: Terminal, name: str, keys: bytes, quiet: float) -> Press | None:
+    """None where it changes nothing that is seen."""
+    before, frames = terminal.processor(main_only=True), len(terminal.frames)
+    begin = terminal.type(keys)
+    if terminal.next_frame(0.5) is None:
+        return None
+    last = terminal.settle(quiet)
+    assert last is not None and len(terminal.frames) > frames
+    return Press(name, last - begin, terminal.processor(main_only=True) - before)
+
+
+def presses(terminal: Terminal, script: Sequence[tuple[str, bytes]]) -> list[Press]:
+    found = (press(terminal, name, keys, QUIET) for name, keys in script)
+    return [each for each in found if each]
+
+
+def meanwhile(terminal: Terminal, model: str) -> list[Press]:
+    """Keys while the checkpoint is looked at in another thread."""
+    terminal.until(SEEN[model])
+    found: list[Press] = []
+    while True:
+        for name, keys in MEANWHILE:
+            answered = press(terminal, name, keys, SHORT)
+            if EXAMINED.search(terminal.text):
+                return found
+            found += [answered] if answered else []
+
+
+def scroll(terminal: Terminal, lines: int) -> Scroll:
+    """A page with each press, the next as soon as it was drawn."""
+    presses(terminal, [("table", b"b"), ("home", HOME)])
+    begin = last = time.monotonic()
+    slowest, frames = 0.0, 0
+    for _ in range(lines // (LINES - 8)):
+        terminal.type(PAGE_DOWN)
+        now = terminal.next_frame(2.0)
+        if now is None:  # the end
+            break
+        slowest, frames, last = max(slowest, now - last), frames + 1, now
+    return Scroll(frames, last - begin, slowest)
+
+
+# --- saying ---
+
+
+def judged(what: str, value: float, limit: float, shown: str, unit: float, name: str) -> bool:
+    """Whether the limit holds."""
+    ratio = value / limit
+    missed = "" if ratio <= 1 else "  MISSED"
+    print(f"  {what}: {shown}, {ratio:.2f} of its limit of {limit / unit:g} {name}{missed}")
+    return ratio <= 1
+
+
+def best_of(rounds: Sequence[Sequence[Press]]) -> list[Press]:
+    """Each press of the script at its best."""
+    return [Press(each[0].name, min(p.seconds for p in each), min(p.processor for p in each))
+            for each in zip(*rounds, strict=True)]  # fmt: skip
+
+
+def told_keys(what: str, found: Sequence[Press], everything: Sequence[Press]) -> bool:
+    order = sorted(found, key=lambda each: each.seconds)
+    worst, late = order[-1], order[int(len(order) * 0.95)]
+    most = max(found, key=lambda each: each.processor)
+    any_ = max(everything, key=lambda each: each.seconds)
+    shown = (
+        f"95th percentile {late.seconds * 1e3:.0f} ms, worst {worst.seconds * 1e3:.0f} ms ({worst.name}; of the "
+        f"processor {most.processor * 1e3:.0f} ms, {most.name}); without a best of runs {any_.seconds * 1e3:.0f} ms "
+        f"({any_.name})"
+    )
+    return judged(f"{what}, {len(found)} presses", worst.seconds, KEY, shown, 1e-3, "ms")
+
+
+def told_start(model: str, starts: Sequence[Start]) -> bool:
+    best = min(starts, key=lambda each: each.names)
+    shown = (
+        f"{best.names:.2f} s (processor {min(each.processor for each in starts):.2f} s; the first frame "
+        f"{min(each.frame for each in starts):.2f} s, examined {min(each.examined for each in starts):.2f} s)"
+    )
+    return judged("names are seen after", best.names, FIRST_PAINT[model], shown, 1, "s")
+
+
+def measure(model: str, folder: Path, tensors: int) -> Iterator[bool]:
+    """Whether each limit holds."""
+    print(f"{model}, {tensors:,} tensors; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", flush=True)
+    starts = []
+    for _ in range(STARTS):
+        with browser(folder) as terminal:
+            starts.append(start(terminal, model))
+            quit_(terminal)
+    yield told_start(model, starts)
+    rounds, early, peak = [], [], 0
+    for number in range(ROUNDS):
+        with browser(folder) as terminal:
+            early.append(meanwhile(terminal, model))
+            terminal.settle(1.5)
+            rounds.append(presses(terminal, SCRIPT))
+            if number == ROUNDS - 1:
+                scrolled = scroll(terminal, tensors)
+            peak = max(peak, terminal.peak())
+            quit_(terminal)
+    hurried = min(early, key=lambda of: max((each.seconds for each in of), default=0.0))
+    if hurried:
+        yield told_keys("keys while it is examined", hurried, [each for of in early for each in of])
+    yield told_keys("keys", best_of(rounds), [each for of in rounds for each in of])
+    shown = f"{scrolled.frames:,} frames in {scrolled.seconds:.1f} s, slowest {scrolled.slowest * 1e3:.0f} ms"
+    yield judged("from end to end", scrolled.slowest, KEY, shown, 1e-3, "ms")
+    yield judged("memory", peak, MEMORY, f"{peak / 1e6:.0f} MB at most", 1e6, "MB")
+
+
+@contextmanager
+def written(model: str, folder: str | None) -> Iterator[tuple[Path, int]]:
+    """Its folder and the number of its tensors."""
+    number = len(header_set.tensors_of(header_set.scaled(header_set.geometry(model), SCALES[model])))
+    if folder:
+        yield Path(folder), number
+        return
+    with tempfile.TemporaryDirectory() as name:
+        header_set.write(Path(name), model, SCALES[model], SHARDS[model])
+        yield Path(name), number
+
+
+def main(folders: Sequence[str]) -> int:
+    given = dict(zip((LARGE, SMALL), folders, strict=False))
+    held: list[bool] = []
+    for model in (SMALL, LARGE):
+        with written(model, given.get(model)) as (folder, tensors):
+            held += measure(model, folder, tensors)
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

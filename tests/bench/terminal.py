@@ -1,0 +1,147 @@
+"""A command in a pseudo-terminal: what it shows, when each frame of it was there, and what it took. Linux only."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import sys
+import termios
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+COLUMNS, LINES = 120, 40
+FRAME_END = b"\x1b[?2026l"
+ANSWERS = {b"\x1b[?2026$p": b"\x1b[?2026;2$y", b"\x1b[?2048$p": b"\x1b[?2048;0$y"}
+"""What is asked at the start, with what a terminal says that takes frames as a whole and tells its size by a signal."""
+_SEQUENCE = re.compile(rb"\x1b(?:\[[0-9:;<=>?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78cDEHMNOZ])")
+PATIENCE = 60.0
+"""Seconds after which something that should have been seen is given up."""
+
+
+class Silent(Exception):
+    """What was waited for did not come."""
+
+
+class Terminal:
+    """One process. Frames end where it says so, as it does once it was told that this terminal understands it."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.begin = time.monotonic()
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="xterm-256color", COLUMNS=str(COLUMNS), LINES=str(LINES))
+            os.environ.pop("NO_COLOR", None)
+            os.execvp(command[0], command)
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+        self.received = bytearray()
+        self.frames: list[float] = []
+        """When the last byte of each was there."""
+        self._told = 0
+        self._asked = dict(ANSWERS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with suppress(OSError):
+            os.kill(self.pid, 9)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+    # --- what it shows ---
+
+    def read(self, seconds: float) -> bool:
+        """Take what comes within so many seconds, as soon as any does; False when nothing came."""
+        if not select.select([self._fd], [], [], max(seconds, 0))[0]:
+            return False
+        try:
+            came = os.read(self._fd, 1 << 16)
+        except OSError:  # it has ended
+            return False
+        now = time.monotonic()
+        self.received += came
+        ends = self.received.count(FRAME_END, self._told)
+        if ends:
+            self._told = self.received.rindex(FRAME_END) + len(FRAME_END)
+            self.frames += [now] * ends
+        self._answer()
+        return bool(came)
+
+    def _answer(self) -> None:
+        for question in [asked for asked in self._asked if asked in self.received]:
+            os.write(self._fd, self._asked.pop(question))
+
+    @property
+    def text(self) -> str:
+        """All that it has written since `forget`, without colours and movements."""
+        return _SEQUENCE.sub(b"", bytes(self.received)).decode(errors="replace")
+
+    def forget(self) -> None:
+        """Keep only what is not yet a whole frame."""
+        del self.received[: self._told]
+        self._told = 0
+
+    def until(self, wanted: re.Pattern[str]) -> float:
+        """Seconds from the start until a text was there. Raises Silent."""
+        while not wanted.search(self.text):
+            if not self.read(PATIENCE):
+                raise Silent(f"{wanted.pattern!r} was not shown; the last of what was: {self.text[-400:]!r}")
+        return time.monotonic() - self.begin
+
+    def settle(self, quiet: float) -> float | None:
+        """Wait until nothing came for so many seconds; when the last frame was there."""
+        while self.read(quiet):
+            pass
+        return self.frames[-1] if self.frames else None
+
+    # --- keys ---
+
+    def type(self, keys: bytes) -> float:
+        """Press them; when that was."""
+        self.forget()
+        now = time.monotonic()
+        os.write(self._fd, keys)
+        return now
+
+    def next_frame(self, seconds: float = PATIENCE) -> float | None:
+        """When the next whole frame is there; None where none comes in time."""
+        seen, end = len(self.frames), time.monotonic() + seconds
+        while len(self.frames) == seen:
+            if not self.read(end - time.monotonic()):
+                return None
+        return self.frames[-1]
+
+    def ended(self) -> int:
+        """Its exit status, once it has ended."""
+        while self.read(PATIENCE):
+            pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    # --- what it took ---
+
+    def processor(self, main_only: bool = False) -> float:
+        """Seconds of processor time of its threads so far, or of the one that draws; those that ended are not in it."""
+        tasks = Path(f"/proc/{self.pid}/task")
+        threads = [str(self.pid)] if main_only else os.listdir(tasks)
+        total = 0
+        for thread in threads:
+            with suppress(OSError):
+                total += int((tasks / thread / "schedstat").read_text().split()[0])
+        return total / 1e9
+
+    def peak(self) -> int:
+        """Bytes of memory that it had at most."""
+        told = Path(f"/proc/{self.pid}/status").read_text()
+        return int(told.partition("VmHWM:")[2].split()[0]) << 10
+
+
+if sys.platform != "linux":
+    raise SystemExit("this bench reads /proc, which only Linux has")

@@ -1,0 +1,53 @@
+"""What is made once of all names when more is known, beside the screen, so that no key has to wait for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tui.model.search import Search
+from tui.model.subject import Subject
+from tui.model.tree import Marks, Tree
+
+if TYPE_CHECKING:
+    from tracer.slices.placed import Placed
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A subject and what keys ask of it."""
+
+    subject: Subject
+    marks: Marks
+    tree: Tree
+    search: Search
+    placed: Placed | None = None
+
+
+def arrival(subject: Subject, tp: int, before: Arrival | None = None) -> Arrival:
+    """What did not change since `before` is taken over, with what was opened of it."""
+    if before is not None and before.subject.tensors is not subject.tensors:
+        before = None
+    marks = _marks(subject) if subject.stage == "examined" else {}
+    tree = before.tree if before is not None and before.marks == marks else Tree(subject.tensors, marks)
+    search = before.search if before is not None else Search(subject.tensors)
+    if subject.stage == "headers":  # first of all it is to be seen
+        return Arrival(subject, marks, tree, search)
+    search.prepare()
+    return Arrival(subject, marks, tree, search, _placed(subject, tp))
+
+
+def _marks(subject: Subject) -> Marks:
+    from tui.model.findings import marks
+
+    return marks(subject)
+
+
+def _placed(subject: Subject, tp: int) -> Placed | None:
+    from tui.model import pages  # noqa: F401  # what they import is there, too, when the first is asked for
+
+    if subject.prepared is None:
+        return None
+    from tracer.slices.placed import Known, Placed
+
+    return Placed(subject.prepared, tp, Known(subject.prepared.plan, subject.positions))

@@ -1,0 +1,57 @@
+"""Opens a saved trace: what was observed, beside the plan that it should have followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mappings.findings import Finding, in_order
+from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.checks import Check
+from tracer.diagnose.cause import Cause
+from tracer.errors import Refused
+from tracer.prepare import Prepared, Request, replan
+from tracer.reading import open_trace
+from tracer.store import Store
+from tui.model.subject import Subject
+
+
+def open_recorded(where: str, arrived: Callable[[Subject], None]) -> Subject:
+    """What is in it is there at once, the plan a little later. Raises InputError."""
+    store = open_trace(Path(where))
+    run = store.run
+    infos = [TensorInfo(t.name, t.dtype, t.shape, t.file, t.offset, t.nbytes) for t in store.tensors()]
+    subject = Subject(where, run.model, infos, tp=run.tp, store=store)
+    arrived(subject)
+    prepared, refused = _replanned(store, infos)
+    found = in_order(store.findings())
+    subject = subject.further(
+        stage="examined", prepared=prepared, refused=refused, checks=_checks(store),
+        causes=[Cause(finding) for finding in found if finding.severity != "info"],
+        remarks=[finding for finding in found if finding.severity == "info"],
+    )  # fmt: skip
+    arrived(subject)
+    return subject
+
+
+def _replanned(store: Store, infos: list[TensorInfo]) -> tuple[Prepared | None, Finding | None]:
+    """The plan that the trace should have followed, or why there is none."""
+    run = store.run
+    try:
+        plan = replan(store)
+    except Refused as refused:
+        return None, refused.finding
+    if plan is None:
+        return None, None
+    request = Request(None, run.tp, plan_only=True)
+    return Prepared(request, run.model, Path(), plan, infos, run, None), None
+
+
+def _checks(store: Store) -> list[Check]:
+    """As they were recorded; one that failed is told by its findings."""
+    recorded = [
+        Check(check.name, unchecked=check.reason or "not said why") if check.state == "not-checked"
+        else Check(check.name, check.reason or "")
+        for check in store.checks() if check.state in ("ok", "not-checked")
+    ]  # fmt: skip
+    return recorded + ([] if store.end else [Check("end", unchecked="the trace was cut short: it has no end record")])
