@@ -125,6 +125,15 @@ def named(finding: Finding) -> Iterator[str]:
             yield from (each for each in told if isinstance(each, str))
 
 
+def means(text: str, name: str) -> bool:
+    """Whether a text that a finding spells means this tensor, or the module that it belongs to."""
+    if text == name:
+        return True
+    wanted, (template, indices) = spelled(text), blank(name)
+    below = template.startswith((f"{wanted.template}.", f"{wanted.template}_"))
+    return (below or (template == wanted.template and not wanted.below)) and wanted.fits(indices)
+
+
 def marks(subject: Subject) -> Mapping[str, Severity]:
     """The tensors that a finding names, each with the worst that is said of it."""
     found: dict[str, Severity] = {}

@@ -56,7 +56,7 @@ class Asking:
         if self.state.stage in ("reads", "asks"):
             self.state = replace(self.state, stage="stopped" if self.state.stage == "reads" else "idle")
 
-    def read(self, checkpoint: Checkpoint, info: TensorInfo, changed: Callable[[Values], None]) -> None:
+    def read(self, checkpoint: Checkpoint, info: TensorInfo, changed: Callable[[Values], object]) -> None:
         """Read what was wished, in a thread of its own; `changed` hears now and then how far it is, and at the end."""
         from tui.model.numbers.look import Stopped, look
 

@@ -44,7 +44,7 @@ class Look:
 def hindrance(checkpoint: Checkpoint | None, info: TensorInfo) -> str:
     """Why values cannot be read; empty where they can."""
     if info.file is None:
-        return "there is no file: the bytes are made up"
+        return "there is no file: the bytes are made up" if checkpoint is None else "its file is not here"
     if checkpoint is None:
         return "a trace has no values: open the checkpoint that was loaded"
     if checkpoint.files.folder is None:

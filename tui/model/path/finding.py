@@ -31,9 +31,12 @@ def _statement(scene: Scene, told: Told) -> Iterator[Line]:
     glyph, role = SHOWN[finding.severity]
     yield from scene.title(Span(f"{glyph} {finding.severity}  ", role), Span(finding.code, "strong"))
     yield from scene.told(finding.message)
-    for key, value in finding.evidence.items():
-        what = "evidence" if key == next(iter(finding.evidence)) else ""
-        yield scene.hop(what, Span(f"{key}: {in_words(value)}", "dim"))
+    if finding.rank is not None:
+        yield scene.hop("rank", Span(str(finding.rank)))
+    for number, (key, value) in enumerate(finding.evidence.items()):
+        first, *rest = scene.told(f"{key}: {in_words(value)}", "dim", HOP)
+        yield scene.hop("evidence" if number == 0 else "", *first[1:])
+        yield from rest
     if finding.fix:
         first, *rest = scene.told(finding.fix, "good", HOP)
         yield scene.hop("fix", *first[1:])
@@ -52,4 +55,13 @@ def _symptoms(scene: Scene, number: int) -> Iterator[Line]:
         finding = found[n].finding
         yield scene.hop(what, Span(f"{finding.code}  {finding.subject}", "dim", Target("finding", str(n))))
     if len(own) > MOST_SYMPTOMS:
-        yield scene.under(Span(f"… and {len(own) - MOST_SYMPTOMS} more", "dim"))
+        yield scene.under(Span(f"… and {len(own) - MOST_SYMPTOMS} more", "dim", Target("page", "findings")))
+
+
+def found_lines(scene: Scene, numbers: Sequence[int]) -> Iterator[Line]:
+    """Findings on the page of what they are about."""
+    for number in numbers:
+        finding = scene.subject.findings[number].finding
+        glyph, role = SHOWN[finding.severity]
+        yield scene.hop("finding", Span(f"{glyph} {finding.code}", role, Target("finding", str(number))))
+        yield from scene.told(finding.message, indent=HOP)

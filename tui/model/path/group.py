@@ -14,7 +14,8 @@ MOST_FILES = 12
 
 
 def of_group(scene: Scene, name: str) -> Sequence[Line]:
-    below = [info for info in scene.subject.tensors if info.name.startswith(f"{name}.")]
+    inside = f"{name}."
+    below = [info for info in scene.subject.tensors if info.name.startswith(inside)]
     nbytes = sum(info.nbytes for info in below)
     share = nbytes / scene.subject.nbytes if scene.subject.nbytes else 0.0
     return [

@@ -12,8 +12,8 @@ from tui.model.path.scene import HOP, Scene
 from tui.model.path.tensor import param_lines
 from tui.model.slicemap import map_lines
 
-MOST_SOURCES = 400
-"""That are listed; a parameter of 256 experts has 768."""
+MOST_SOURCES = 4096
+"""That are listed; a parameter of 512 experts has 1,024, and as many scales."""
 
 
 def of_param(scene: Scene, name: str) -> Sequence[Line]:
@@ -24,9 +24,9 @@ def of_param(scene: Scene, name: str) -> Sequence[Line]:
     lines += param_lines(scene, name, None)
     for alias in placement.aliases(name):
         lines.append(scene.under(Span("= "), Span(alias, "derived", Target("param", alias)), Span(" is tied to it")))
+    lines += _sources(scene, placement.feeding(name))
     if (refusal := placement.refusal()) is not None:
         return [*lines, *scene.told(f"✗ tp {placement.tp}: {refusal}", "bad", HOP)]
-    lines += _sources(scene, placement.feeding(name))
     lines += [line for pad in placement.pads(name) for line in _pad(scene, pad)]
     return [*lines, (), *map_lines(picture(placement, name), scene.rank, scene.width)]
 

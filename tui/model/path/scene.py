@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 
 from tracer.slices.placement import Placement
 from tui.model.columns import fitted
 from tui.model.line import Line, Role, Span
 from tui.model.subject import Subject
+from tui.model.wrapped import wrap
 
 HOP = 10
 """Cells of the word at the left that says which hop it is."""
@@ -34,8 +34,7 @@ class Scene:
 
     def told(self, text: str, role: Role = "plain", indent: int = 0) -> Iterator[Line]:
         """A text over as many lines as it takes."""
-        room = max(self.width - indent, 10)
-        for piece in wrap(text, room, break_on_hyphens=False) or [""]:
+        for piece in wrap(text, self.width - indent):
             yield fitted((Span(" " * indent), Span(piece, role)), self.width)
 
     def title(self, *spans: Span) -> Sequence[Line]:

@@ -10,6 +10,8 @@ from tracer.report.paths import Hop
 from tracer.slices.picture import picture
 from tracer.slices.placement import Verdict, shard_of_expert
 from tui.model.line import Line, Span, Target
+from tui.model.named import means, named
+from tui.model.path.finding import found_lines
 from tui.model.path.scene import HOP, Scene
 from tui.model.slicemap import map_lines
 
@@ -126,9 +128,9 @@ def _slice(scene: Scene, rank: int, moves: Sequence[Move], shape: tuple[int, ...
 
 
 def _found(scene: Scene, name: str) -> Iterator[Line]:
-    """What was found about it."""
-    for number, told in enumerate(scene.subject.findings):
-        if told.finding.subject == name:
-            yield ()
-            yield scene.hop("finding", Span(told.finding.code, "bad", Target("finding", str(number))))
-            yield from scene.told(told.finding.message, indent=HOP)
+    """What was found about it, by its own name or by one that stands for many."""
+    found = scene.subject.findings
+    numbers = [n for n, told in enumerate(found) if any(means(text, name) for text in named(told.finding))]
+    if numbers:
+        yield ()
+    yield from found_lines(scene, numbers)
