@@ -18,12 +18,12 @@ from textual.worker import get_current_worker
 from tracer.errors import TraceLoadError
 from tui.model.arrival import Arrival, arrival
 from tui.model.browsing import Browsing, PageName
-from tui.model.chips import chips
+from tui.model.findings.chips import chips
+from tui.model.follow.waiting import followed
 from tui.model.line import Span, Target
 from tui.model.opening import open_subject
 from tui.model.subject import Subject
 from tui.model.tabs import tabs
-from tui.model.waiting import followed
 from tui.widgets.help import HelpScreen
 from tui.widgets.oneline import OneLine
 from tui.widgets.path_screen import PathScreen
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from tracer.checkpoint.folder import Checkpoint
     from tracer.checkpoint.tensor_info import TensorInfo
     from tui.model.comparing import Comparing
-    from tui.model.inference import Inference
+    from tui.model.follow.progress import Progress
     from tui.model.numbers.state import Values
-    from tui.model.progress import Progress
+    from tui.model.overview.inference import Inference
 
 NARROW, TINY = 100, 60
 """Columns below which the panes stand above each other, and below which only one is shown."""
@@ -156,7 +156,7 @@ class Browser(App[int]):
     @work(thread=True, exclusive=True, group="study")
     def _study(self, subject: Subject) -> None:
         """What shapes say, which takes longer than to show what is there."""
-        from tui.model.inference import study
+        from tui.model.overview.inference import study
 
         found = study(subject)
         self.call_from_thread(self._studied, subject, found)
@@ -363,7 +363,7 @@ class Browser(App[int]):
         if subject is None:
             return
         focus = self.browsing.focus
-        from tui.model.markdown import all_markdown, markdown
+        from tui.model.findings.markdown import all_markdown, markdown
 
         one = focus is not None and focus.kind == "finding"
         text = markdown(subject.findings[int(focus.name)]) if one and focus else all_markdown(subject)

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from tests.tui.subjects import Opened, opened
 from tui import app
 from tui.app import Browser
-from tui.model import inference
+from tui.model.overview import inference
 from tui.widgets.sheet import Sheet
 
 MOST_WAITING = 300

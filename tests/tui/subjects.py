@@ -11,8 +11,8 @@ from typing import Any
 
 from fixtures import header_set
 from tests.tracer.doctor.told import write_json, write_safetensors
-from tui.model.inference import Inference, study
 from tui.model.opening import open_subject
+from tui.model.overview.inference import Inference, study
 from tui.model.subject import Subject
 
 CONFIG: dict[str, Any] = {

@@ -38,7 +38,7 @@ def arrival(subject: Subject, tp: int, before: Arrival | None = None) -> Arrival
 
 
 def _marks(subject: Subject) -> Marks:
-    from tui.model.findings import marks
+    from tui.model.findings.page import marks
 
     return marks(subject)
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from tracer.slices.placed import Placed
     from tracer.slices.placement import Placement
     from tui.model.comparing import Comparing
-    from tui.model.inference import Inference
+    from tui.model.follow.progress import Progress
     from tui.model.numbers.asking import Asking
-    from tui.model.progress import Progress
+    from tui.model.overview.inference import Inference
 
 PageName: TypeAlias = Literal["overview", "path", "findings", "config", "values", "graph", "compare", "follow"]
 PAGES: tuple[PageName, ...] = get_args(PageName)[:-1]
@@ -87,7 +87,7 @@ class Browsing:
         """On the answer: the worst finding with its path, or what the model is."""
         if subject.stage != "examined":
             return
-        from tui.model.findings import next_number
+        from tui.model.findings.page import next_number
 
         worst = next_number(subject, None)
         if worst is not None:
@@ -140,7 +140,7 @@ class Browsing:
 
     @staticmethod
     def _about(subject: Subject, finding: Target) -> Target | None:
-        from tui.model.findings import subject_target
+        from tui.model.findings.page import subject_target
 
         return subject_target(subject, subject.findings[int(finding.name)])
 
@@ -200,7 +200,7 @@ class Browsing:
         """To the next error or warning; gives its number."""
         if self.subject is None:
             return None
-        from tui.model.findings import next_number
+        from tui.model.findings.page import next_number
 
         now = int(self.focus.name) if self.focus and self.focus.kind == "finding" else None
         return next_number(self.subject, now, backwards)

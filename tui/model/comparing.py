@@ -19,10 +19,10 @@ from tracer.diff.loads.placements import Load
 from tracer.diff.sides import is_trace, open_side
 from tracer.errors import UsageError
 from tracer.reading import open_trace
-from tui.model.chips import SHOWN
 from tui.model.columns import both, cut_start, fitted
+from tui.model.findings.chips import SHOWN
+from tui.model.findings.named import spelled
 from tui.model.line import Line, Page, Role, Span, Target, Text
-from tui.model.named import spelled
 from tui.model.subject import Subject
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tui.model.comparing import Comparing, compared
-from tui.model.config import config
-from tui.model.findings import findings
+from tui.model.config.page import config
+from tui.model.findings.page import findings
 from tui.model.graph import graph
 from tui.model.numbers.page import values
-from tui.model.overview import overview
+from tui.model.overview.page import overview
 from tui.model.path import path
 
 if TYPE_CHECKING:

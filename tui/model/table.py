@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.report import words
-from tui.model.chips import SHOWN
 from tui.model.columns import both, cut_start, left, right, wide
+from tui.model.findings.chips import SHOWN
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Span, Target
 from tui.model.tree import Marks, natural

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracer.report import words
-from tui.model.chips import SHOWN
 from tui.model.columns import both, right
+from tui.model.findings.chips import SHOWN
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Role, Span, Target
 from tui.model.tree import Node, Row, Tree

@@ -13,13 +13,13 @@ from mappings.sizes import ConfigError
 from tests.mappings.small import CONFIGS
 from tests.tui.model.pages import WIDTHS, prose, small, stages, text
 from tracer.infer.canonical import text_config
-from tui.model.config import config
-from tui.model.fields import dotted, flat
-from tui.model.inference import study
+from tui.model.config.fields import dotted, flat
+from tui.model.config.page import config
+from tui.model.config.uses import uses
 from tui.model.line import Target, target
 from tui.model.opening import open_subject
+from tui.model.overview.inference import study
 from tui.model.subject import Subject
-from tui.model.uses import uses
 
 
 def rows(subject: Subject, width: int = 120) -> dict[str, str]:

@@ -15,8 +15,8 @@ from tests.test_docs import README
 from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
 from tracer.checks import Check
 from tracer.diagnose.cause import Cause
-from tui.model.chips import chips
-from tui.model.findings import all_markdown, findings, markdown, marks, next_number, subject_target
+from tui.model.findings.chips import chips
+from tui.model.findings.page import all_markdown, findings, markdown, marks, next_number, subject_target
 from tui.model.line import Target, plain, target
 from tui.model.subject import Told
 

@@ -23,9 +23,9 @@ from tracer.shares import stored_shares
 from tracer.standing import Share, encode
 from tracer.store import Store
 from tui.model.columns import wide
-from tui.model.following import Following
+from tui.model.follow.following import Following
+from tui.model.follow.progress import Progress
 from tui.model.line import plain
-from tui.model.progress import Progress
 
 WIDTHS = 20, 60, 80, 120, 200
 

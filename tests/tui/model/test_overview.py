@@ -16,9 +16,9 @@ from tests.corpus import materialise
 from tests.tui.model.pages import WIDTHS, prose, small, stages, text
 from tracer.infer.parallel.rows import on_rank
 from tracer.report.words import count, size
-from tui.model.inference import study
 from tui.model.opening import open_subject
-from tui.model.overview import overview
+from tui.model.overview.inference import study
+from tui.model.overview.page import overview
 from tui.model.subject import Subject
 
 

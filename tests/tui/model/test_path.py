@@ -21,12 +21,12 @@ from tracer.slices.observed import Observed
 from tracer.slices.picture import picture
 from tracer.slices.placed import Placed
 from tui.model.browsing import Browsing
-from tui.model.findings import marks
-from tui.model.inference import study
+from tui.model.findings.page import marks
 from tui.model.line import Kind, Page, Target, plain
 from tui.model.numbers.look import hindrance
+from tui.model.overview.inference import study
 from tui.model.path import path
-from tui.model.slicemap import map_lines
+from tui.model.slicemap.drawing import map_lines
 from tui.model.subject import Subject
 
 ROTARY, EXTRA = "model.layers.0.self_attn.rotary_emb.inv_freq", "model.extra.weight"

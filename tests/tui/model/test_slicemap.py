@@ -17,10 +17,10 @@ from tracer.prepare import Request, prepare
 from tracer.slices.picture import Band, SliceMap, picture
 from tracer.slices.placed import Placed
 from tracer.slices.spans import Segment
-from tui.model.bands import FILLED, halves
 from tui.model.columns import wide
 from tui.model.line import Line, Target, plain
-from tui.model.slicemap import map_lines
+from tui.model.slicemap.bands import FILLED, halves
+from tui.model.slicemap.drawing import map_lines
 
 WIDTHS = (60, 80, 120, 200)
 QKV = "model.layers.0.self_attn.qkv_proj.weight"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mappings.findings import Finding
-from tui.model.fields import config_of, dotted
+from tui.model.config.fields import config_of, dotted
 from tui.model.line import Line, Span
 from tui.model.path.finding import found_lines
 from tui.model.path.scene import HOP, Scene

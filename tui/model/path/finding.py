@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tui.model.chips import SHOWN
-from tui.model.findings import in_words, subject_target
+from tui.model.findings.chips import SHOWN
+from tui.model.findings.page import in_words, subject_target
 from tui.model.line import Line, Span, Target
 from tui.model.path.scene import HOP, Scene
 from tui.model.subject import Told

@@ -10,7 +10,7 @@ from tracer.slices.picture import picture
 from tui.model.line import Line, Span, Target
 from tui.model.path.scene import HOP, Scene
 from tui.model.path.tensor import param_lines
-from tui.model.slicemap import map_lines
+from tui.model.slicemap.drawing import map_lines
 
 MOST_SOURCES = 4096
 """That are listed; a parameter of 512 experts has 1,024, and as many scales."""

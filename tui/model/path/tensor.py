@@ -9,11 +9,11 @@ from tracer.report import words
 from tracer.report.paths import Hop
 from tracer.slices.picture import picture
 from tracer.slices.placement import Verdict, shard_of_expert
+from tui.model.findings.named import means, named
 from tui.model.line import Line, Span, Target
-from tui.model.named import means, named
 from tui.model.path.finding import found_lines
 from tui.model.path.scene import HOP, Scene
-from tui.model.slicemap import map_lines
+from tui.model.slicemap.drawing import map_lines
 
 MOST_RANKS = 64
 """Whose slices are spelled out."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tracer.report.words import count, plural, size
-from tui.model.inference import Inference
 from tui.model.line import GLYPHS, Line, Role, Span, Target
-from tui.model.values import Value, Values
+from tui.model.overview.inference import Inference
+from tui.model.overview.values import Value, Values
 
 LATER = Span("… not looked at yet", "unsure")
 _NUMBERS = (

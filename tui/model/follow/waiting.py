@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tui.model.opening import TRACE_ENDINGS
 
 if TYPE_CHECKING:
-    from tui.model.progress import Progress
+    from tui.model.follow.progress import Progress
 
 EVERY = 0.25
 """Seconds between two looks."""
@@ -23,7 +23,7 @@ def followed(where: str | None, stopped: Callable[[], bool]) -> Iterator[Progres
     """
     if where is None or Path(where).suffix not in TRACE_ENDINGS:
         return
-    from tui.model.following import Following
+    from tui.model.follow.following import Following
 
     path = Path(where)
     following = Following(path)

@@ -17,9 +17,9 @@ from tracer.infer.canonical import canonical, family_named, spelled_in, text_con
 from tracer.infer.families import LLAMA_SPELLING
 from tracer.infer.fields import Field
 from tracer.infer.parallel.rows import field_of
-from tui.model.fields import config_of, dotted
-from tui.model.inference import Inference
+from tui.model.config.fields import config_of, dotted
 from tui.model.line import GLYPHS, Role, Span, Target
+from tui.model.overview.inference import Inference
 from tui.model.subject import Subject
 
 AXES: Mapping[str, str] = {

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tracer.commands.output import printable
-from tui.model.chips import SHOWN
 from tui.model.columns import cut_start, fitted, wide
-from tui.model.facts import Fact, facts
-from tui.model.findings import next_number
-from tui.model.inference import Inference
-from tui.model.kinds import stacks
+from tui.model.findings.chips import SHOWN
+from tui.model.findings.page import next_number
 from tui.model.line import Line, Page, Span, Target, Text, line
-from tui.model.picture import picture
-from tui.model.ranks import ranks
+from tui.model.overview.facts import Fact, facts
+from tui.model.overview.inference import Inference
+from tui.model.overview.kinds import stacks
+from tui.model.overview.picture import picture
+from tui.model.overview.ranks import ranks
+from tui.model.overview.values import Values
 from tui.model.subject import Subject
-from tui.model.values import Values
 from tui.model.wrapped import paragraph
 
 _LABEL = 16

@@ -9,9 +9,9 @@ from tracer.infer.parallel import Obstacle, Parallel
 from tracer.infer.parallel.result import LARGEST_TP
 from tracer.infer.parallel.rows import on_rank
 from tracer.report.words import size
-from tui.model.facts import LATER, Fact
-from tui.model.inference import Inference
 from tui.model.line import GLYPHS, Role, Span, Target
+from tui.model.overview.facts import LATER, Fact
+from tui.model.overview.inference import Inference
 from tui.model.subject import Subject
 
 _MOST = 16

@@ -9,8 +9,8 @@ from typing import Literal
 
 from tracer.report.words import plural, size
 from tracer.standing import Share, Standing
-from tui.model.chips import SHOWN
 from tui.model.columns import both, cut_start, fitted, left, wide
+from tui.model.findings.chips import SHOWN
 from tui.model.line import GLYPHS, Line, Role, Span, Target
 from tui.model.wrapped import paragraph
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from mappings.names import runs
 from tracer.infer.names import Group, Structure
 from tui.model.columns import cut, fitted, wide
-from tui.model.kinds import Kind, kinds
 from tui.model.line import Line, Span, line
-from tui.model.values import Value, Values
+from tui.model.overview.kinds import Kind, kinds
+from tui.model.overview.values import Value, Values
 
 _MOST_KINDS = 6
 _SHORT = 24

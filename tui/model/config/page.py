@@ -17,12 +17,12 @@ from tracer.infer.canonical import ALIASES, NESTED
 from tracer.infer.fields import Field
 from tracer.report.words import plural
 from tui.model.columns import cut, fitted, left
-from tui.model.fields import config_of, flat
-from tui.model.inference import Inference
+from tui.model.config.fields import config_of, flat
+from tui.model.config.uses import Use, uses
 from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line
+from tui.model.overview.inference import Inference
+from tui.model.overview.values import conflicts, seen_fields
 from tui.model.subject import Subject
-from tui.model.uses import Use, uses
-from tui.model.values import conflicts, seen_fields
 from tui.model.wrapped import paragraph
 
 _MARK = 2

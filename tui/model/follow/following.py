@@ -21,7 +21,7 @@ from tracer.report.words import plural
 from tracer.shares import stored_shares
 from tracer.standing import Share, Standing
 from tracer.store import Store
-from tui.model.progress import Progress, State, fraction
+from tui.model.follow.progress import Progress, State, fraction
 
 WAIT = 0.2
 """Seconds that a trace may be locked by whoever else has it before that is said."""

@@ -18,10 +18,10 @@ from tracer.report.words import plural, shape
 from tracer.slices.picture import Band, Share, SliceMap
 from tracer.slices.spans import Span as Positions
 from tracer.slices.spans import pieces
-from tui.model.bands import FILLED, PADDED, PARTS, beginning, heights, rows_of
 from tui.model.columns import cut_start, fitted, left, wide
-from tui.model.experts import expert_lines
 from tui.model.line import GLYPHS, Line, Role, Span, Target, plain
+from tui.model.slicemap.bands import FILLED, PADDED, PARTS, beginning, heights, rows_of
+from tui.model.slicemap.experts import expert_lines
 
 MOST_RANKS = 16
 """That have a line of their own; of more those around the chosen one."""

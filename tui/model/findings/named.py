@@ -13,7 +13,7 @@ from functools import cached_property
 from mappings.findings import Finding, Severity
 from mappings.names import HOLE, Indices, blank, is_index, spans
 from tracer.infer.parallel.rows import field_of
-from tui.model.fields import config_of, dotted
+from tui.model.config.fields import config_of, dotted
 from tui.model.line import Target
 from tui.model.subject import Subject, Told
 

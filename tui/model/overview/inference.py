@@ -16,7 +16,7 @@ from tracer.infer import Inferred, infer, logical, of_names
 from tracer.infer.canonical import canonical, text_config
 from tracer.infer.names import Group
 from tracer.infer.parallel import Parallel, estimated, sizes
-from tui.model.fields import config_of
+from tui.model.config.fields import config_of
 from tui.model.subject import Subject
 
 

@@ -1,0 +1,1 @@
+"""A load in another process, from before it begins until its trace is there."""

@@ -1,0 +1,1 @@
+"""The picture of a parameter: its parts, what each rank holds of them, and its experts."""
