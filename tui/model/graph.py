@@ -5,8 +5,9 @@ The nodes are those of `tracer.graph`: file, tensor, row, parameter, slice. Ente
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mappings.bind import BoundRow
 from tracer.report import words
@@ -16,31 +17,33 @@ from tui.model.columns import cut_start, fitted, wide
 from tui.model.line import Kind, Line, Page, Role, Span, Target, Text
 from tui.model.path.scene import Scene
 from tui.model.subject import Subject
+from tui.model.wrapped import paragraph
 
 MOST = 12
 """Neighbours of a kind that are drawn; more are counted."""
+_CENTRES: tuple[Kind, ...] = ("file", "tensor", "row", "param")
 _WORDS: dict[Kind, str] = {"file": "file", "tensor": "tensor", "row": "row", "param": "param", "rank": "slice"}
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A neighbour, and what is known of the way there."""
+    """A neighbour, and what is known of the way there, which is only asked of those in sight."""
 
     to: Target
-    told: str = ""
+    tell: Callable[[], str] = str
 
 
 def graph(subject: Subject, placement: Placement | None, focus: Target | None, rank: int) -> Page:
     """The neighbourhood of what is looked at."""
-    if focus is None or focus.kind not in _WORDS:
-        return Text(lambda width: [(Span("choose a tensor, a parameter, a row or a file to see what it is between",
-                                         "dim"),)])  # fmt: skip
+    if focus is None or focus.kind not in _CENTRES:
+        told = "choose a tensor, a parameter, a row or a file to see what it is between"
+        return Text(lambda width: list(paragraph(told, width, role="dim")))
     return Text(lambda width: list(_drawn(Scene(subject, placement, rank, width), focus)))
 
 
 def _drawn(scene: Scene, focus: Target) -> Iterator[Line]:
     into, out = sources(scene, focus), targets(scene, focus)
-    yield from _side(scene, into, "╮")
+    yield from _side(scene, into)
     if into:
         yield fitted((Span("  ▼", "dim"),), scene.width)
     centre = Span("◉ ", "held"), Span(f"{_WORDS[focus.kind]:<8}", "heading"), Span(focus.name, "strong")
@@ -50,7 +53,7 @@ def _drawn(scene: Scene, focus: Target) -> Iterator[Line]:
         yield from scene.told("nothing leads to it and it leads nowhere: no row claims it", "unsure", 2)
 
 
-def _side(scene: Scene, edges: Sequence[Edge], corner: str) -> Iterator[Line]:
+def _side(scene: Scene, edges: Sequence[Edge]) -> Iterator[Line]:
     for edge in edges[:MOST]:
         yield _edge(scene, "  ├─ ", edge)
     if len(edges) > MOST:
@@ -70,7 +73,7 @@ def _fan(scene: Scene, edges: Sequence[Edge], indent: str) -> Iterator[Line]:
 
 def _edge(scene: Scene, lead: str, edge: Edge) -> Line:
     kind = f"{_WORDS[edge.to.kind]:<8}"
-    told = f"  {edge.told}" if edge.told else ""
+    told = f"  {said}" if (said := edge.tell()) else ""
     room = max(scene.width - wide(lead) - len(kind) - min(wide(told), scene.width // 2), 8)
     name = Span(cut_start(_name(edge.to), room), _ROLES.get(edge.to.kind, "plain"), edge.to)
     return fitted((Span(lead, "dim"), Span(kind, "heading"), name, Span(told, "dim")), scene.width)
@@ -91,10 +94,10 @@ def sources(scene: Scene, focus: Target) -> list[Edge]:
     if focus.kind == "tensor":
         info = scene.subject.tensor(focus.name)
         where = f"bytes {info.offset:,} to {info.offset + info.nbytes:,}" if info and info.offset is not None else ""
-        return [Edge(Target("file", info.file), where)] if info and info.file else []
+        return [Edge(Target("file", info.file), lambda: where)] if info and info.file else []
     if focus.kind == "param" and scene.placement is not None:
-        return [Edge(Target("tensor", name), _shard(scene, name, focus.name))
-                for name in scene.placement.feeding(focus.name)]  # fmt: skip
+        feeding = scene.placement.feeding(focus.name)
+        return [Edge(Target("tensor", name), partial(_shard, scene, name, focus.name)) for name in feeding]
     if focus.kind == "row":
         return [Edge(Target("tensor", name)) for name in _claimed(scene, focus.name)]
     return []
@@ -117,23 +120,27 @@ def targets(scene: Scene, focus: Target) -> list[Edge]:
 
 def _of_tensor(placement: Placement, name: str) -> list[Edge]:
     claim = placement.claim(name)
-    rows = [Edge(Target("row", claim.id), claim.source or "")] if claim.id else []
+    rows = [Edge(Target("row", claim.id), lambda: claim.source or "")] if claim.id else []
     moves = placement.moves(name)
     params = {move.param: move.shard for move in moves}
     if claim.to:
         params.setdefault(claim.to, "tied")
     return rows + [
-        Edge(Target("param", param), f"shard {shard}" if shard is not None else "") for param, shard in params.items()
+        Edge(Target("param", param), partial(str, f"shard {shard}" if shard is not None else ""))
+        for param, shard in params.items()
     ]
 
 
 def _of_param(scene: Scene, placement: Placement, name: str) -> list[Edge]:
-    shape = placement.whole_shape(name)
-    found = [Edge(Target("param", alias), "tied to it") for alias in placement.aliases(name)]
-    for rank in placement.ranks:
-        own = placement.shape(name, rank)
-        found.append(Edge(Target("rank", str(rank)), f"{words.shape(own or ())} of {words.shape(shape or ())}"))
-    return found
+    found = [Edge(Target("param", alias), lambda: "tied to it") for alias in placement.aliases(name)]
+    return found + [Edge(Target("rank", str(rank)), partial(_held, placement, name, rank)) for rank in placement.ranks]
+
+
+def _held(placement: Placement, name: str, rank: int) -> str:
+    """What a rank has of it; padding is not counted in the whole."""
+    own, whole = placement.shape(name, rank), placement.whole_shape(name)
+    of = f" of {words.shape(whole)}" if whole is not None else ""
+    return "nothing of it" if own is None else f"{words.shape(own)}{of}"
 
 
 def _of_row(scene: Scene, name: str) -> list[Edge]:
