@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from mappings.sizes import ConfigError
-from tracer.doctor.adapter import Adapter, examine_adapter
+from tracer.doctor.adapter import FILES, Adapter, examine_adapter
 from tracer.errors import InputError
 from tracer.infer import Inferred, infer, logical, of_names
 from tracer.infer.canonical import canonical, text_config
@@ -66,8 +66,10 @@ def _inferred(subject: Subject) -> Inferred | None:
 
 
 def _adapter(subject: Subject) -> Adapter | None:
+    """Where the tensors are those of an adapter, or where there are none."""
     checkpoint = subject.checkpoint
-    return examine_adapter(checkpoint.files) if checkpoint is not None and not subject.tensors else None
+    own = all(info.file in FILES for info in subject.tensors)
+    return examine_adapter(checkpoint.files) if checkpoint is not None and own else None
 
 
 def _parallel(subject: Subject, found: Inferred | None) -> tuple[Parallel | None, bool]:
