@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from tui.model.arrival import Arrival, arrival
+from tui.model.arrival import Arrival, arrival, grown
 from tui.model.history import History, Place
 from tui.model.line import Page, Span, Target, Text, line
 from tui.model.subject import Subject
-from tui.model.table import TablePage, Wanted, rows
+from tui.model.table import TablePage, Wanted, kept
 from tui.model.tree import Marks, Tree
 from tui.model.tree_page import TreePage
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tui.model.comparing import Comparing
     from tui.model.follow.progress import Progress
     from tui.model.numbers.asking import Asking
+    from tui.model.orders import Orders
     from tui.model.overview.inference import Inference
 
 PageName: TypeAlias = Literal["overview", "path", "findings", "config", "values", "graph", "compare", "follow"]
@@ -43,7 +44,6 @@ class Browsing:
         self.tp = tp
         self.rank = 0
         self.subject: Subject | None = None
-        self.tree = Tree((), {})
         self.flat = False
         self.wanted = Wanted()
         self.page: PageName = "overview"
@@ -58,6 +58,11 @@ class Browsing:
         self.progress: Progress | None = None
         self.colours = True
         self._placed: Placed | None = None
+        self._sought = ""
+        self._flat: TablePage | None = None
+        self._tree: Tree | None = None
+        self._walked: int | None = None
+        """The finding that was gone to last."""
         self.last: Arrival | None = None
         """What arrived last."""
 
@@ -72,16 +77,26 @@ class Browsing:
 
     def arrived(self, what: Subject | Arrival) -> None:
         """More is known. Of many names an `Arrival` was made elsewhere."""
-        self.last = what if isinstance(what, Arrival) else arrival(what, self.tp, self.last)
+        before, names = self.last, self.tree
+        self.last = what if isinstance(what, Arrival) else arrival(what, self.tp, before)
         subject = self.subject = self.last.subject
-        self.tp = min(self.tp, MOST_RANKS) if subject.store is None else subject.tp
+        if before is None:
+            self.tp = min(self.tp, MOST_RANKS) if subject.store is None else subject.tp
         self._placed, self.marks = self.last.placed, self.last.marks
-        before = self.tree
-        self._regrow()
+        self._narrow(self._searched(self.wanted))
+        if before is not None:
+            self._reopen(before.tree, names)
         if not self.touched:
             self._start(subject)
-        elif self.tree is not before:
-            self.tree.as_before(before)
+        elif self.tp != subject.tp:
+            self._rank_anew()
+
+    def _reopen(self, whole: Tree, names: Tree) -> None:
+        """What was open stays open, also behind names that were narrowed."""
+        if self.last is not None and self.last.tree is not whole:
+            self.last.tree.as_before(whole)
+        if self.wanted.narrowed:
+            self.tree.as_before(names)
 
     def _start(self, subject: Subject) -> None:
         """On the answer: the worst finding with its path, or what the model is."""
@@ -97,15 +112,27 @@ class Browsing:
 
     def names(self) -> Page:
         """The left side: the tree, or the flat table."""
-        return TablePage(self._infos, self.wanted, self.marks) if self.flat else TreePage(self.tree)
+        return self._table if self.flat else TreePage(self.tree)
 
-    def _regrow(self) -> None:
-        """The tree of what is wanted; of few tensors all of it is open."""
-        if not self.wanted.narrowed:
-            self.tree = self.last.tree if self.last else Tree((), {})
-            return
-        self.tree = Tree(rows(self._infos, self.wanted, self.marks), self.marks)
-        self.tree.open_up(MOST_OPEN)
+    @property
+    def _table(self) -> TablePage:
+        """Sorted once, and not with every key."""
+        if self._flat is None:
+            positions = kept(self.last.orders, self.wanted, self.marks) if self.last else ()
+            self._flat = TablePage(self._infos, positions, self.wanted, self.marks)
+        return self._flat
+
+    @property
+    def tree(self) -> Tree:
+        """Grown when it is looked at; where names are left out, all of few is open. All names are as they were left."""
+        if self._tree is None and self.last is not None:
+            self._tree = self.last.tree if not self.wanted.narrowed else self._narrowed(self.last.orders)
+        return self._tree or Tree((), {})
+
+    def _narrowed(self, orders: Orders) -> Tree:
+        tree = grown(orders, orders.some(self._table.positions, "tree"), self.marks)
+        tree.open_up(MOST_OPEN)
+        return tree
 
     @property
     def _infos(self) -> Sequence[TensorInfo]:
@@ -166,8 +193,13 @@ class Browsing:
 
     def visit(self, page: PageName) -> None:
         """Another page of the same thing."""
+        self._note()
         self.page = page
-        self.history.visit(Place(page, self.focus))
+        self._note()
+
+    def _note(self) -> None:
+        """What is in sight can be come back to, also where only the cursor led to it."""
+        self.history.visit(Place(self.page, self.focus))
 
     def look(self, focus: Target) -> None:
         """The cursor of the names stands on something; the page stays if it is about what the cursor is on."""
@@ -176,20 +208,27 @@ class Browsing:
             self.page = "path"
 
     def go(self, target: Target) -> int | None:
-        """Follow a target; gives the row of the tree that it is at, if it has one."""
+        """Follow a target; gives the line of the names that it is at, if it has one."""
+        self._note()
         self.focus, self.page = target, "path"
-        self.history.visit(Place("path", target))
+        self._note()
+        if target.kind == "finding":
+            self._walked = int(target.name)
         return self.row_of(target)
 
     def row_of(self, target: Target) -> int | None:
-        """The row of the tree where a tensor, or what a finding is about, stands."""
+        """The line of the names where a tensor, or what a finding is about, stands."""
         if target.kind == "finding" and self.subject is not None:
             subject = self._about(self.subject, target)
             return self.row_of(subject) if subject else None
-        return self.tree.reveal(target.name) if target.kind == "tensor" else None
+        if target.kind != "tensor":
+            return None
+        return self._table.row_of(target.name) if self.flat else self.tree.reveal(target.name)
 
     def step(self, by: int) -> bool:
         """Back or forward; False at the end."""
+        if by < 0:
+            self._note()
         place = self.history.step(by)
         if place is None:
             return False
@@ -197,44 +236,63 @@ class Browsing:
         return True
 
     def next_finding(self, backwards: bool = False) -> int | None:
-        """To the next error or warning; gives its number."""
+        """The number of the error or warning after the one that was gone to last."""
         if self.subject is None:
             return None
         from tui.model.findings.page import next_number
 
-        now = int(self.focus.name) if self.focus and self.focus.kind == "finding" else None
-        return next_number(self.subject, now, backwards)
+        return next_number(self.subject, self._walked, backwards)
 
     # --- ranks ---
 
     def more_ranks(self, by: int) -> str | None:
         """The next legal number of ranks; what stands against it, if there is none."""
+        self.touched = True
         placed = self._placed
         if placed is None:
-            return "no rows apply, so nothing is cut"
+            unplanned = self.subject is None or self.subject.stage == "headers"
+            return "which rows apply is not known yet" if unplanned else "no rows apply, so nothing is cut"
         further = [size for size in placed.legal if (size > self.tp if by > 0 else size < self.tp)]
         if not further:
-            return f"tp {self.tp * 2}: {placed.refusal(self.tp * 2)}" if by > 0 else f"tp {self.tp} is the smallest"
+            return _no_more(placed, self.tp) if by > 0 else f"tp {self.tp} is the smallest"
         self.tp = min(further) if by > 0 else max(further)
         self.rank = min(self.rank, self.tp - 1)
+        self._rank_anew()
         return None
+
+    def _rank_anew(self) -> None:
+        """Findings and checks are those of the number of ranks that is looked at."""
+        if self.last is None or self.last.subject.stage != "examined":
+            return
+        from tui.model.other_ranks import with_ranks
+
+        was = self.focus.name if self.focus and self.focus.kind == "finding" and self.subject else None
+        told = self.subject.findings[int(was)] if was is not None and self.subject else None
+        self.subject = with_ranks(self.last.subject, self.tp)
+        if told is not None:
+            again = [number for number, each in enumerate(self.subject.findings) if each.finding == told.finding]
+            self.focus = Target("finding", str(again[0])) if again else None
 
     def next_rank(self, by: int) -> None:
         """Another rank is highlighted."""
+        self.touched = True
         self.rank = (self.rank + by) % self.tp
 
     # --- the names ---
 
     def sort_next(self) -> None:
         """The flat table, in another order."""
-        self.flat, self.wanted = True, self.wanted.sorted_next()
+        self.touched = self.flat = True
+        self.wanted, self._flat = self.wanted.sorted_next(), None
 
     def dtype_next(self) -> None:
         """Only the tensors of one dtype, then those of the next."""
+        self.touched = True
         self._narrow(self.wanted.typed_next(sorted({info.dtype for info in self._infos})))
 
     def only_marked(self) -> None:
         """Only the tensors of which something was found, or all again."""
+        self.touched = True
         self._narrow(replace(self.wanted, marked=not self.wanted.marked))
 
     @property
@@ -250,14 +308,25 @@ class Browsing:
         return next((number for number, row in enumerate(self.tree.rows) if row.node.is_tensor), 0)
 
     def _narrow(self, wanted: Wanted) -> None:
-        self.wanted = wanted
-        self._regrow()
+        """Show these."""
+        self.wanted, self._flat, self._tree = wanted, None, None
 
     def clear(self) -> None:
         """All names again, and nothing that is read."""
         self.values.stop()
+        self._sought = ""
         self._narrow(Wanted(self.wanted.order))
 
     def search(self, text: str) -> None:
         """Show only what is found; without words, all again."""
-        self._narrow(replace(self.wanted, found=self.last.search.find(text) if self.last else None))
+        self.touched, self._sought = True, text
+        self._narrow(self._searched(self.wanted))
+
+    def _searched(self, wanted: Wanted) -> Wanted:
+        return replace(wanted, found=self.last.search.find(self._sought) if self.last and self._sought else None)
+
+
+def _no_more(placed: Placed, tp: int) -> str:
+    """Why there is no legal number of ranks above this one."""
+    refusal = placed.refusal(tp * 2)
+    return f"tp {tp * 2}: {refusal}" if refusal else f"tp {tp}: legal sizes are listed up to here"
