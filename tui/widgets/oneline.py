@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -30,18 +31,18 @@ class OneLine(Widget):
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
-        self._start: Line = ()
+        self._start: Callable[[int], Line] = lambda width: ()
         self._end: Line = ()
 
-    def say(self, start: Line, end: Line = ()) -> None:
-        """Show other spans."""
-        self._start, self._end = start, end
+    def say(self, start: Line | Callable[[int], Line], end: Line = ()) -> None:
+        """Show other spans, or those that are made for so many columns."""
+        self._start, self._end = start if callable(start) else lambda width: start, end
         self.refresh()
 
     @property
     def line(self) -> Line:
         """What it shows."""
-        return both(self._start, self._end, self.size.width)
+        return both(self._start(self.size.width), self._end, self.size.width)
 
     def render_line(self, y: int) -> Strip:
         base = self.rich_style

@@ -74,8 +74,10 @@ class Sheet(ScrollView, can_focus=True):
         def control(self) -> Sheet:
             return self.sheet
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, links: bool = False) -> None:
         super().__init__(id=id)
+        self.links = links
+        """Whether one click on what leads somewhere goes there; in a list of things it selects first."""
         self.page: Page = NOTHING
         self._lines: Sequence[Line] = ()
         self._heading: Line | None = None
@@ -189,18 +191,20 @@ class Sheet(ScrollView, can_focus=True):
             return
         already, self.cursor = self.cursor == number, number
         spot = self._span_at(self._lines[number], event.get_content_offset_capture(self).x)
-        if spot is not None and (already or event.chain > 1):
+        if self.links and spot is not None:
             self.post_message(self.Chosen(self, spot))
+        elif (already or event.chain > 1) and (whole := spot or target(self._lines[number])):
+            self.post_message(self.Chosen(self, whole))
         elif event.chain == 1:
             self.post_message(self.Turned(self, number, 0))
 
     def _span_at(self, spans: Line, x: int) -> Target | None:
-        """Where the span at a column leads, else the line."""
+        """Where the span at a column leads."""
         for span in spans:
             x -= Segment(span.text).cell_length
             if x < 0:
-                return span.target or target(spans)
-        return target(spans)
+                return span.target
+        return None
 
     def visible_region(self) -> Region:
         """The lines in sight, for tests."""
