@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from textual.app import App
 from textual.binding import Binding
-from textual.keys import Keys
+from textual.keys import Keys, _character_to_key
 
-from tracer.errors import UsageError
+from tracer.checkpoint.regular_file import open_regular
+from tracer.errors import InputError, UsageError
 from tui.widgets.sheet import Sheet
 
 DEFAULT = Path("trace-load", "keys.toml")
@@ -36,32 +38,66 @@ def keymap_of(file: str | None, app: type[App[int]]) -> dict[str, str]:
     path = Path(file) if file else _default()
     if not file and not path.is_file():
         return {}
+    known = {str(binding.id): binding.key for binding in bindings(app)}
+    found = {name: _checked(path, name, keys, known) for name, keys in _dotted(_read(path))}
+    _refuse_shared(path, known | found, found)
+    return found
+
+
+def _read(path: Path) -> Mapping[str, Any]:
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            return tomllib.loads(file.read(_LONGEST).decode("utf-8-sig"))
+    except InputError as error:
+        raise UsageError(f"--keys {error}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"--keys {path}: {error}") from error
-    known = {str(binding.id) for binding in bindings(app)}
-    for name, keys in found.items():
-        _check(path, name, keys, known)
-    return found
+    except RecursionError as error:
+        raise UsageError(f"--keys {path}: nested too deeply") from error
+
+
+def _dotted(found: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """To TOML, names with dots that have no quotes are tables."""
+    for name, value in found.items():
+        if isinstance(value, Mapping) and value:
+            yield from _dotted(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def _default() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / DEFAULT
 
 
-def _check(path: Path, name: str, keys: object, known: set[str]) -> None:
+def _checked(path: Path, name: str, keys: object, known: Mapping[str, str]) -> str:
+    """The keys as Textual splits them, which keeps blanks."""
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = f"; nearest: {near[0]}" if near else "; tracer browse --help-keys lists them"
         raise UsageError(f"--keys {path}: no binding {name!r}{hint}")
     if not isinstance(keys, str) or not keys:
         raise UsageError(f"--keys {path}: {name} is {keys!r}, expected keys as one text, such as \"ctrl+n,f5\"")
-    wrong = next((key for key in keys.split(",") if not _is_key(key.strip())), None)
+    split = [key.strip() for key in keys.split(",")]
+    wrong = next((key for key in split if not _is_key(key)), None)
     if wrong is not None:
-        raise UsageError(f"--keys {path}: {name}: no key {wrong!r}")
+        hint = f"; it is called {_character_to_key(wrong)}" if len(wrong) == 1 else ""
+        raise UsageError(f"--keys {path}: {name}: no key {wrong!r}{hint}")
+    return ",".join(split)
 
 
+def _refuse_shared(path: Path, keys: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """A key of two bindings would do only one of the two."""
+    owners: dict[str, str] = {}
+    for name in sorted(keys, key=lambda name: name in given):
+        for key in keys[name].split(","):
+            if name in given and owners.get(key, name) != name:
+                raise UsageError(f"--keys {path}: {name}: {key} is a key of {owners[key]}")
+            owners[key] = name
+
+
+_LONGEST = 1 << 20
+"""Bytes of a key map that are read."""
+_MODIFIERS = ("ctrl", "shift", "alt", "super", "meta", "hyper")
 _NAMES = {key.value for key in Keys}
 _PUNCTUATION = {
     "slash", "plus", "minus", "equals_sign", "question_mark", "right_square_bracket", "left_square_bracket", "comma",
@@ -74,5 +110,7 @@ _PUNCTUATION = {
 
 def _is_key(key: str) -> bool:
     """Whether Textual would ever report it."""
-    last = key.rpartition("+")[2]
-    return key in _NAMES or last in _NAMES or last in _PUNCTUATION or (len(last) == 1 and last.isalnum())
+    *held, last = key.split("+")
+    if any(each not in _MODIFIERS for each in held):
+        return False
+    return last in _NAMES or last in _PUNCTUATION or (len(last) == 1 and last.isalnum())
