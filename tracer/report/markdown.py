@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mappings.findings import Finding
+from mappings.findings import Finding, Severity
 from tracer.commands.output import printable
 from tracer.events import finite
 
@@ -18,11 +18,14 @@ _COLUMNS = 96
 """Fences do not wrap."""
 _LONGEST = 600
 """Characters of one value of the evidence: a list of 90,000 names is in --json."""
+_MOST = 20
+"""Entries of a list of names."""
+_HEADINGS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "info": "remark"}
 
 
 def of_finding(finding: Finding) -> str:
     """Severity, code and subject as a head, the rest below it."""
-    head = f"**{finding.severity}** {code(finding.code)} {code(finding.subject)}"
+    head = f"**{_HEADINGS[finding.severity]}** {code(finding.code)} {code(finding.subject)}"
     return f"{head}\n\n{fenced(_body(finding))}"
 
 
@@ -32,7 +35,27 @@ def _body(finding: Finding) -> Iterator[str]:
         yield f"rank: {finding.rank}"
     if finding.fix:
         yield f"fix: {finding.fix}"
-    yield from (f"{name}: {told}" for name, told in evidence(finding.evidence))
+    for name, value in finding.evidence.items():
+        yield from _entries(str(name), value)
+
+
+def _entries(name: str, value: Any) -> Iterator[str]:
+    """Names below each other, anything else behind what it is called."""
+    entries = several(value)
+    if not entries:
+        yield f"{name}: {spelled(value)}"
+    for number, (entry, more) in enumerate(entries[:_MOST]):
+        yield f"{name}: {entry}{more}" if number == 0 else f"  {entry}{more}"
+    if len(entries) > _MOST:
+        yield f"  ... and {len(entries) - _MOST:,} more"
+
+
+def several(value: Any) -> list[tuple[str, str]]:
+    """The entries of a list of names, or of what is said of each of several; empty for anything else."""
+    if isinstance(value, Mapping):
+        return [(str(key), f": {spelled(each)}") for key, each in value.items()]
+    names = isinstance(value, list | tuple) and any(isinstance(each, str) for each in value)
+    return [(str(each), "") for each in value] if names else []
 
 
 def evidence(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -62,7 +85,12 @@ def fenced(lines: Iterable[str]) -> str:
 
 
 def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(line, _COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
+    """A name stays whole, and where it was indented."""
+    text = line.lstrip()
+    indent = line[: len(line) - len(text)]
+    return textwrap.wrap(
+        text, _COLUMNS, initial_indent=indent, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    ) or [""]  # fmt: skip
 
 
 def _longest_run(text: str) -> int:

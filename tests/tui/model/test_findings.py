@@ -171,6 +171,13 @@ def test_markdown_lets_nothing_out_of_its_fence_or_code_span() -> None:
     assert "script" not in re.sub(r"(`+)(?:(?!\1).)*\1", "", head)
 
 
+def test_names_are_copied_whole_each_on_a_line_and_what_was_left_out_is_counted() -> None:
+    names = [f"model.{'very_' * 30}long.{number}.weight" for number in range(90)]
+    shown = markdown(Told(error(names=names, each={"a.weight": [1, 2]}))).splitlines()
+    assert shown[shown.index("names:") + 1 :][:21] == [f"  {name}" for name in names[:20]] + ["  ... and 70 more"]
+    assert "each: a.weight: [1, 2]" in shown
+
+
 def test_all_of_it_as_markdown_says_what_was_not_checked() -> None:
     checks = [Check("values", unchecked="--no-values"), Check("files")]
     shown = all_markdown(examined([Cause(error(), (error("a"),))], checks=checks))

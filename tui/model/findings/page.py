@@ -10,10 +10,11 @@ from mappings.findings import Finding
 from tracer.checks import Check
 from tracer.commands.output import printable
 from tracer.diagnose.weight import weight_of
+from tracer.report.markdown import several
 from tracer.report.words import plural
 from tui.model.columns import fitted, wide
 from tui.model.findings.chips import SHOWN
-from tui.model.findings.markdown import all_markdown, markdown, several
+from tui.model.findings.markdown import all_markdown, markdown
 from tui.model.findings.named import leads_to, marks, subject_target
 from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line, plain
 from tui.model.subject import Subject, Told
