@@ -29,7 +29,7 @@ def run_traces(args: argparse.Namespace, printer: Printer) -> int:
         raise UsageError("--values: traces have no values; compare the checkpoints")
     with closing(open_trace(Path(args.a))) as one, closing(open_trace(Path(args.b))) as other:
         comparison = compare(Load("A", args.a, one), Load("B", args.b, other))
-        checks, verdict = _checks(comparison), sentence(comparison)
+        checks, verdict = load_checks(comparison), sentence(comparison)
         if args.json:
             told = [group._asdict() for group in groups(comparison, whole=True)]
             found = [record("difference", **{**each, "subject": each.pop("name")}) for each in told]
@@ -41,7 +41,8 @@ def run_traces(args: argparse.Namespace, printer: Printer) -> int:
     return int(args.exit_code and not (comparison.same and complete))
 
 
-def _checks(comparison: LoadComparison) -> list[Check]:
+def load_checks(comparison: LoadComparison) -> list[Check]:
+    """What was compared, and what could not be."""
     a, b = comparison.a, comparison.b
     ranks = f"{plural(comparison.tensors, 'tensor')} on ranks {list(comparison.ranks)}"
     over = f"{plural(comparison.tensors, 'tensor')}: which parameters, and which elements are read over all ranks"

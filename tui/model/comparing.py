@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import wrap
 
 from mappings.names import HOLE
 from tracer.checkpoint.folder import Checkpoint
 from tracer.checks import Check, findings
+from tracer.commands.diff_traces import load_checks
 from tracer.diff import asked, table, verdict
 from tracer.diff.checkpoints import compare
 from tracer.diff.loads import telling
@@ -19,11 +19,14 @@ from tracer.diff.loads.placements import Load
 from tracer.diff.sides import is_trace, open_side
 from tracer.errors import UsageError
 from tracer.reading import open_trace
-from tui.model.columns import both, cut_start, fitted
+from tui.model.columns import both, cut_start, fitted, wide
 from tui.model.findings.chips import SHOWN
 from tui.model.findings.named import spelled
-from tui.model.line import Line, Page, Role, Span, Target, Text
+from tui.model.line import Line, Page, Span, Target, Text
 from tui.model.subject import Subject
+from tui.model.wrapped import paragraph
+
+_BELOW = "    "
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,8 @@ def _checkpoints(a: str, b: str) -> Compared:
 def _loads(a: str, b: str) -> Compared:
     with closing(open_trace(Path(a))) as one, closing(open_trace(Path(b))) as two:
         found = compare_loads(Load("A", a, one), Load("B", b, two))
-        rows = [(line.strip(), "", "") for line in telling.lines(found, True, 0)]
-        left = [Check("moves", unchecked=reason) for reason in found.unchecked]
-        return Compared(telling.sentence(found), str(found.a), str(found.b), found.same, rows, left)
+        rows = [(group.name, f"x{group.tensors}", f"{group.at}{group.text}") for group in telling.groups(found)]
+        return Compared(telling.sentence(found), str(found.a), str(found.b), found.same, rows, load_checks(found))
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _lines(state: Comparing, subject: Subject, width: int) -> Iterator[Line]:
     if not state.other:
         yield fitted((Span("press D and name another checkpoint or trace", "dim"),), width)
     elif state.why:
-        yield from _wrapped(f"✗ {state.why}", width, "bad")
+        yield from paragraph(state.why, width, Span("✗ ", "bad"), "bad")
     elif state.found is None:
         yield fitted((Span(f"… comparing with {state.other}", "dim"),), width)
     else:
@@ -95,27 +97,31 @@ def _lines(state: Comparing, subject: Subject, width: int) -> Iterator[Line]:
 
 def _found(found: Compared, subject: Subject, width: int) -> Iterator[Line]:
     glyph = Span("✓ " if found.same else "≠ ", "good" if found.same else "warn")
-    for number, piece in enumerate(wrap(found.sentence, max(width - 2, 10))):
-        yield (glyph if number == 0 else Span("  "), Span(piece, "strong"))
+    yield from paragraph(found.sentence, width, glyph, "strong")
     for side in (found.a, found.b):
-        yield fitted((Span("  "), Span(side, "dim")), width)
+        yield from paragraph(side, width, "  ", "dim")
     yield ()
-    for name, count, told in found.rows:
-        yield _row(subject, name, count, told, width)
+    for row in found.rows:
+        yield from _row(subject, *row, width)
     yield ()
     for finding in findings(found.checks):
         mark, role = SHOWN[finding.severity]
-        yield from _wrapped(f"{mark} {finding.code}  {finding.message}", width, role)
+        yield from paragraph(f"{finding.code}  {finding.message}", width, Span(f"{mark} ", role), role)
     for check in found.checks:
         if check.unchecked:
-            yield from _wrapped(f"· not checked: {check.name} ({check.unchecked})", width, "unsure")
+            start = Span(f"· not checked: {check.name} ", "unsure")
+            yield from paragraph(f"({check.unchecked})", width, start, "unsure")
 
 
-def _row(subject: Subject, name: str, count: str, told: str, width: int) -> Line:
+def _row(subject: Subject, name: str, count: str, told: str, width: int) -> Iterator[Line]:
+    """What differs stands behind the name, or where it has no room there below it."""
     first = _first(subject, name)
-    room = max(width // 2, width - len(told) - len(count) - 4)
-    span = Span(cut_start(name, room), "name", Target("tensor", first) if first else None)
-    return both((span,), (Span(f" {count}  ", "number"), Span(told)), width)
+    target, numbers = Target("tensor", first) if first else None, Span(f" {count}  ", "number")
+    if wide(name) + wide(numbers.text) + wide(told) < width:
+        yield both((Span(name, "name", target),), (numbers, Span(told)), width)
+        return
+    yield both((Span(cut_start(name, width - wide(numbers.text) - 1), "name", target),), (numbers,), width)
+    yield from paragraph(told, width, _BELOW)
 
 
 def _first(subject: Subject, name: str) -> str | None:
@@ -124,7 +130,3 @@ def _first(subject: Subject, name: str) -> str | None:
     numbers = iter(min(allowed) if allowed else 0 for allowed in meant.allowed)
     first = ".".join(str(next(numbers, 0)) if segment == HOLE else segment for segment in meant.template.split("."))
     return first if first in subject.positions else None
-
-
-def _wrapped(text: str, width: int, role: Role) -> Iterator[Line]:
-    yield from ((Span(piece, role),) for piece in wrap(text, max(width, 10)))
