@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fixtures import header_set
+from fixtures.geometries import geometry
 from tests.bench.doctor import LARGE, SCALES, SHARDS, SMALL
 from tests.bench.terminal import LINES, Terminal
 
@@ -217,7 +218,7 @@ def measure(model: str, folder: Path, tensors: int) -> Iterator[bool]:
 @contextmanager
 def written(model: str, folder: str | None) -> Iterator[tuple[Path, int]]:
     """Its folder and the number of its tensors."""
-    number = len(header_set.tensors_of(header_set.scaled(header_set.geometry(model), SCALES[model])))
+    number = len(header_set.tensors_of(header_set.scaled(geometry(model), SCALES[model])))
     if folder:
         yield Path(folder), number
         return

@@ -32,7 +32,7 @@ _SMALL = 100
 """A file by this factor smaller than each that Git-LFS keeps was committed as it is."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Checkpoint:
     """What is known of a checkpoint from its config, its index and its headers."""
 
@@ -58,6 +58,9 @@ class Checkpoint:
     """Size of the file that each Git-LFS pointer stands for."""
     stamps: dict[str, Stamp] = field(default_factory=dict)
     """Of each file of this machine whose header was read, from before it was."""
+
+    def __repr__(self) -> str:
+        return f"<{self.files.title}: {len(self.tensors)} tensors, {self.state}>"
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui.model.orders import Orders
 from tui.model.search import Search
 from tui.model.subject import Subject
+from tui.model.table import ORDERS
 from tui.model.tree import Marks, Tree
 
 if TYPE_CHECKING:
     from tracer.slices.placed import Placed
+
+
+MANY = 10_000
+"""Tensors from which on Python's collector of garbage would be felt, as it goes through all that is kept of them."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class Arrival:
     subject: Subject
     marks: Marks
     tree: Tree
+    orders: Orders
     search: Search
     placed: Placed | None = None
 
@@ -29,12 +38,23 @@ def arrival(subject: Subject, tp: int, before: Arrival | None = None) -> Arrival
     if before is not None and before.subject.tensors is not subject.tensors:
         before = None
     marks = _marks(subject) if subject.stage == "examined" else {}
-    tree = before.tree if before is not None and before.marks == marks else Tree(subject.tensors, marks)
+    orders = before.orders if before is not None else Orders(subject.tensors)
+    tree = before.tree if before is not None and before.marks == marks else grown(orders, orders.all("tree"), marks)
     search = before.search if before is not None else Search(subject.tensors)
     if subject.stage == "headers":  # first of all it is to be seen
-        return Arrival(subject, marks, tree, search)
+        return Arrival(subject, marks, tree, orders, search)
     search.prepare()
-    return Arrival(subject, marks, tree, search, _placed(subject, tp))
+    for order in ORDERS:
+        orders.all(order)
+    found = Arrival(subject, marks, tree, orders, search, _placed(subject, tp))
+    if len(subject.tensors) >= MANY:
+        gc.freeze()
+    return found
+
+
+def grown(orders: Orders, positions: Sequence[int], marks: Marks) -> Tree:
+    """The tree of some tensors, which are in its order."""
+    return Tree([orders.infos[position] for position in positions], marks, ordered=True)
 
 
 def _marks(subject: Subject) -> Marks:

@@ -42,7 +42,7 @@ class Browsing:
     def __init__(self, where: str | None, tp: int) -> None:
         self.where = where
         self.tp = tp
-        self.rank = 0
+        self.rank: int = 0
         self.subject: Subject | None = None
         self.flat = False
         self.wanted = Wanted()
@@ -56,7 +56,7 @@ class Browsing:
         self.comparing: Comparing | None = None
         self.inference: Inference | None = None
         self.progress: Progress | None = None
-        self.colours = True
+        self.colours: bool = True
         self._placed: Placed | None = None
         self._sought = ""
         self._flat: TablePage | None = None
@@ -119,7 +119,7 @@ class Browsing:
         """Sorted once, and not with every key."""
         if self._flat is None:
             positions = kept(self.last.orders, self.wanted, self.marks) if self.last else ()
-            self._flat = TablePage(self._infos, positions, self.wanted, self.marks)
+            self._flat = TablePage(self._infos, self.wanted, self.marks, positions)
         return self._flat
 
     @property

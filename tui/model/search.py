@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 from mappings.names import Indices, blank
 from tracer.checkpoint.tensor_info import TensorInfo
@@ -23,12 +24,14 @@ class Search:
     infos: Sequence[TensorInfo]
 
     @cached_property
-    def _templates(self) -> dict[str, list[tuple[Indices, int]]]:
-        """Positions of the tensors of each template, with the numbers in their names."""
-        found: dict[str, list[tuple[Indices, int]]] = {}
+    def _templates(self) -> dict[str, tuple[list[Indices], list[int]]]:
+        """The tensors of each template: the numbers in their names, and their positions."""
+        found: dict[str, tuple[list[Indices], list[int]]] = {}
         for position, info in enumerate(self.infos):
             template, indices = blank(info.name)
-            found.setdefault(template, []).append((indices, position))
+            numbers, positions = found.setdefault(template, ([], []))
+            numbers.append(indices)
+            positions.append(position)
         return found
 
     def prepare(self) -> None:
@@ -44,16 +47,21 @@ class Search:
         letters = [word for word in words if not (word.isdecimal() and len(word) < 10)]
         scored = sorted(
             (score, order) for order, template in enumerate(self._templates)
-            if (score := _score(letters, template, self.infos[self._templates[template][0][1]].dtype)) < MISS
+            if (score := _score(letters, template, self.infos[self._templates[template][1][0]].dtype)) < MISS
         )  # fmt: skip
         groups = list(self._templates.values())
         if scored and scored[0][0] == 0:  # what has the words as they are hides what has only their letters
             scored = [(score, order) for score, order in scored if score == 0]
-        return tuple(p for _, order in scored for indices, p in groups[order] if _has(indices, numbers))
+        return tuple(chain.from_iterable(_having(numbers, *groups[order]) for _, order in scored))
 
 
-def _has(indices: Indices, numbers: Sequence[int]) -> bool:
-    return all(number in indices for number in numbers)
+def _having(numbers: Sequence[int], indices: Sequence[Indices], positions: Sequence[int]) -> Sequence[int]:
+    """Those with all of the numbers in their names."""
+    if not numbers:
+        return positions
+    return [
+        position for own, position in zip(indices, positions, strict=True) if all(number in own for number in numbers)
+    ]  # fmt: skip
 
 
 def _score(words: Sequence[str], template: str, dtype: str) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.report import words
@@ -13,18 +12,12 @@ from tui.model.columns import both, cut_start, left, right, wide
 from tui.model.findings.chips import SHOWN
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Span, Target
-from tui.model.tree import Marks, natural
+from tui.model.orders import Order, Orders
+from tui.model.tree import Marks
 
-Order: TypeAlias = Literal["file", "name", "size", "elements", "dtype", "shape"]
-ORDERS: tuple[Order, ...] = get_args(Order)
-_KEYS: dict[Order, Callable[[TensorInfo], Any]] = {
-    "name": lambda info: natural(info.name),
-    "size": lambda info: -info.nbytes,
-    "elements": lambda info: -prod(info.shape),
-    "dtype": lambda info: info.dtype,
-    "shape": lambda info: info.shape,
-}
-"""Sorting is stable: equals stay in the order of the files, which is the order `file`."""
+__all__ = ["ORDERS", "Order", "TablePage", "Wanted", "kept", "rows"]
+
+ORDERS: tuple[Order, ...] = tuple(order for order in get_args(Order) if order != "tree")
 
 
 @dataclass(frozen=True)
@@ -56,33 +49,54 @@ def _next(choices: Sequence[Any], now: Any) -> Any:
     return choices[(choices.index(now) + 1) % len(choices)] if now in choices else choices[0]
 
 
+def kept(orders: Orders, wanted: Wanted, marks: Marks) -> Sequence[int]:
+    """The positions of the tensors that are wanted, in their order."""
+    infos, order = orders.infos, wanted.order
+    some: Sequence[int] = orders.all(order) if wanted.found is None else wanted.found
+    if wanted.found is not None and order != "file":
+        some = orders.some(wanted.found, order)
+    if wanted.dtype is not None:
+        some = [position for position in some if infos[position].dtype == wanted.dtype]
+    return [position for position in some if infos[position].name in marks] if wanted.marked else some
+
+
 def rows(infos: Sequence[TensorInfo], wanted: Wanted, marks: Marks) -> list[TensorInfo]:
-    """The tensors that are wanted, in their order."""
-    some = infos if wanted.found is None else [infos[position] for position in wanted.found]
-    kept = [
-        info for info in some
-        if (wanted.dtype is None or info.dtype == wanted.dtype) and (not wanted.marked or info.name in marks)
-    ]  # fmt: skip
-    return sorted(kept, key=_KEYS[wanted.order]) if wanted.order in _KEYS else kept
+    """The tensors themselves."""
+    return [infos[position] for position in kept(Orders(infos), wanted, marks)]
 
 
 class TablePage:
-    """What a sheet shows of them."""
+    """What a sheet shows of them; `positions` are those that are kept, where somebody has them already."""
 
-    def __init__(self, infos: Sequence[TensorInfo], wanted: Wanted, marks: Marks) -> None:
-        self.infos, self.wanted, self.marks = rows(infos, wanted, marks), wanted, marks
+    def __init__(
+        self, infos: Sequence[TensorInfo], wanted: Wanted, marks: Marks, positions: Sequence[int] | None = None
+    ) -> None:
+        found = kept(Orders(infos), wanted, marks) if positions is None else positions
+        self.positions, self.wanted, self.marks = found, wanted, marks
+        self.infos = [infos[position] for position in found]
 
     def lines(self, width: int) -> Sequence[Line]:
         return Lazy(len(self.infos), lambda number: self._line(self.infos[number], width))
 
+    def row_of(self, name: str) -> int | None:
+        """The line of a tensor, if it is shown."""
+        return next((number for number, info in enumerate(self.infos) if info.name == name), None)
+
     def heading(self, width: int) -> Line:
         def titled(name: str, room: int) -> Span:
-            mark = " ↓" if name.startswith(self.wanted.order) else ""
+            mark = " ↓" if name == self.wanted.order else ""
             return right(Span(name + mark, "heading"), room)
 
         cells = [titled(name, room) for name, room in _cells(width)]
-        start = "  name ↓" if self.wanted.order == "name" else "  name"
+        start = f"  name{self._order(width)}"
         return both((Span(start, "heading"),), cells, width)
+
+    def _order(self, width: int) -> str:
+        """Beside the name, where no other column has room to say it."""
+        order = self.wanted.order
+        if order == "file" or any(name == order for name, _ in _cells(width)):
+            return ""
+        return " ↓" if order == "name" else f", by {order} ↓"
 
     def _line(self, info: TensorInfo, width: int) -> Line:
         told = {"dtype": info.dtype, "shape": words.shape(info.shape), "size": words.size(info.nbytes),

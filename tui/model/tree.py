@@ -2,15 +2,17 @@
 
 `model.layers` of 32 equal layers is one line, `layers.0-31 ×32`, and below it stands one layer for all of them; a layer
 with another tensor, shape, dtype or finding stands on a line of its own. `unfold` puts each on a line. Children are
-made when they are asked for, so that 92,000 names cost what is in sight.
+made when they are asked for, and names are kept in an order in which each group is a run of them, so that 92,000 names
+cost what is in sight.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from mappings.findings import Severity
@@ -19,7 +21,7 @@ from tracer.checkpoint.tensor_info import TensorInfo
 
 Marks: TypeAlias = Mapping[str, Severity]
 """The worst finding about each tensor that has one."""
-Alike: TypeAlias = frozenset[tuple[str, str, tuple[int, ...], Severity | None]]
+Alike: TypeAlias = tuple[Sequence[object], ...]
 """What two numbered groups must have in common to be folded: names below them, dtypes, shapes, findings."""
 
 
@@ -31,7 +33,7 @@ class Node:
     prefix: str
     """The beginning of all names below, up to and with its own segments."""
     infos: Sequence[TensorInfo]
-    """The tensors below: of a fold those of its first member."""
+    """The tensors below, in the order of `together`: of a fold those of its first member."""
     marks: Marks = field(repr=False)
     times: int = 1
     """For how many alike it stands, over all folds around it."""
@@ -81,8 +83,19 @@ ITSELF = "(itself)"
 """Of a tensor whose whole name is the beginning of others."""
 
 
+def together(info: TensorInfo) -> str:
+    """A key by which names that begin with the same segments follow each other, whatever else is in them."""
+    return _key(info.name)
+
+
+def _key(name: str) -> str:
+    if not name.isprintable():
+        name = name.replace("\1", "\1b").replace("\0", "\1a")
+    return name.replace(".", "\0")
+
+
 def root(infos: Sequence[TensorInfo], marks: Marks) -> Node:
-    """The invisible node above all names."""
+    """The invisible node above all names, which are in the order of `together`."""
     top = Node("", "", infos, marks, opened=True)
     top.below = children(infos, 0, marks, 1)
     return top
@@ -90,11 +103,8 @@ def root(infos: Sequence[TensorInfo], marks: Marks) -> Node:
 
 def children(infos: Sequence[TensorInfo], start: int, marks: Marks, times: int) -> list[Node]:
     """Groups by the segment that begins at `start`, in natural order, those that are alike folded."""
-    groups: dict[str, list[TensorInfo]] = {}
-    own = [Node(ITSELF, info.name, [info], marks, times) for info in infos if len(info.name) < start]
-    for info in infos if not own else [info for info in infos if len(info.name) >= start]:
-        end = info.name.find(".", start)
-        groups.setdefault(info.name[start:] if end < 0 else info.name[start:end], []).append(info)
+    own = [Node(ITSELF, info.name, [info], marks, times) for info in infos[:1] if len(info.name) < start]
+    groups = dict(_groups(infos[len(own) :], start))
     order = sorted(groups, key=natural)
     numbered = [segment for segment in order if is_index(segment)]
     if len(numbered) > 1:
@@ -103,14 +113,32 @@ def children(infos: Sequence[TensorInfo], start: int, marks: Marks, times: int) 
     return own + [_group(segment, groups[segment], start, marks, times) for segment in order]
 
 
+def _groups(infos: Sequence[TensorInfo], start: int) -> Iterator[tuple[str, Sequence[TensorInfo]]]:
+    at = 0
+    while at < len(infos):
+        name = infos[at].name
+        end = name.find(".", start)
+        stop = _end(infos, at, end if end >= 0 else len(name))
+        yield name[start:end] if end >= 0 else name[start:], infos[at:stop]
+        at = stop
+
+
+def _end(infos: Sequence[TensorInfo], at: int, length: int) -> int:
+    """Where the run ends of those that begin as one does, looked for in steps that double: most runs are short."""
+    bound = _key(infos[at].name[:length]) + "\1"
+    step = 1
+    while at + step < len(infos) and together(infos[at + step]) < bound:
+        step *= 2
+    return bisect_left(infos, bound, at + step // 2, min(at + step, len(infos)), key=together)
+
+
 def _group(segment: str, infos: Sequence[TensorInfo], start: int, marks: Marks, times: int) -> Node:
     """A group; where only one way leads on, that way is part of its label."""
-    name, end = infos[0].name, start + len(segment)
+    name, last, end = infos[0].name, infos[-1].name, start + len(segment)
     while end < len(name):
         after = name.find(".", end + 1)
         after = len(name) if after < 0 else after
-        way = name[:after]
-        if is_index(name[end + 1 : after]) or not all(_under(info.name, way) for info in infos):
+        if is_index(name[end + 1 : after]) or not _under(last, name[:after]):
             break
         end = after
     node = Node(name[start:end], name[:end], infos, marks, times)
@@ -142,7 +170,13 @@ def _fold(members: Sequence[Node], times: int) -> Node:
 
 
 def _what(infos: Sequence[TensorInfo], end: int, marks: Marks) -> Alike:
-    return frozenset([(info.name[end:], info.dtype, info.shape, marks.get(info.name)) for info in infos])
+    names = [info.name for info in infos]
+    return (
+        tuple([name[end:] for name in names]),
+        tuple([info.dtype for info in infos]),
+        tuple([info.shape for info in infos]),
+        tuple(map(marks.get, names)) if marks else (),
+    )
 
 
 def _under(name: str, prefix: str) -> bool:
@@ -154,10 +188,15 @@ _DIGITS = re.compile(r"(\d+)")
 
 def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     """A key by which `layer10` comes after `layer9`: of two numbers the longer is the larger, however long."""
-    return tuple(
-        (False, len(number), number) if piece.isdecimal() and (number := piece.lstrip("0") or "0") else (True, 0, piece)
-        for piece in _DIGITS.split(text) if piece
-    )  # fmt: skip
+    return tuple([_piece(piece) for piece in _DIGITS.split(text) if piece])
+
+
+@lru_cache(maxsize=1 << 16)  # in 92,000 names stand a few hundred, whose keys would take 60 MB
+def _piece(piece: str) -> tuple[bool, int, str]:
+    if piece.isdecimal():
+        number = piece.lstrip("0") or "0"
+        return False, len(number), number
+    return True, 0, piece
 
 
 _ORDER: dict[Severity | None, int] = {"error": 0, "warning": 1, "info": 2, None: 3}
@@ -179,8 +218,9 @@ class Row:
 class Tree:
     """What is open of it, as rows."""
 
-    def __init__(self, infos: Sequence[TensorInfo], marks: Marks) -> None:
-        self.root = root(infos, marks)
+    def __init__(self, infos: Sequence[TensorInfo], marks: Marks, ordered: bool = False) -> None:
+        """`ordered` is whether they are in the order of `together` already."""
+        self.root = root(infos if ordered else sorted(infos, key=together), marks)
         for node in self.root.children:
             node.opened = len(self.root.children) < 4 and not node.is_tensor
         self._rows: list[Row] | None = None
