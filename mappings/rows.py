@@ -144,8 +144,10 @@ class Architecture:
     def params(self) -> list[Param]:
         """Every parameter that a row or a tie leads to, once, in table order."""
         found: list[Param] = []
+        by_name: dict[str, list[Param]] = {}
         for entry in self.entries:
             param = entry.slot.param if isinstance(entry, Row) else entry.param if isinstance(entry, Tie) else None
-            if param is not None and param not in found:
+            if param is not None and param not in by_name.setdefault(param.name, []):
+                by_name[param.name].append(param)
                 found.append(param)
         return found

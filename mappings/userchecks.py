@@ -126,8 +126,14 @@ def check_whole(base: Architecture, arch: Architecture, data: Mapping[str, Any])
             raise MappingFileError(f"[domains]: {hole!r} is expected to be an axis, a colon and a word")
         _known([axis], holes, f"[domains]: {hole!r}")
     holes |= {*data.get("domains", {})}
+    params, known = arch.params, base.params
     for table in data.get("param", []):
-        _check_param(table, base, arch, axes, holes)
+        _check_param(table, arch, axes, holes)
+        where, fed = f"[[param]] {table['name']}", [param for param in params if param.name == table["name"]]
+        if any(param in known and param != fused(**table) for param in fed):
+            raise MappingFileError(f"{where}: name is that of a parameter to which rows of {base.id} lead")
+        if not fed:
+            raise MappingFileError(f"{where}: name is that of a parameter to which no row leads")
     for kind in ("row", "skip"):
         for table in data.get(kind, []):
             where = f"[[{kind}]] {table['name']}"
@@ -135,9 +141,7 @@ def check_whole(base: Architecture, arch: Architecture, data: Mapping[str, Any])
             _known(_axes_of(table.get("layout")), axes | holes, f"{where}: layout")
 
 
-def _check_param(
-    table: Mapping[str, Any], base: Architecture, arch: Architecture, axes: set[str], holes: set[str]
-) -> None:
+def _check_param(table: Mapping[str, Any], arch: Architecture, axes: set[str], holes: set[str]) -> None:
     name, where = table["name"], f"[[param]] {table['name']}"
     _known(Pattern(name).holes, holes, f"{where}: name")
     for part, layout in table["parts"].items():
@@ -146,11 +150,6 @@ def _check_param(
     for key in ("split", "share", "share_one", "pad"):
         _known(table.get(key, "").split(), axes, f"{where}: {key}")
         _cuts_something(table, key, arch, where)
-    fed = [param for param in arch.params if param.name == name]
-    if any(param in base.params and param != fused(**table) for param in fed):
-        raise MappingFileError(f"{where}: name is that of a parameter to which rows of {base.id} lead")
-    if not fed:
-        raise MappingFileError(f"{where}: name is that of a parameter to which no row leads")
 
 
 def _cuts_something(table: Mapping[str, Any], key: str, arch: Architecture, where: str) -> None:

@@ -15,6 +15,9 @@ from mappings.proof.slots import unfilled
 from mappings.proof.verdict import Proof
 from mappings.rows import Skip, Tie
 
+_SUGGESTED = 256
+"""Findings that say which names are like theirs: it takes as long as everything else, and nobody reads thousands."""
+
 
 def prove_names(plan: LoadPlan, without_header: str | None = None) -> Proof:
     """Findings: `mapping.overlap`, `tensor.unmapped`, `layers.extra`, `shards.second-copy`, `tie.conflict`,
@@ -64,7 +67,8 @@ def _unmapped(plan: LoadPlan) -> list[Finding]:
             continue
         for subject, count in collapse(unmapped):
             template = blank(unmapped[0])[0] if count == len(unmapped) else subject
-            found.append(_no_row(subject, count, reason, get_close_matches(template, known, n=3, cutoff=0.6)))
+            near = get_close_matches(template, known, n=3, cutoff=0.6) if len(found) < _SUGGESTED else []
+            found.append(_no_row(subject, count, reason, near))
     return found
 
 

@@ -184,6 +184,8 @@ class Material:
         if self._kept is None or self._kept[0] != part.name:
             self._kept = part.name, rows_of(self._reader, part.weight)
         found: Numbers = self._kept[1].read(part.start + start, part.start + stop)
+        if np.iscomplexobj(found):
+            raise Unreadable(f"{part.name} is complex")
         if not (np.abs(found) <= _BEYOND).all():
             raise Unreadable(f"{part.name} has numbers that are not finite, or larger than {_BEYOND:g}")
         return found.astype(np.float32, copy=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -37,6 +38,15 @@ def test_one_scale_a_tensor_is_no_grid_of_blocks_whatever_its_name(said: str, tm
     assert not any("a grid of" in cause.finding.message for cause in found.causes)
 
 
+def one_word(out: int, into: int) -> Leaves:
+    return {"qweight": ("I32", (out,)), "scales": ("F16", (1, out)), "g_idx": ("I32", (into,))}
+
+
+def test_packed_words_in_one_dimension_are_no_matrix(tmp_path: Path) -> None:
+    said = "KeyError: 'model.layers.0.self_attn.q_proj.qweight'"
+    assert diagnosed(quantised(tmp_path / "m", one_word, {}), said).original is not None
+
+
 @pytest.mark.parametrize("heads", [0, -4])
 def test_a_model_without_heads_has_no_head_dim_that_anybody_divides(heads: int, tmp_path: Path) -> None:
     folder = write(tmp_path, CONFIGS["llama"].config, num_attention_heads=heads, head_dim=8)
@@ -49,3 +59,25 @@ def test_a_norm_of_keys_without_a_module_is_read_like_any_other(tmp_path: Path) 
     write_safetensors(tmp_path / "model.safetensors", {"k_norm": ("BF16", (HIDDEN // 2,))})
     write_json(tmp_path / "config.json", config)
     assert diagnosed(tmp_path, "the output is garbage, only !!!!!!!!", tp=4).original is not None
+
+
+@pytest.mark.parametrize("name", ["model.layers.999999999.mlp.up_proj.weight", "model.layers.².mlp.up_proj.weight",
+                                  "model.layers.{}.mlp.up_proj.weight", "", "."])  # fmt: skip
+def test_a_name_may_have_any_number_in_it_or_what_looks_like_one(name: str, tmp_path: Path) -> None:
+    folder = write(
+        tmp_path, CONFIGS["llama"].config, lambda each: name if each.endswith("1.mlp.up_proj.weight") else each
+    )
+    found = diagnosed(folder, f"KeyError: '{name}'")
+    assert found.failed
+    assert any(name in repr(cause.finding) for cause in found.causes)
+
+
+def test_causes_beyond_counting_are_held_against_what_was_said_in_no_time(tmp_path: Path) -> None:
+    names = [f"t{number}" for number in range(6000)]
+    write_safetensors(tmp_path / "model.safetensors", dict.fromkeys(names, ("BF16", (2, 2))))
+    write_json(tmp_path / "config.json", CONFIGS["llama"].config)
+    began = process_time()
+    found = diagnosed(tmp_path, "Unexpected key(s) in state_dict: " + ", ".join(f'"{name}"' for name in names[1::2]))
+    assert process_time() - began < 6
+    assert len(found.causes) > len(names)
+    assert codes(found)[0] == ("tensor.unmapped", "t1")

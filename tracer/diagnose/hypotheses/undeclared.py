@@ -101,7 +101,9 @@ def unpacked(module: Module) -> Matrix | None:
     leaves = module.leaves
     codes = leaves.get("qweight") or leaves.get("weight_packed")
     scales = leaves.get("scales") or leaves.get("weight_scale")
-    if module.kind not in _IN_WORDS or codes is None or scales is None or len(codes.shape) != 2 != len(scales.shape):
+    if module.kind not in _IN_WORDS or codes is None or scales is None:
+        return None
+    if len(codes.shape) != 2 or len(scales.shape) != 2:
         return None
     if module.kind == "packed":
         outputs, words, groups = codes.shape[0], codes.shape[1], scales.shape[1]

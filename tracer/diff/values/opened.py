@@ -40,6 +40,8 @@ class _Fitted:
     """The rows of a scheme, whose parts are tensors that need not be of sizes and types that go together."""
 
     def __init__(self, decoder: Callable[[Reader, Weight], Rows], reader: Reader, weight: Weight) -> None:
+        if any(info.dtype == "C64" for info in weight.members.values()):
+            raise Unreadable("one of its parts is complex")
         with _fitting():
             self._rows = decoder(reader, weight)
         self.shape, self.dtype = self._rows.shape, self._rows.dtype
