@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tui.model.columns import fitted
 from tui.model.line import Line, Span, Target
 
 
@@ -12,7 +13,7 @@ def tabs(names: Sequence[str], here: str, width: int) -> Line:
     full = tuple(_tab(number, name, name == here, True) for number, name in enumerate(names, 1))
     if sum(len(span.text) for span in full) <= width:
         return full
-    return tuple(_tab(number, name, name == here, name == here) for number, name in enumerate(names, 1))
+    return fitted((_tab(number, name, name == here, name == here) for number, name in enumerate(names, 1)), width)
 
 
 def _tab(number: int, name: str, here: bool, named: bool) -> Span:
