@@ -133,13 +133,16 @@ def _own(checks: Sequence[Check], superseded: frozenset[str]) -> list[Check]:
 
 
 def _alone(causes: Sequence[Cause], before: State, after: State) -> list[Cause]:
-    """Symptoms that no cause explains: those of the beginning, and those that came to light behind a cause."""
+    """Symptoms that no cause explains: those of the beginning, and those that came to light behind a cause.
+
+    Of two that say the same of one file the graver one: a second copy that is damaged may be unsafe too.
+    """
     told = {statement(finding) for cause in causes for finding in (cause.finding, *cause.explains)}
     had, left = set(map(statement, before.symptoms)), set(map(statement, after.symptoms))
     hidden = [finding for finding in after.symptoms if statement(finding) not in had]
     standing = [finding for finding in before.symptoms if statement(finding) in left]
     found: dict[tuple[str, str], Finding] = {}
-    for finding in (*standing, *hidden):
+    for finding in sorted((*standing, *hidden), key=lambda each: each.severity != "error"):
         if statement(finding) not in told:
             found.setdefault(statement(finding), finding)
     return [Cause(finding) for finding in found.values()]

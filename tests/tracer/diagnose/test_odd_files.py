@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.pickles import zip_of
 from tests.mappings.small import CONFIGS
 from tests.tracer.diagnose.test_declared_scales import HIDDEN, Leaves, quantised
 from tests.tracer.diagnose.written import codes, diagnosed, write
@@ -81,3 +82,10 @@ def test_causes_beyond_counting_are_held_against_what_was_said_in_no_time(tmp_pa
     assert process_time() - began < 6
     assert len(found.causes) > len(names)
     assert codes(found)[0] == ("tensor.unmapped", "t1")
+
+
+def test_a_second_copy_that_would_run_code_is_an_error_beside_a_sound_one(tmp_path: Path) -> None:
+    folder = write(tmp_path, CONFIGS["llama"].config)
+    (folder / "pytorch_model.bin").write_bytes(zip_of(b"cbuiltins\neval\nX\x01\x00\x00\x001\x85R"))
+    assert ("pickle.unsafe-global", "pytorch_model.bin") in codes(found := diagnosed(folder))
+    assert found.failed
