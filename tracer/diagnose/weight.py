@@ -31,14 +31,15 @@ def key_of(finding: Finding) -> tuple[str, str]:
 
 def _split(finding: Finding) -> list[str]:
     """The subject in segments; ranges within braces have dots of their own."""
-    found, depth = [""], 0
-    for letter in finding.subject:
+    if finding.code == "layers.missing":
+        return []
+    found, depth, begin = [], 0, 0
+    for at, letter in enumerate(finding.subject):
         depth += (letter == "{") - (letter == "}")
         if letter == "." and not depth:
-            found.append("")
-        else:
-            found[-1] += letter
-    return [] if finding.code == "layers.missing" else found
+            found.append(finding.subject[begin:at])
+            begin = at + 1
+    return [*found, finding.subject[begin:]]
 
 
 def statement(finding: Finding) -> tuple[str, str]:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tracer.checkpoint.folder import Checkpoint, open_checkpoint
 from tracer.collection import uncollected
-from tracer.errors import InputError
+from tracer.errors import InputError, UsageError
 from tracer.outputs import is_store
+from tracer.validate import LARGEST_TP
 from tui.model.subject import Subject
 
 Arrived = Callable[[Subject], None]
@@ -29,6 +30,8 @@ def open_subject(where: str | None, tp: int, arrived: Arrived) -> Subject:
         from tui.model.recorded import open_recorded
 
         return open_recorded(where, arrived)
+    if not 1 <= tp <= LARGEST_TP:
+        raise UsageError(f"--tp {tp}: expected at least 1 and at most {LARGEST_TP}")
     checkpoint = _on_disk(where) if where is not None else None
     if where is not None and checkpoint is not None:
         _show(where, tp, checkpoint, arrived)
