@@ -16,7 +16,15 @@ from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
 from tracer.checks import Check
 from tracer.diagnose.cause import Cause
 from tui.model.findings.chips import chips
-from tui.model.findings.page import all_markdown, findings, markdown, marks, next_number, subject_target
+from tui.model.findings.page import (
+    MOST_OF_A_CODE,
+    all_markdown,
+    findings,
+    markdown,
+    marks,
+    next_number,
+    subject_target,
+)
 from tui.model.line import Target, plain, target
 from tui.model.subject import Told
 
@@ -65,6 +73,18 @@ def test_what_follows_from_a_cause_is_folded_below_it_with_its_count_until_it_is
 def test_a_long_list_in_the_evidence_is_cut_and_says_by_how_much() -> None:
     shown = text(findings(examined([Cause(error(names=[f"t{n}" for n in range(9)]))])))
     assert "names: t0" in shown and "t5" in shown and "t6" not in shown and "… and 3 more" in shown
+
+
+def test_of_very_many_alike_the_first_are_listed_the_rest_counted_and_nothing_else_is_crowded_out() -> None:
+    names = [f"{chr(97 + n % 26)}{n}.w" for n in range(20_000)]
+    causes = [*(Cause(error(name)) for name in names), Cause(warning("b1.w"), tuple(error(name) for name in names))]
+    subject = examined(causes, names=names)
+    closed, opened = (text(findings(subject, frozenset(at))) for at in ((), [20_000]))
+    assert closed.count("✗ error    shape.mismatch") == MOST_OF_A_CODE
+    assert f"… {20_000 - MOST_OF_A_CODE:,} more shape.mismatch" in closed
+    assert "! warning  tensor.unmapped" in closed and "more tensor.unmapped" not in closed
+    assert opened.count("✗ error    shape.mismatch") == 2 * MOST_OF_A_CODE
+    assert f"… and {20_000 - MOST_OF_A_CODE:,} more; --json has all" in opened
 
 
 def test_what_was_not_checked_stands_with_its_reason_and_nothing_is_called_fine_without_it() -> None:

@@ -13,7 +13,7 @@ from fixtures import header_set, small_checkpoint
 from fixtures.geometries import geometry
 from fixtures.hostile import framed
 from tests.corpus import materialise
-from tests.tui.model.pages import WIDTHS, prose, small, stages, text
+from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
 from tracer.infer.parallel.rows import on_rank
 from tracer.report.words import count, size
 from tui.model.opening import open_subject
@@ -192,3 +192,10 @@ def test_names_from_files_cannot_steer_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["X\x1b[2J"], "hidden_size": "\x07"}))
     subject = opened(tmp_path)
     assert "\\x1b[2J" in text(overview(subject, study(subject)))
+
+
+def test_thousands_of_names_that_belong_nowhere_are_counted_and_not_all_listed() -> None:
+    subject = examined(names=[f"n{number}x.w" for number in range(3_000)])
+    shown = text(overview(subject, study(subject)))
+    assert shown.count("beside it") == 13
+    assert "n0x  1 tensor\n" in shown and "… 2,988 more names with 2,988 tensors" in shown

@@ -6,25 +6,20 @@ module without its leaf.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product, takewhile
+from math import prod
 
 from mappings.findings import Finding, Severity
 from mappings.names import HOLE, Indices, blank, is_index, spans
-from tracer.infer.parallel.rows import field_of
-from tui.model.config.fields import config_of, dotted
-from tui.model.line import Target
-from tui.model.subject import Subject, Told
+from tui.model.subject import Subject
 
 ORDER: Mapping[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 _BELOW = ".**"
-_OF_PARAMS = ("param.unfilled", "experts.missing", "audit.unwritten", "audit.overwritten", "audit.wrong-slice")
-"""Codes whose subject is a parameter, even where a tensor has the same name."""
-_OF_CLASSES = ("arch.unknown", "arch.mismatch")
-_OF_FILES = ("file", "header", "index", "shards", "pickle")
-"""Areas of codes whose subject is a file, be it missing."""
-_NAMING = ("tensors", "names", "templates", "modules", "strange")
+NAMING = ("tensors", "names", "templates", "modules", "strange")
 """Fields of evidence that name what is there."""
 _MOST_POSITIONS = 100_000
 
@@ -58,14 +53,13 @@ def spelled(text: str) -> Spelled:
 
 def _segments(text: str) -> list[str]:
     """Ranges within braces have dots of their own."""
-    found, depth = [""], 0
-    for letter in text:
+    found, depth, begin = [], 0, 0
+    for at, letter in enumerate(text):
         depth += (letter == "{") - (letter == "}")
         if letter == "." and depth <= 0:
-            found.append("")
-        else:
-            found[-1] += letter
-    return found
+            found.append(text[begin:at])
+            begin = at + 1
+    return [*found, text[begin:]]
 
 
 def _positions(told: str) -> frozenset[int] | None:
@@ -86,12 +80,18 @@ class Names:
     _found: dict[str, list[str]] = field(default_factory=dict)
 
     @cached_property
-    def _by_template(self) -> dict[str, list[tuple[Indices, str]]]:
-        found: dict[str, list[tuple[Indices, str]]] = {}
+    def _by_template(self) -> dict[str, dict[Indices, list[str]]]:
+        """Of one template and position there are several only where names themselves hold `{}`."""
+        found: dict[str, dict[Indices, list[str]]] = {}
         for name in self.names:
             template, indices = blank(name)
-            found.setdefault(template, []).append((indices, name))
+            found.setdefault(template, {}).setdefault(indices, []).append(name)
         return found
+
+    @cached_property
+    def _templates(self) -> Sequence[str]:
+        """In order, so that those that begin alike stand together."""
+        return sorted(self._by_template)
 
     def spelled(self, text: str) -> list[str]:
         """All names that a text means: just these, or else those of the module that it names."""
@@ -104,20 +104,29 @@ class Names:
         return self._found[text]
 
     def _exact(self, wanted: Spelled) -> list[str]:
-        return [name for indices, name in self._by_template.get(wanted.template, ()) if wanted.fits(indices)]
+        """Looked up by its positions where these are fewer than the names that could be meant."""
+        same = self._by_template.get(wanted.template, {})
+        positions = [allowed for allowed in wanted.allowed if allowed is not None]
+        if len(positions) == len(wanted.allowed) and prod(map(len, positions)) < len(same):
+            return [name for indices in product(*map(sorted, positions)) for name in same.get(indices, ())]
+        return [name for indices, names in same.items() if wanted.fits(indices) for name in names]
 
     def _below(self, wanted: Spelled) -> list[str]:
-        starts = (f"{wanted.template}.", f"{wanted.template}_")
         return [
-            name for template, same in self._by_template.items() if template.startswith(starts)
-            for indices, name in same if wanted.fits(indices)
+            name for start in (f"{wanted.template}.", f"{wanted.template}_") for template in self._starting(start)
+            for indices, names in self._by_template[template].items() if wanted.fits(indices) for name in names
         ]  # fmt: skip
+
+    def _starting(self, start: str) -> Iterator[str]:
+        first = bisect_left(self._templates, start)
+        among = (self._templates[at] for at in range(first, len(self._templates)))
+        return takewhile(lambda template: template.startswith(start), among)
 
 
 def named(finding: Finding) -> Iterator[str]:
     """What its subject and its evidence spell; whether any name is meant, `Names` knows."""
     yield finding.subject
-    for key in _NAMING:
+    for key in NAMING:
         told = finding.evidence.get(key)
         if isinstance(told, str):
             yield told
@@ -146,102 +155,3 @@ def marks(subject: Subject) -> Mapping[str, Severity]:
             for name in names.spelled(text) if text not in files else ():
                 found.setdefault(name, told.finding.severity)
     return found
-
-
-# --- where it leads ---
-
-
-def subject_target(subject: Subject, told: Told) -> Target | None:
-    """The thing that a finding is about, if it can be shown: of several tensors the first."""
-    finding = told.finding
-    if finding.code in _OF_PARAMS and (param := _param(subject, finding.subject)):
-        return param
-    ways = (_tensor, _param, _row, _file, _field)
-    found = next((target for way in ways if (target := way(subject, finding.subject))), None)
-    return found or _by_code(finding) or _by_evidence(subject, finding)
-
-
-def leads_to(subject: Subject, key: str, value: object) -> Target | None:
-    """Where one entry of a finding's evidence leads."""
-    if not isinstance(value, str):
-        return None
-    if key == "row":
-        return _row(subject, value)
-    if key == "field":
-        return _field(subject, value)
-    if key in (*_NAMING, "to", "tensor"):
-        return _tensor(subject, value)
-    return _file(subject, value) if key in ("file", "files", "missing", "index", "read", "ignored") else None
-
-
-def _by_code(finding: Finding) -> Target | None:
-    """Of what is not there, or cannot be read, the code says what it would be."""
-    area, _, what = finding.code.partition(".")
-    if area in _OF_FILES and "." in finding.subject and what != "unlisted-tensor":
-        return Target("file", finding.subject)
-    return Target("field", finding.subject) if finding.code == "config.missing-field" else None
-
-
-def _by_evidence(subject: Subject, finding: Finding) -> Target | None:
-    if finding.code in _OF_CLASSES and not finding.subject.startswith("general."):
-        return Target("field", "architectures")
-    if isinstance(name := finding.evidence.get("field"), str):
-        return Target("field", name)
-    if finding.code == "layers.missing" and subject.prepared:
-        return Target("field", subject.prepared.plan.binding.arch.layers)
-    return next((target for text in named(finding) if (target := _tensor(subject, text))), None)
-
-
-def _tensor(subject: Subject, text: str) -> Target | None:
-    if text in subject.positions:
-        return Target("tensor", text)
-    wanted = spelled(text)
-    if not text or (subject.checkpoint and subject.checkpoint.files.has(text)):
-        return None
-    exact = next((n for n in subject.positions if _is(n, wanted)), None)
-    starts = (f"{wanted.template}.", f"{wanted.template}_")
-    name = exact or next((n for n in subject.positions if _starts(n, starts, wanted)), None)
-    return Target("tensor", name) if name is not None else None
-
-
-def _is(name: str, wanted: Spelled) -> bool:
-    template, indices = blank(name)
-    return not wanted.below and template == wanted.template and wanted.fits(indices)
-
-
-def _starts(name: str, starts: tuple[str, str], wanted: Spelled) -> bool:
-    template, indices = blank(name)
-    return template.startswith(starts) and wanted.fits(indices)
-
-
-def _param(subject: Subject, text: str) -> Target | None:
-    wanted = spelled(text)
-    for leaf in subject.prepared.plan.binding.leaves if subject.prepared else ():
-        if leaf.pattern.template == wanted.template:
-            fit = (i for i in leaf.instances() if wanted.fits(blank(leaf.pattern.name(i))[1]))
-            if (indices := next(fit, None)) is not None:
-                return Target("param", leaf.pattern.name(indices))
-    return None
-
-
-def _row(subject: Subject, text: str) -> Target | None:
-    rows = subject.prepared.plan.binding.rows if subject.prepared else ()
-    return next((Target("row", row.id) for row in rows if text in (row.id, row.pattern.text)), None)
-
-
-def _file(subject: Subject, text: str) -> Target | None:
-    if text == "config.json":
-        return Target("page", "config")
-    here = subject.checkpoint is not None and text in subject.checkpoint.files.names()
-    return Target("file", text) if here or any(info.file == text for info in subject.tensors) else None
-
-
-def _field(subject: Subject, text: str) -> Target | None:
-    """A field, as config.json has it or as the rows call it; an axis leads to the field that gives its size."""
-    if name := dotted(config_of(subject), text):
-        return Target("field", name)
-    if subject.prepared:
-        binding = subject.prepared.plan.binding
-        if text in binding.arch.axes and (own := field_of(binding, text)) != text:
-            return Target("field", own.split(maxsplit=1)[0])
-    return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from mappings.findings import Finding
+from mappings.findings import Finding, Severity
 from tracer.checks import Check
 from tracer.commands.output import printable
 from tracer.diagnose.weight import weight_of
@@ -14,23 +15,27 @@ from tracer.report.markdown import several
 from tracer.report.words import plural
 from tui.model.columns import fitted, wide
 from tui.model.findings.chips import SHOWN
+from tui.model.findings.leads import Leads, subject_target
 from tui.model.findings.markdown import all_markdown, markdown
-from tui.model.findings.named import leads_to, marks, subject_target
+from tui.model.findings.named import marks
 from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line, plain
-from tui.model.subject import Subject, Told
+from tui.model.subject import Subject
 from tui.model.wrapped import paragraph
 
 __all__ = ["all_markdown", "findings", "markdown", "marks", "next_number", "subject_target"]
 
 CLOSED, OPENED = "▸", "▾"
 _INDENT = "    "
+MOST_OF_A_CODE = 500
+"""Findings of one code and severity that are listed, and as many that follow from a cause."""
 _MOST_OF_A_LIST = 6
 """Entries of a list in the evidence that are shown; the Markdown and --json have more."""
 
 
 def findings(subject: Subject, opened: frozenset[int] = frozenset()) -> Page:
     """Of the causes whose numbers are in `opened`, what follows from them is shown too."""
-    return Text(lambda width: [fitted(spans, width) for spans in _lines(subject, opened, width)])
+    listed = _Listed(subject, opened)
+    return Text(lambda width: [fitted(spans, width) for spans in listed.lines(width)])
 
 
 def next_number(subject: Subject, current: int | None, backwards: bool = False) -> int | None:
@@ -40,20 +45,6 @@ def next_number(subject: Subject, current: int | None, backwards: bool = False) 
         before = [number for number in numbers if current is not None and number < current]
         return next(iter([*reversed(before), *reversed(numbers)]), None)
     return next((n for n in numbers if current is None or n > current), next(iter(numbers), None))
-
-
-def _lines(subject: Subject, opened: frozenset[int], width: int) -> Iterator[Line]:
-    if subject.stage != "examined":
-        yield from _looking(subject, width)
-        return
-    if not any(told.finding.severity == "error" for told in subject.findings):
-        yield from _nothing(subject, width)
-    for number, told in enumerate(subject.findings):
-        if told.under is None:
-            yield from _finding(subject, number, told, width)
-            yield from _explained(subject, number, number in opened, width)
-            yield ()
-    yield from _checks(subject.checks, width)
 
 
 def _looking(subject: Subject, width: int) -> Iterator[Line]:
@@ -78,21 +69,104 @@ def _nothing(subject: Subject, width: int) -> Iterator[Line]:
     yield ()
 
 
-# --- one finding ---
+# --- the findings ---
 
 
-def _finding(subject: Subject, number: int, told: Told, width: int, indent: str = "") -> Iterator[Line]:
-    """Its first line leads to itself, the line with the arrow to what it is about."""
-    finding, inner = told.finding, indent + _INDENT
-    yield from _first(number, finding, indent, width)
-    rank = f" (rank {finding.rank})" if finding.rank is not None else ""
-    yield from paragraph(f"{finding.message}{rank}", width, inner)
-    if finding.fix:
-        yield from paragraph(finding.fix, width, Span(f"{inner}fix: ", "strong"), "good")
-    where = subject_target(subject, told)
-    if where:
-        yield from _arrow(where, width, inner)
-    yield from _evidence(subject, finding.evidence, where, width, inner)
+class _Listed:
+    """All of them, each with where it leads and what follows from it: looked up once for all."""
+
+    def __init__(self, subject: Subject, opened: frozenset[int]) -> None:
+        self.subject, self.opened = subject, opened
+        self.leads = Leads(subject)
+
+    @cached_property
+    def _under(self) -> Mapping[int, Sequence[int]]:
+        """Cause -> what follows from it."""
+        found: dict[int, list[int]] = {}
+        for number, told in enumerate(self.subject.findings):
+            if told.under is not None:
+                found.setdefault(told.under, []).append(number)
+        return found
+
+    def lines(self, width: int) -> Iterator[Line]:
+        subject = self.subject
+        if subject.stage != "examined":
+            yield from _looking(subject, width)
+            return
+        if not any(told.finding.severity == "error" for told in subject.findings):
+            yield from _nothing(subject, width)
+        seen: Counter[tuple[Severity, str]] = Counter()
+        for number, told in enumerate(subject.findings):
+            kind = told.finding.severity, told.finding.code
+            seen[kind] += told.under is None
+            if told.under is None and seen[kind] <= MOST_OF_A_CODE:
+                yield from self._finding(number, width)
+                yield from self._explained(number, width)
+                yield ()
+        yield from _more(seen, width)
+        yield from _checks(subject.checks, width)
+
+    def _finding(self, number: int, width: int, indent: str = "") -> Iterator[Line]:
+        """Its first line leads to itself, the line with the arrow to what it is about."""
+        finding, inner = self.subject.findings[number].finding, indent + _INDENT
+        yield from _first(number, finding, indent, width)
+        rank = f" (rank {finding.rank})" if finding.rank is not None else ""
+        yield from paragraph(f"{finding.message}{rank}", width, inner)
+        if finding.fix:
+            yield from paragraph(finding.fix, width, Span(f"{inner}fix: ", "strong"), "good")
+        where = self.leads.of(finding)
+        if where:
+            yield from _arrow(where, width, inner)
+        yield from self._evidence(finding.evidence, where, width, inner)
+
+    def _evidence(
+        self, evidence: Mapping[str, Any], where: Target | None, width: int, indent: str
+    ) -> Iterator[Line]:  # fmt: skip
+        """What leads somewhere on lines of its own, numbers and words beside each other below."""
+        plain: list[str] = []
+        for key, value in evidence.items():
+            target = self.leads.entry(key, value)
+            if entries := several(value):
+                yield from self._list(key, entries, width, indent)
+            elif target is None or target == where:
+                plain.append(f"{key} {in_words(value)}")
+            else:
+                yield from paragraph(in_words(value), width, Span(f"{indent}{printable(key)}: ", "dim"), "dim", target)
+        yield from paragraph(" · ".join(plain), width, Span(indent, "dim"), "dim")
+
+    def _list(self, key: str, entries: Sequence[tuple[str, str]], width: int, indent: str) -> Iterator[Line]:
+        name = printable(key)
+        for number, (entry, more) in enumerate(entries[:_MOST_OF_A_LIST]):
+            start = f"{indent}{name}: " if number == 0 else " " * (len(indent) + len(name) + 2)
+            yield from paragraph(entry + more, width, Span(start, "dim"), "dim", self.leads.entry(key, entry))
+        if len(entries) > _MOST_OF_A_LIST:
+            more = f"… and {len(entries) - _MOST_OF_A_LIST:,} more"
+            yield line(Span(" " * (len(indent) + len(name) + 2) + more, "dim"))
+
+    def _explained(self, number: int, width: int) -> Iterator[Line]:
+        follows = self._under.get(number, ())
+        if not follows:
+            return
+        opened, counts = number in self.opened, Counter[str]()
+        for n in follows:
+            finding = self.subject.findings[n].finding
+            counts[finding.code] += weight_of(finding)
+        codes = ", ".join(f"{count:,} {code}" for code, count in counts.items())
+        text = f"{OPENED if opened else CLOSED} explains {plural(len(follows), 'finding')}: {codes}"
+        yield line(_INDENT, Span(text, "derived", Target("finding", str(number))))
+        for n in follows[:MOST_OF_A_CODE] if opened else ():
+            yield from self._finding(n, width, _INDENT * 2)
+        if opened and len(follows) > MOST_OF_A_CODE:
+            yield line(_INDENT * 2, Span(f"… and {len(follows) - MOST_OF_A_CODE:,} more; --json has all", "dim"))
+
+
+def _more(seen: Mapping[tuple[Severity, str], int], width: int) -> Iterator[Line]:
+    """What the list leaves out."""
+    for (severity, code), count in seen.items():
+        if count > MOST_OF_A_CODE:
+            told = f"{count - MOST_OF_A_CODE:,} more {code}; in the tree their names are marked, and --json has all"
+            yield from paragraph(told, width, Span("… ", SHOWN[severity][1]))
+            yield ()
 
 
 def _first(number: int, finding: Finding, indent: str, width: int) -> Iterator[Line]:
@@ -119,34 +193,6 @@ def _arrow(where: Target, width: int, indent: str) -> Iterator[Line]:
     yield from paragraph(where.name, width, start, "name", where)
 
 
-def _evidence(
-    subject: Subject, evidence: Mapping[str, Any], where: Target | None, width: int, indent: str
-) -> Iterator[Line]:  # fmt: skip
-    """What leads somewhere on lines of its own, numbers and words beside each other below."""
-    plain: list[str] = []
-    for key, value in evidence.items():
-        target = leads_to(subject, key, value)
-        if entries := several(value):
-            yield from _list(subject, key, entries, width, indent)
-        elif target is None or target == where:
-            plain.append(f"{key} {in_words(value)}")
-        else:
-            yield from paragraph(in_words(value), width, Span(f"{indent}{printable(key)}: ", "dim"), "dim", target)
-    yield from paragraph(" · ".join(plain), width, Span(indent, "dim"), "dim")
-
-
-def _list(
-    subject: Subject, key: str, entries: Sequence[tuple[str, str]], width: int, indent: str
-) -> Iterator[Line]:  # fmt: skip
-    name = printable(key)
-    for number, (entry, more) in enumerate(entries[:_MOST_OF_A_LIST]):
-        start = f"{indent}{name}: " if number == 0 else " " * (len(indent) + len(name) + 2)
-        yield from paragraph(entry + more, width, Span(start, "dim"), "dim", leads_to(subject, key, entry))
-    if len(entries) > _MOST_OF_A_LIST:
-        more = f"… and {len(entries) - _MOST_OF_A_LIST:,} more"
-        yield line(Span(" " * (len(indent) + len(name) + 2) + more, "dim"))
-
-
 def in_words(value: Any) -> str:
     """A value of the evidence."""
     if value is None:
@@ -158,20 +204,6 @@ def in_words(value: Any) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(map(in_words, value)) or "none"
     return str(value)
-
-
-def _explained(subject: Subject, number: int, opened: bool, width: int) -> Iterator[Line]:
-    follows = [(n, told) for n, told in enumerate(subject.findings) if told.under == number]
-    if not follows:
-        return
-    counts: Counter[str] = Counter()
-    for _, told in follows:
-        counts[told.finding.code] += weight_of(told.finding)
-    codes = ", ".join(f"{count:,} {code}" for code, count in counts.items())
-    text = f"{OPENED if opened else CLOSED} explains {plural(len(follows), 'finding')}: {codes}"
-    yield line(_INDENT, Span(text, "derived", Target("finding", str(number))))
-    for n, each in follows if opened else ():
-        yield from _finding(subject, n, each, width, _INDENT * 2)
 
 
 # --- checks ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tracer.commands.output import printable
+from tracer.report.words import plural
 from tui.model.columns import cut_start, fitted, wide
 from tui.model.findings.chips import SHOWN
 from tui.model.findings.page import next_number
@@ -22,6 +23,8 @@ _LABEL = 16
 _ROOMY = 110
 """Columns from which on what says so has a column of its own."""
 _VALUE = 44
+_MOST_BESIDE = 12
+"""Towers, other stacks and names of no family that are listed."""
 
 
 def overview(subject: Subject, inference: Inference | None = None) -> Page:
@@ -74,9 +77,13 @@ def _worst(subject: Subject, width: int) -> Iterator[Line]:
 
 def _stacks(inference: Inference, width: int) -> Iterator[Line]:
     assert inference.found is not None and inference.found.names is not None
-    for name, layers, tensors in stacks(inference.found.names):
-        told = f"{layers:,} layers, {tensors:,} tensors" if layers else f"{tensors:,} tensors"
-        yield line("  beside it  ", Span(printable(name), "name"), Span(f"  {told}"))
+    found = stacks(inference.found.names)
+    for name, layers, tensors in found[:_MOST_BESIDE]:
+        told = f"{plural(layers, 'layer')}, " if layers else ""
+        yield line("  beside it  ", Span(printable(name), "name"), Span(f"  {told}{plural(tensors, 'tensor')}"))
+    if rest := found[_MOST_BESIDE:]:
+        tensors = sum(tensors for _, _, tensors in rest)
+        yield line(f"  beside it  … {plural(len(rest), 'more name')} with {plural(tensors, 'tensor')}")
 
 
 def _fact(fact: Fact, width: int) -> Iterator[Line]:
