@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, ClassVar, cast, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from textual import events, on, work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from tracer.errors import TraceLoadError
+from tui.bindings import BINDINGS
 from tui.model.arrival import Arrival, arrival
 from tui.model.browsing import Browsing, PageName
 from tui.model.findings.chips import chips
@@ -24,7 +25,9 @@ from tui.model.line import Span, Target
 from tui.model.opening import open_subject
 from tui.model.subject import Subject
 from tui.model.tabs import tabs
+from tui.model.title import title
 from tui.widgets.help import HelpScreen
+from tui.widgets.keyline import KeyLine
 from tui.widgets.oneline import OneLine
 from tui.widgets.path_screen import PathScreen
 from tui.widgets.sheet import Sheet
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 NARROW, TINY = 100, 60
 """Columns below which the panes stand above each other, and below which only one is shown."""
+SAID = 3.0
+"""Seconds that a word stands."""
 PATIENCE = 0.2
 """Seconds that drawing is waited for, as nothing is drawn any more when the browser is being closed."""
 
@@ -52,42 +57,12 @@ class Browser(App[int]):
     TITLE = "trace-load"
     CSS_PATH = "look.tcss"
     ENABLE_COMMAND_PALETTE = True
-    BINDINGS: ClassVar[list[BindingType]] = [
-        # Before all others, so that what comes in one packet with it is typed into the line.
-        Binding("slash", "search", "search", key_display="/", id="search", priority=True),
-        Binding("n", "finding(False)", "problem", id="finding.next"),
-        Binding("N", "finding(True)", "problem before", show=False, id="finding.previous"),
-        Binding("plus,equals_sign", "ranks(1)", "tp", key_display="+ -", id="tp.more"),
-        Binding("minus", "ranks(-1)", "fewer ranks", show=False, id="tp.fewer"),
-        Binding("r", "rank(1)", "rank", id="rank.next"),
-        Binding("R", "rank(-1)", "rank before", show=False, id="rank.previous"),
-        Binding("1", "page('overview')", "overview", show=False, id="page.overview"),
-        Binding("2,t", "page('path')", "path", show=False, id="page.path"),
-        Binding("3", "page('findings')", "findings", show=False, id="page.findings"),
-        Binding("4,c", "page('config')", "config", show=False, id="page.config"),
-        Binding("5,v", "values", "values", show=False, id="page.values"),
-        Binding("6", "page('graph')", "graph", show=False, id="page.graph"),
-        Binding("7", "page('compare')", "compare", show=False, id="page.compare"),
-        Binding("D", "compare", "compare with another", show=False, id="compare"),
-        Binding("b", "flat", "table", id="names.flat"),
-        Binding("s", "sort", "sort", show=False, id="names.sort"),
-        Binding("d", "dtype", "only one dtype", show=False, id="names.dtype"),
-        Binding("f", "problems", "problems only", show=False, id="names.problems"),
-        Binding("u", "unfold", "each layer on a line", show=False, id="names.unfold"),
-        Binding("y", "copy_name", "copy name", show=False, id="copy.name"),
-        Binding("Y", "copy_diagnosis", "copy", id="copy.diagnosis"),
-        Binding("backspace", "been(-1)", "back", show=False, id="history.back"),
-        Binding("shift+backspace,right_square_bracket", "been(1)", "forward", show=False, id="history.forward"),
-        Binding("tab", "other_pane", "other pane", show=False, id="pane.other", priority=True),
-        Binding("z", "zoom", "zoom", show=False, id="pane.zoom"),
-        Binding("escape", "clear", "clear", key_display="esc", id="clear"),
-        Binding("question_mark,f1", "help", "help", key_display="?", id="help"),
-        Binding("q", "quit", "quit", id="quit"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = BINDINGS
 
     def __init__(self, where: str | None = None, tp: int = 1, keymap: dict[str, str] | None = None) -> None:
         super().__init__()
         self.browsing = Browsing(where, tp)
+        self.browsing.colours = not self.no_color
         self.failed = ""
         """What ended it, in one line."""
         self._keys_of_user = keymap or {}
@@ -99,13 +74,14 @@ class Browser(App[int]):
                 yield Sheet("names")
             with Vertical(id="right"):
                 yield OneLine("pages")
-                yield Sheet("page")
+                yield Sheet("page", links=True)
         yield Input(placeholder="search: words that all must occur; a number is a layer or an expert", id="search")
-        yield Footer(show_command_palette=False)
+        yield KeyLine("keys")
 
     def on_mount(self) -> None:
         self.set_keymap(self._keys_of_user)
         self.names.focus()
+        self.watch(self.names, "cursor", self._looked_at, init=False)
         self._draw()
         self._open()
 
@@ -182,21 +158,20 @@ class Browser(App[int]):
     def _draw_top(self) -> None:
         state = self.browsing
         subject = state.subject
-        title = subject.title if subject else state.where or "the embedded default"
-        cut = f"  tp {state.tp}  rank {state.rank}" if subject and subject.prepared else ""
-        end = tuple(chips(subject)) if subject else (Span("… reading headers", "dim"),)
-        start = Span(f" {Path(title).name or title}", "strong"), Span(cut)
-        self.query_one("#top", OneLine).say(start, (*end, Span(" ")))
+        end = (*chips(subject), Span(" ")) if subject else (Span(f"{state.waiting} ", "dim"),)
+        taken = sum(len(span.text) for span in end)
+        self.query_one("#top", OneLine).say(
+            lambda width: title(state.where, subject, state.tp, state.rank, width - taken - 1), end
+        )
 
     def _draw_page(self, cursor: int | None = None) -> None:
-        pages = self.query_one("#pages", OneLine)
-        pages.say(tabs(self.browsing.pages, self.browsing.page, pages.size.width))
+        self.query_one("#pages", OneLine).say(lambda width: tabs(self.browsing.pages, self.browsing.page, width))
         self.sheet.show(self.browsing.shown(), cursor)
 
     # --- moving ---
 
-    @on(Sheet.Moved, "#names")
-    def _looked_at(self, event: Sheet.Moved) -> None:
+    def _looked_at(self) -> None:
+        """At once, so that both panes are drawn in one frame."""
         if not self.names.has_focus or self.names.here is None:
             return
         self.browsing.touched = True
@@ -248,6 +223,7 @@ class Browser(App[int]):
         """Read those of the tensor that is looked at, after asking where that is much."""
         state = self.browsing
         state.touched = True
+        self._look_here()
         info, subject = state.looked_at, state.subject
         state.visit("values")
         if info is not None and subject is not None and state.values.wish(subject.checkpoint, info):
@@ -263,6 +239,8 @@ class Browser(App[int]):
     def _values_changed(self, state: Values) -> None:
         if state.info is self.browsing.values.state.info:
             self.browsing.values.state = state
+            if state.look is not None and self.browsing.judge(state.look.statistics):
+                self._draw_top()
             if self.browsing.page == "values":
                 self._draw_page()
 
@@ -279,6 +257,7 @@ class Browser(App[int]):
             self.browsing.comparing = Comparing(other)
             self.browsing.visit("compare")
             self._draw_page(0)
+            self._uncover(self.sheet)
             self._compare(subject, other)
 
     @work(thread=True, exclusive=True, group="compare")
@@ -298,27 +277,36 @@ class Browser(App[int]):
 
     # --- actions ---
 
+    def _say(self, message: str, severity: Literal["information", "warning"] = "information") -> None:
+        """One word at a time: what was said before is over when a key is pressed again."""
+        self.clear_notifications()
+        self.notify(message, severity=severity, timeout=SAID, markup=False)
+
     def action_page(self, name: str) -> None:
+        if name not in self.browsing.pages:
+            self._say("no load is followed")
+            return
         self.browsing.touched = True
+        self._look_here()
         self.browsing.visit(cast(PageName, name))
         self._draw_page(0)
         self._uncover(self.sheet)
 
+    def _look_here(self) -> None:
+        """Whoever asks for a page before anything was chosen means what the cursor is on."""
+        self.browsing.focus = self.browsing.focus or self.names.here
+
     def action_finding(self, backwards: bool) -> None:
         number = self.browsing.next_finding(backwards)
         if number is None:
-            self.notify("nothing is wrong" if self._examined else "not looked at yet")
+            self._say(self.browsing.without_findings)
         else:
             self._go(Target("finding", str(number)))
-
-    @property
-    def _examined(self) -> bool:
-        return self.browsing.subject is not None and self.browsing.subject.stage == "examined"
 
     def action_ranks(self, by: int) -> None:
         refusal = self.browsing.more_ranks(by)
         if refusal:
-            self.notify(refusal, severity="warning")
+            self._say(refusal, severity="warning")
         self._draw_top()
         self._draw_page()
 
@@ -356,7 +344,7 @@ class Browser(App[int]):
         target = self.browsing.focus
         if target is not None:
             self.copy_to_clipboard(target.name)
-            self.notify(f"copied {target.name}")
+            self._say(f"sent to the terminal's clipboard: {target.name}")
 
     def action_copy_diagnosis(self) -> None:
         subject = self.browsing.subject
@@ -368,13 +356,14 @@ class Browser(App[int]):
         one = focus is not None and focus.kind == "finding"
         text = markdown(subject.findings[int(focus.name)]) if one and focus else all_markdown(subject)
         self.copy_to_clipboard(text)
-        self.notify("copied as Markdown")
+        self._say("sent to the terminal's clipboard, as Markdown")
 
     def action_been(self, by: int) -> None:
         if self.browsing.step(by):
             self._draw_page(0)
             focus = self.browsing.focus
             self.names.show(self.browsing.names(), self.browsing.row_of(focus) if focus else None)
+            self._uncover(self.sheet)
 
     def action_other_pane(self) -> None:
         other = self.sheet if self.names.has_focus else self.names
@@ -411,8 +400,11 @@ class Browser(App[int]):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What a key would do now: in a line of text most are characters, and Escape needs something to clear."""
-        typing = isinstance(self.focused, Input)
+        """What a key would do now: in a line of text most are characters, and Escape needs something to clear.
+
+        Over the browser stands what has keys of its own.
+        """
+        typing = isinstance(self.focused, Input) or len(self.screen_stack) > 1
         if action == "clear":
             return typing or self.browsing.clearable
         return not typing or action in _WHILE_TYPING
@@ -443,6 +435,10 @@ class Browser(App[int]):
         self.screen.set_class(self.sheet.has_focus, "turned")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
-        for name in get_args(PageName):
-            yield SystemCommand(f"Page: {name}", f"Show the page {name}", lambda name=name: self.action_page(name))
+        """What keys do, by its words; and what has no key."""
+        for binding in self.BINDINGS:
+            if isinstance(binding, Binding):
+                told = binding.tooltip or binding.description
+                yield SystemCommand(told, str(binding.id), partial(self.run_action, binding.action))
+        yield SystemCommand("theme", "other colours", self.action_change_theme)
+        yield SystemCommand("screenshot", "what is seen, as an SVG file", self.deliver_screenshot)

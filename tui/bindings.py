@@ -29,6 +29,7 @@ BINDINGS: list[BindingType] = [
     _key("5", "page('values')", "", "values, if they were read", "page.values"),
     _key("6", "page('graph')", "", "graph: what leads to it, and where it leads", "page.graph"),
     _key("7", "page('compare')", "", "comparison with another", "page.compare"),
+    _key("8", "page('follow')", "", "follow: the load that writes this trace", "page.follow"),
     _key("v", "values", "", "read the values of the tensor", "values.read"),
     _key("D", "compare", "", "compare with another checkpoint or trace", "compare"),
     _key("b", "flat", "table", "the flat table, or the tree", "names.flat"),
@@ -44,5 +45,6 @@ BINDINGS: list[BindingType] = [
     _key("z", "zoom", "", "the whole screen for this pane", "pane.zoom"),
     _key("escape", "clear", "clear", "clear the search, stop reading", "clear", "esc"),
     _key("question_mark,f1", "help", "help", "these keys", "help", "?"),
-    _key("q", "quit", "quit", "quit", "quit"),
+    _key("q,ctrl+c", "quit", "quit", "quit", "quit"),
+    _key("ctrl+z", "suspend_process", "", "to the shell, until `fg`", "suspend"),
 ]

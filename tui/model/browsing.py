@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from tracer.report.words import plural
 from tui.model.arrival import Arrival, arrival, grown
 from tui.model.history import History, Place
 from tui.model.line import Page, Span, Target, Text, line
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tracer.slices.observed import Observed
     from tracer.slices.placed import Placed
     from tracer.slices.placement import Placement
+    from tracer.values.statistics import Statistics
     from tui.model.comparing import Comparing
     from tui.model.follow.progress import Progress
     from tui.model.numbers.asking import Asking
@@ -242,6 +244,33 @@ class Browsing:
         from tui.model.findings.page import next_number
 
         return next_number(self.subject, self._walked, backwards)
+
+    @property
+    def without_findings(self) -> str:
+        """What is to be said where there is no finding to go to: what was not checked is not said to be well."""
+        if self.subject is None or self.subject.stage != "examined":
+            return "not looked at yet"
+        left = sum(bool(check.unchecked) for check in self.subject.checks)
+        return f"no findings; {plural(left, 'check')} not made: 3 lists them" if left else "no findings"
+
+    def judge(self, seen: Statistics) -> bool:
+        """Whether values that were read have shown something; it stands among the findings then."""
+        if self.subject is None or self.last is None or self.last.subject.stage != "examined":
+            return False
+        from tui.model.numbers.judged import judged
+
+        examined = judged(self.last.subject, seen)
+        if examined is self.last.subject:
+            return False
+        self.last = arrival(examined, self.last.subject.tp, self.last)
+        self.marks, self._tree, self._flat = self.last.marks, None, None
+        self._rank_anew()
+        return True
+
+    @property
+    def waiting(self) -> str:
+        """What stands in the place of a verdict as long as nothing is open."""
+        return "… reading headers" if self.progress is None else "… following a load"
 
     # --- ranks ---
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mappings.names import HOLE
@@ -22,7 +22,7 @@ from tracer.reading import open_trace
 from tui.model.columns import both, cut_start, fitted, wide
 from tui.model.findings.chips import SHOWN
 from tui.model.findings.named import spelled
-from tui.model.line import Line, Page, Span, Target, Text
+from tui.model.line import GLYPHS, Line, Page, Span, Target, Text
 from tui.model.subject import Subject
 from tui.model.wrapped import paragraph
 
@@ -58,8 +58,15 @@ def _checkpoints(a: str, b: str) -> Compared:
     one, two = open_side("A", a, False), open_side("B", b, False)
     found = compare(one, two, False, False, lambda done, total: None)
     rows = table.rows(found, whole=False)
-    said = verdict.sentence(found), str(found.a), str(found.b)
-    return Compared(*said, found.same, rows, asked.checks(found), two.checkpoint)
+    said = verdict.sentence(found).replace(" (--values)", ""), str(found.a), str(found.b)
+    return Compared(*said, found.same, rows, [_here(check) for check in asked.checks(found)], two.checkpoint)
+
+
+def _here(check: Check) -> Check:
+    """What is done here in the place of an option."""
+    if check.name != "values" or not check.unchecked:
+        return check
+    return replace(check, unchecked="headers only; v reads one tensor on both sides, `tracer diff --values` all")
 
 
 def _loads(a: str, b: str) -> Compared:
@@ -95,9 +102,16 @@ def _lines(state: Comparing, subject: Subject, width: int) -> Iterator[Line]:
         yield from _found(state.found, subject, width)
 
 
+def _sign(found: Compared) -> Span:
+    """Nothing is called the same of which not all was compared."""
+    if not found.same:
+        return Span("≠ ", "warn")
+    complete = not any(check.unchecked for check in found.checks)
+    return Span(f"{GLYPHS['good']} ", "good") if complete else Span(f"{GLYPHS['unsure']} ", "unsure")
+
+
 def _found(found: Compared, subject: Subject, width: int) -> Iterator[Line]:
-    glyph = Span("✓ " if found.same else "≠ ", "good" if found.same else "warn")
-    yield from paragraph(found.sentence, width, glyph, "strong")
+    yield from paragraph(found.sentence, width, _sign(found), "strong")
     for side in (found.a, found.b):
         yield from paragraph(side, width, "  ", "dim")
     yield ()

@@ -14,13 +14,13 @@ Heat: TypeAlias = Literal["heat0", "heat1", "heat2", "heat3", "heat4", "heat5", 
 Role: TypeAlias = Literal[
     "plain", "strong", "dim", "heading", "name", "number", "inferred",
     "good", "bad", "warn", "unsure", "derived", "conversion",
-    "part0", "part1", "part2", "part3", "part4", "part5", "held", "pad", "shared",
+    "part0", "part1", "part2", "part3", "part4", "part5", "held", "pad", "shared", "key",
     Heat,
 ]  # fmt: skip
 """What a span is: `good` proven, `bad` an error, `warn` a warning, `unsure` not checked, `derived` an alias or a view,
 `conversion` a value that was transformed, `inferred` not measured; `partN` the Nth part of a fused parameter."""
 
-Kind: TypeAlias = Literal["tensor", "param", "row", "file", "finding", "field", "group", "rank", "page"]
+Kind: TypeAlias = Literal["tensor", "param", "row", "file", "finding", "field", "group", "rank", "page", "key"]
 
 GLYPHS: dict[Role, str] = {
     "good": "✓", "bad": "✗", "warn": "!", "unsure": "·", "derived": "=", "conversion": "⚙", "inferred": "≈",
@@ -33,7 +33,7 @@ class Target(NamedTuple):
     kind: Kind
     name: str
     """A tensor, a parameter, a row's id, a file, the number of a finding, a field of config.json, a group of the tree,
-    a rank, or one of the pages."""
+    a rank, one of the pages, or a key."""
 
 
 class Span(NamedTuple):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import NamedTuple
 
 from mappings.names import Indices, blank
 from tracer.checkpoint.tensor_info import TensorInfo
@@ -24,12 +25,12 @@ class Search:
     infos: Sequence[TensorInfo]
 
     @cached_property
-    def _templates(self) -> dict[str, tuple[list[Indices], list[int]]]:
-        """The tensors of each template: the numbers in their names, and their positions."""
-        found: dict[str, tuple[list[Indices], list[int]]] = {}
+    def _templates(self) -> dict[tuple[str, str], tuple[list[Indices], list[int]]]:
+        """The tensors of each template and dtype: the numbers in their names, and their positions."""
+        found: dict[tuple[str, str], tuple[list[Indices], list[int]]] = {}
         for position, info in enumerate(self.infos):
             template, indices = blank(info.name)
-            numbers, positions = found.setdefault(template, ([], []))
+            numbers, positions = found.setdefault((template, info.dtype), ([], []))
             numbers.append(indices)
             positions.append(position)
         return found
@@ -43,40 +44,54 @@ class Search:
         words = text.lower().split()
         if not words:
             return None
-        numbers = [int(word) for word in words if word.isdecimal() and len(word) < 10]
-        letters = [word for word in words if not (word.isdecimal() and len(word) < 10)]
+        asked = [_Word.of(word) for word in words]
         scored = sorted(
-            (score, order) for order, template in enumerate(self._templates)
-            if (score := _score(letters, template, self.infos[self._templates[template][1][0]].dtype)) < MISS
+            (score, order) for order, (template, dtype) in enumerate(self._templates)
+            if (score := _score(asked, template.lower(), dtype.lower())) < MISS
         )  # fmt: skip
         groups = list(self._templates.values())
-        if scored and scored[0][0] == 0:  # what has the words as they are hides what has only their letters
-            scored = [(score, order) for score, order in scored if score == 0]
-        return tuple(chain.from_iterable(_having(numbers, *groups[order]) for _, order in scored))
+        found = [(score, kept) for score, order in scored if (kept := _having(asked, *groups[order]))]
+        if found and found[0][0] == 0:  # what has the words as they are hides what has only their letters
+            found = [(score, kept) for score, kept in found if score == 0]
+        return tuple(chain.from_iterable(kept for _, kept in found))
 
 
-def _having(numbers: Sequence[int], indices: Sequence[Indices], positions: Sequence[int]) -> Sequence[int]:
-    """Those with all of the numbers in their names."""
-    if not numbers:
+class _Word(NamedTuple):
+    """What is looked for, its numbers apart: `layers.7` is `layers.{}` and 7."""
+
+    text: str
+    plain: str
+    numbers: tuple[int, ...]
+
+    @classmethod
+    def of(cls, word: str) -> _Word:
+        plain, numbers = blank(word)
+        return cls(word, plain, numbers)
+
+
+def _having(asked: Sequence[_Word], indices: Sequence[Indices], positions: Sequence[int]) -> Sequence[int]:
+    """Those with all of the numbers in their names, the numbers of a word beside each other."""
+    wanted = [word.numbers for word in asked if word.numbers]
+    if not wanted:
         return positions
     return [
-        position for own, position in zip(indices, positions, strict=True) if all(number in own for number in numbers)
+        position for own, position in zip(indices, positions, strict=True)
+        if all(numbers[0] in own if len(numbers) == 1 else _follow(numbers, own) for numbers in wanted)
     ]  # fmt: skip
 
 
-def _score(words: Sequence[str], template: str, dtype: str) -> int:
+def _follow(numbers: Indices, own: Indices) -> bool:
+    return any(own[at : at + len(numbers)] == numbers for at in range(len(own)))
+
+
+def _score(asked: Sequence[_Word], name: str, dtype: str) -> int:
     """How far apart the letters stand: nothing for a word as it is, `MISS` for one that does not occur."""
-    name = template.lower()
-    return max((_apart(word, name) if word != dtype.lower() else 0 for word in words), default=0)
+    return max((0 if dtype in (word.text, word.plain) else _apart(word.plain, name) for word in asked), default=0)
 
 
 def _apart(word: str, name: str) -> int:
-    """Letters of the name between the first and the last of the word's, taken as close together as can be.
-
-    A word with a number in it (`layers.7`) is looked for around the number.
-    """
-    plain = ".".join("{}" if part.isdecimal() else part for part in word.split("."))
-    if plain in name:
+    """Letters of the name between the first and the last of the word's, taken as close together as can be."""
+    if word in name:
         return 0
     best = MISS
     start = name.find(word[0])

@@ -52,17 +52,6 @@ class Sheet(ScrollView, can_focus=True):
         def control(self) -> Sheet:
             return self.sheet
 
-    class Moved(Message):
-        """The cursor stands on another line."""
-
-        def __init__(self, sheet: Sheet, number: int) -> None:
-            super().__init__()
-            self.sheet, self.number = sheet, number
-
-        @property
-        def control(self) -> Sheet:
-            return self.sheet
-
     class Turned(Message):
         """A line is to be opened (1), closed (-1), or the one or the other (0)."""
 
@@ -81,6 +70,8 @@ class Sheet(ScrollView, can_focus=True):
         self.page: Page = NOTHING
         self._lines: Sequence[Line] = ()
         self._heading: Line | None = None
+        self._styles: dict[tuple[Role | None, ...], Style] = {}
+        """Those of one frame: each is a sum over all that the sheet stands in."""
 
     def show(self, page: Page, cursor: int | None = None) -> None:
         """Show a page; the cursor stays on its line unless another is named. Nobody moved it, so nobody is told."""
@@ -100,8 +91,12 @@ class Sheet(ScrollView, can_focus=True):
         """How many lines there are."""
         return len(self._lines)
 
+    @property
+    def _width(self) -> int:
+        return max(self.scrollable_content_region.width, 1)
+
     def _read(self) -> None:
-        width = max(self.scrollable_content_region.width, 1)
+        width = self._width
         self._lines, self._heading = self.page.lines(width), self.page.heading(width)
         self.virtual_size = Size(width, len(self._lines) + self._top)
 
@@ -115,8 +110,16 @@ class Sheet(ScrollView, can_focus=True):
 
     # --- drawing ---
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._styles = {}
+        return super().render_lines(crop)
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles = {}
+
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self._style()
         if self._heading is not None and y == 0:
             return self._strip(self._heading, base, width)
         number = self.scroll_offset.y + y - self._top
@@ -133,19 +136,26 @@ class Sheet(ScrollView, can_focus=True):
     def _strip(self, spans: Line, base: Style, width: int, over: Style | None = None) -> Strip:
         segments = []
         for span in spans:
-            style = base + self.get_component_rich_style(f"sheet--{span.role}", partial=True)
-            if span.under:
-                style += Style(bgcolor=self.get_component_rich_style(f"sheet--{span.under}", partial=True).color)
+            style = self._style(span.role, span.under)
             segments.append(Segment(visible(span.text), style + over if over else style))
         return Strip(segments).extend_cell_length(width, base + over if over else base).crop(0, width)
+
+    def _style(self, role: Role | None = None, under: Role | None = None) -> Style:
+        """Of the sheet itself, or of a span that is drawn in it."""
+        if (role, under) not in self._styles:
+            style = self.rich_style
+            if role:
+                style += self.get_component_rich_style(f"sheet--{role}", partial=True)
+            if under:
+                style += Style(bgcolor=self.get_component_rich_style(f"sheet--{under}", partial=True).color)
+            self._styles[role, under] = style
+        return self._styles[role, under]
 
     # --- moving ---
 
     def watch_cursor(self, old: int, new: int) -> None:
         self._reach()
         self.refresh()
-        if old != new:
-            self.post_message(self.Moved(self, new))
 
     def _reach(self) -> None:
         """Scroll until the cursor is in sight."""
@@ -175,7 +185,8 @@ class Sheet(ScrollView, can_focus=True):
     # --- what the terminal does ---
 
     def on_resize(self, event: events.Resize) -> None:
-        self._read()
+        if self.virtual_size.width != self._width:
+            self._read()
         self._reach()
         self.refresh()
 

@@ -17,6 +17,8 @@ SHOWN: Mapping[Severity, tuple[str, Role]] = {
     "error": (GLYPHS["bad"], "bad"), "warning": (GLYPHS["warn"], "warn"), "info": ("i", "dim"),
 }  # fmt: skip
 """A remark has a sign of its own: it was looked at, as nothing with a dot was."""
+_HOLLOW = "value.all-zero"
+"""As a remark it is about whole files: headers without a model."""
 _FINDINGS = Target("page", "findings")
 
 
@@ -25,9 +27,16 @@ def chips(subject: Subject) -> list[Span]:
     if subject.stage != "examined":
         return [Span(LOOKING, "unsure", _FINDINGS)]
     spans: list[Span] = []
-    for chip in [*_found(subject, "error"), *_found(subject, "warning"), *_checks(subject), *_found(subject, "info")]:
+    grave = [*_found(subject, "error"), *_absent(subject), *_found(subject, "warning")]
+    for chip in [*grave, *_checks(subject), *_found(subject, "info")]:
         spans += [Span("  ")] * bool(spans) + [chip]
     return spans or [Span("· nothing was checked", "unsure", _FINDINGS)]
+
+
+def _absent(subject: Subject) -> Iterator[Span]:
+    """That there is nothing of which all the rest could be said."""
+    if any(check.absent for check in subject.checks) or any(each.code == _HOLLOW for each in subject.remarks):
+        yield Span(f"{GLYPHS['unsure']} no weights are here", "warn", _FINDINGS)
 
 
 def _found(subject: Subject, severity: Severity) -> Iterator[Span]:
