@@ -86,6 +86,7 @@ def decode(data: bytes) -> Standing | None:
     return standing
 
 
+_LARGEST = 1 << 63
 _OPTIONAL_COUNT, _OPTIONAL_TEXT = (int, type(None)), (str, type(None))
 _KINDS: Mapping[type, Mapping[str, Any]] = {
     Share: {
@@ -103,7 +104,7 @@ def _built(cls: type[T], record: Mapping[str, Any]) -> T:
     """Raises ValueError for a value of another kind; keys that it does not know are a later version's."""
     kinds = _KINDS[cls]
     known = {key: value for key, value in record.items() if key in kinds}
-    if not all(isinstance(value, kinds[key]) for key, value in known.items()):
+    if not all(isinstance(value, kinds[key]) and _possible(value) for key, value in known.items()):
         raise ValueError("a field of another kind")
     if known.get("state", STATES[0]) not in STATES or not _counts(known.get("findings", {})):
         raise ValueError("no such state or count")
@@ -111,4 +112,9 @@ def _built(cls: type[T], record: Mapping[str, Any]) -> T:
 
 
 def _counts(found: Mapping[str, Any]) -> bool:
-    return all(isinstance(number, int) for number in found.values())
+    return all(isinstance(number, int) and _possible(number) for number in found.values())
+
+
+def _possible(value: Any) -> bool:
+    """Whether a number is one that a load could count: what is none, or has no end, cannot be shown either."""
+    return not isinstance(value, int | float) or -_LARGEST < value < _LARGEST

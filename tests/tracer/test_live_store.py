@@ -48,6 +48,8 @@ def test_a_record_that_is_half_written_or_none_is_seen_to_be_none(data: bytes) -
 @pytest.mark.parametrize(("field", "value"), [
     ("state", "asleep"), ("seconds", "long"), ("findings", {"error": "many"}), ("tensors", None),
     ("shares", [{"rank": 0, "moves": "all"}]), ("shares", [7]), ("shares", None), ("shares", [{}]),
+    ("seconds", float("nan")), ("seconds", float("inf")), ("tensors", 10**400), ("findings", {"error": 10**400}),
+    ("shares", [{"rank": 0, "nbytes": -(10**400)}]),
 ])  # fmt: skip
 def test_a_record_whose_fields_cannot_be_is_none(field: str, value: Any) -> None:
     text = json.dumps({"model": "m", "shares": [], field: value}).encode()

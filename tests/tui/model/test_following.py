@@ -340,6 +340,21 @@ def test_no_line_is_wider_than_the_page(width: int, following: Following, trace:
     assert "rank 11" in text(pages[0], width)
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_names_that_a_load_tells_cannot_steer_the_terminal(width: int, tmp_path: Path) -> None:
+    hostile = "a\x1b[31m\nb\u202ec" * 9
+    trace = tmp_path / f"{hostile[:9]}.db"
+    with closing(Live(partial_of(trace))) as writer, closing(Following(trace)) as following:
+        writer.begin([Share(0, 4, 40, 3, 30, hostile, hostile)])
+        writer.enter(hostile)
+        pages = [following.poll()]
+        writer.end("failed", hostile)
+        pages.append(following.poll())
+    for page in pages:
+        lines = [plain(line) for line in page.lines(width)]
+        assert all(line.isprintable() and wide(line) <= width for line in lines)
+
+
 def test_the_time_that_is_left_is_that_of_the_moves_since_it_was_first_seen_to_move(
     following: Following, trace: Path
 ) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tracer.commands.output import printable
 from tracer.report.words import plural, size
 from tracer.standing import Share, Standing
 from tui.model.columns import both, cut_start, fitted, left, wide
@@ -87,7 +88,7 @@ def _page(progress: Progress, width: int) -> Iterator[Line]:
     role = _ROLES[progress.state]
     sign = f"{GLYPHS[role]} " if role in GLYPHS else ""
     state = Span(f"{sign}{_word(progress)}", role)
-    yield both([Span(progress.path.name, "heading")], [state], width)
+    yield both([Span(printable(progress.path.name), "heading")], [state], width)
     if progress.said:
         yield from paragraph(progress.said, width, role="plain" if progress.state == "running" else role)
     standing = progress.standing
@@ -101,7 +102,7 @@ def _page(progress: Progress, width: int) -> Iterator[Line]:
 
 def _word(progress: Progress) -> str:
     standing = progress.standing
-    return standing.phase if standing and progress.state == "running" else progress.state
+    return printable(standing.phase) if standing and progress.state == "running" else progress.state
 
 
 def _about(standing: Standing) -> Iterator[Span]:
@@ -196,13 +197,13 @@ def _bytes(share: Share) -> str:
 
 def _last(tensor: str, param: str, width: int) -> Line:
     """What was copied last: what tells names apart is at their ends."""
-    room = width - 8 - 3
-    own = room - wide(param) if wide(param) < room // 2 else max(room // 2, room - wide(param))
-    source = cut_start(tensor, own)
+    room, written = width - 8 - 3, printable(param)
+    own = room - wide(written) if wide(written) < room // 2 else max(room // 2, room - wide(written))
+    source = cut_start(printable(tensor), own)
     return fitted(
         [
             Span(" " * 8), Span(source, "name", Target("tensor", tensor)), Span(" → ", "dim"),
-            Span(cut_start(param, room - wide(source)), "name", Target("param", param)),
+            Span(cut_start(written, room - wide(source)), "name", Target("param", param)),
         ],
         width,
     )  # fmt: skip
