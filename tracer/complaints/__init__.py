@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tracer.complaints.complaint import Complaint, Kind, Program, Told
@@ -24,7 +25,15 @@ def read_error(text: str) -> Told:
 
     Only its first 16 million characters are read.
     """
-    lines = text[:_PASTED_LIMIT].split("\n")
+    told = _of_pasted(text[:_PASTED_LIMIT])
+    if len(text) <= _PASTED_LIMIT:
+        return told
+    beyond = f"{len(text) - _PASTED_LIMIT:,} characters after the first {_PASTED_LIMIT:,}"
+    return replace(told, passed_over=(beyond, *told.passed_over))
+
+
+def _of_pasted(text: str) -> Told:
+    lines = text.split("\n")
     told = _told(lines, lines, people=False)
     if len(lines) > 1 and BEGINS not in text:
         joined = _told([" ".join(line.strip() for line in lines)], lines, people=False)

@@ -67,3 +67,5 @@ class Told:
     """As the log gives them, under vLLM's names (`tensor_parallel_size` for `--tp`), a dtype without `torch.`:
     `tensor_parallel_size`, `dtype`, `quantization`, `load_format`, `kv_cache_dtype`, `model`, ..."""
     lines: int = 0
+    passed_over: tuple[str, ...] = ()
+    """What of it was not read, or not kept, as there was too much of it."""

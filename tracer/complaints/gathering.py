@@ -29,6 +29,7 @@ class Gathering:
     def __init__(self) -> None:
         self._heard: dict[Hashable, _Heard] = {}
         self._names = 0
+        self._left_out = 0
 
     def add(self, complaint: Complaint, *, severity: int, gathered: Hashable = None, echo: bool = False) -> None:
         """One more complaint.
@@ -42,6 +43,7 @@ class Gathering:
         heard = self._heard.get(key)
         if heard is None:
             if len(self._heard) >= COMPLAINTS_LIMIT or self._names > _NAMES_IN_ALL:
+                self._left_out += 1
                 return
             self._names += len(complaint.names) + len(complaint.fields) + len(complaint.files)
             heard = self._heard[key] = _Heard(complaint, severity)
@@ -53,6 +55,12 @@ class Gathering:
             for name in complaint.names:
                 if name in heard.names or len(heard.names) < NAMES_LIMIT:
                     heard.names[name] = heard.names.get(name, 0) + complaint.times
+
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """What was not kept, in words."""
+        many = f"{self._left_out:,} complaints after the first {len(self._heard):,} different ones"
+        return (many,) if self._left_out else ()
 
     def complaints(self) -> tuple[Complaint, ...]:
         """The most causal first."""

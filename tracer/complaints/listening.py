@@ -66,9 +66,9 @@ class Listener:
         """What was said in all of it."""
         for speaker in list(self._speakers.values()):
             self._finish(speaker)
-        complaints = self._gathering.complaints()
+        complaints, over = self._gathering.complaints(), self._gathering.passed_over
         program = self._settings.program or next((each.program for each in complaints if each.program), "")
-        return Told(complaints, program, self._settings.version, self._settings.found, lines)
+        return Told(complaints, program, self._settings.version, self._settings.found, lines, over)
 
     def _hear(self, number: int, said: Said) -> None:
         text = said.text

@@ -108,7 +108,12 @@ def _is_idle(cause: Cause) -> bool:
 
 
 def _unheard(told: Told) -> list[Check]:
-    """Words of which none was understood: whoever pasted them should not take the verdict for an answer to them."""
+    """Words of which none was understood, or not all were read: whoever pasted them should not take the verdict for an
+    answer to them.
+    """  # fmt: skip
+    if told.passed_over:
+        reason = f"not all of what was said was read: without {', and '.join(told.passed_over)}"
+        return [Check("complaint", unchecked=reason, limit="not all of what was said was read")]
     if not told.lines or told.complaints:
         return []
     reason = f"no sentence of an engine that is known stands in the {plural(told.lines, 'line')} that was said"

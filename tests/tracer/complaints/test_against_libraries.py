@@ -25,11 +25,16 @@ Shape = tuple[int, ...]
 SIZES = st.lists(st.integers(1, 5), min_size=1, max_size=3).map(tuple)
 
 
+_FAILURES = (RuntimeError, ValueError, LookupError, AttributeError, TypeError, OSError, EOFError,
+             pickle.UnpicklingError, safetensors.SafetensorError)  # fmt: skip
+"""What libraries raise where a file or a model is not as they expect."""
+
+
 def said_by(failing: Callable[[], object]) -> str:
     """The whole traceback of what fails."""
     try:
         failing()
-    except Exception:
+    except _FAILURES:
         return traceback.format_exc()
     raise AssertionError("nothing failed")
 

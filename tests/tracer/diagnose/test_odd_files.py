@@ -13,6 +13,8 @@ from tests.mappings.small import CONFIGS
 from tests.tracer.diagnose.test_declared_scales import HIDDEN, Leaves, quantised
 from tests.tracer.diagnose.written import codes, diagnosed, write
 from tests.tracer.doctor.told import write_json, write_safetensors
+from tracer import complaints
+from tracer.complaints import gathering
 
 SHAPES = "RuntimeError: The size of tensor a ({}) must match the size of tensor b ({}) at non-singleton dimension 0"
 
@@ -89,3 +91,17 @@ def test_a_second_copy_that_would_run_code_is_an_error_beside_a_sound_one(tmp_pa
     (folder / "pytorch_model.bin").write_bytes(zip_of(b"cbuiltins\neval\nX\x01\x00\x00\x001\x85R"))
     assert ("pickle.unsafe-global", "pytorch_model.bin") in codes(found := diagnosed(folder))
     assert found.failed
+
+
+def test_what_was_said_beyond_what_is_read_or_kept_is_told_as_not_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(complaints, "_PASTED_LIMIT", 40_000)
+    monkeypatch.setattr(gathering, "COMPLAINTS_LIMIT", 100)
+    said = "\n".join(f"ValueError: {number} is not divisible by 7" for number in range(1000, 3000))
+    folder = write(tmp_path, CONFIGS["llama"].config)
+    (check,) = [check for check in diagnosed(folder, said).checks if check.name == "complaint"]
+    assert f"{len(said) - 40_000:,} characters after the first 40,000" in check.unchecked
+    assert "complaints after the first 100 different ones" in check.unchecked
+    monkeypatch.undo()
+    assert "complaint" not in [check.name for check in diagnosed(folder, said.partition("\n")[0]).checks]
