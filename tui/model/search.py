@@ -6,16 +6,18 @@ for in the templates, of which a checkpoint of 92,000 tensors has a hundred.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from mappings.names import Indices, blank
+from mappings.names import HOLE, Indices, blank
 from tracer.checkpoint.tensor_info import TensorInfo
 
 MISS = 1 << 20
+Group: TypeAlias = tuple[list[Indices], list[int]]
+"""The numbers in the names of one template, and the positions of the tensors."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,9 @@ class Search:
     infos: Sequence[TensorInfo]
 
     @cached_property
-    def _templates(self) -> dict[tuple[str, str], tuple[list[Indices], list[int]]]:
+    def _templates(self) -> dict[tuple[str, str], Group]:
         """The tensors of each template and dtype: the numbers in their names, and their positions."""
-        found: dict[tuple[str, str], tuple[list[Indices], list[int]]] = {}
+        found: dict[tuple[str, str], Group] = {}
         for position, info in enumerate(self.infos):
             template, indices = blank(info.name)
             numbers, positions = found.setdefault((template, info.dtype), ([], []))
@@ -49,7 +51,7 @@ class Search:
             (score, order) for order, (template, dtype) in enumerate(self._templates)
             if (score := _score(asked, template.lower(), dtype.lower())) < MISS
         )  # fmt: skip
-        groups = list(self._templates.values())
+        groups = list(self._templates.items())
         found = [(score, kept) for score, order in scored if (kept := _having(asked, *groups[order]))]
         if found and found[0][0] == 0:  # what has the words as they are hides what has only their letters
             found = [(score, kept) for score, kept in found if score == 0]
@@ -69,19 +71,30 @@ class _Word(NamedTuple):
         return cls(word, plain, numbers)
 
 
-def _having(asked: Sequence[_Word], indices: Sequence[Indices], positions: Sequence[int]) -> Sequence[int]:
-    """Those with all of the numbers in their names, the numbers of a word beside each other."""
-    wanted = [word.numbers for word in asked if word.numbers]
-    if not wanted:
-        return positions
-    return [
-        position for own, position in zip(indices, positions, strict=True)
-        if all(numbers[0] in own if len(numbers) == 1 else _follow(numbers, own) for numbers in wanted)
-    ]  # fmt: skip
+def _having(asked: Sequence[_Word], template: tuple[str, str], group: Group) -> Sequence[int]:
+    """Those with all of the numbers in their names, each where its word has it."""
+    name, (indices, kept) = template[0].lower(), group
+    for word in asked:
+        if word.numbers:
+            fits = _fits(word.numbers, _holes(word.plain, name), name.count(HOLE))
+            pairs = [(own, position) for own, position in zip(indices, kept, strict=True) if fits(own)]
+            indices, kept = [own for own, _ in pairs], [position for _, position in pairs]
+    return kept
 
 
-def _follow(numbers: Indices, own: Indices) -> bool:
-    return any(own[at : at + len(numbers)] == numbers for at in range(len(own)))
+def _holes(plain: str, name: str) -> Collection[int]:
+    """Before which of the holes of a name a word begins; before any where only its letters occur."""
+    found, at = set(), name.find(plain)
+    while at >= 0:
+        found.add(name.count(HOLE, 0, at))
+        at = name.find(plain, at + 1)
+    return found or range(name.count(HOLE))
+
+
+def _fits(numbers: Indices, begins: Collection[int], holes: int) -> Callable[[Indices], bool]:
+    if len(numbers) == 1 and len(begins) == holes:
+        return lambda own: numbers[0] in own
+    return lambda own: any(own[at : at + len(numbers)] == numbers for at in begins)
 
 
 def _score(asked: Sequence[_Word], name: str, dtype: str) -> int:

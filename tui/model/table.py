@@ -88,15 +88,14 @@ class TablePage:
             return right(Span(name + mark, "heading"), room)
 
         cells = [titled(name, room) for name, room in _cells(width)]
-        start = f"  name{self._order(width)}"
-        return both((Span(start, "heading"),), cells, width)
+        return both((Span(f"  {self._title(width)}", "heading"),), cells, width)
 
-    def _order(self, width: int) -> str:
-        """Beside the name, where no other column has room to say it."""
+    def _title(self, width: int) -> str:
+        """Of the names; the order too where no other column has room to say it."""
         order = self.wanted.order
         if order == "file" or any(name == order for name, _ in _cells(width)):
-            return ""
-        return " ↓" if order == "name" else f", by {order} ↓"
+            return "name"
+        return "name ↓" if order == "name" else f"by {order} ↓"
 
     def _line(self, info: TensorInfo, width: int) -> Line:
         told = {"dtype": info.dtype, "shape": words.shape(info.shape), "size": words.size(info.nbytes),
@@ -114,6 +113,6 @@ class TablePage:
 def _cells(width: int) -> list[tuple[str, int]]:
     """The columns that there is room for, with their widths."""
     cells = [("dtype", 9), ("shape", 20), ("size", 12)]
-    if width < 56:
+    if width < 58:
         return cells[2:]
     return [*cells, ("file", 36)] if width >= 150 else cells
