@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from tracer.standing import Share
 
 
-Alike: TypeAlias = tuple[str, Shape]
-"""What copies have in common that make as many moves of as many bytes: their row, and the sizes of their views."""
+Alike: TypeAlias = tuple[str, Shape, Weight | None]
+"""What copies have in common that make as many moves of as many bytes: their row, the sizes of their views, and what
+an element takes on disk. A tensor that the plan does not know has no size."""
 
 
 class Look:
@@ -65,10 +66,10 @@ class _Rank:
         for notes in self._new():
             self._observer.learn([note for note in notes if note[0] == "param"])
             copies = [note for note in notes if note[0] == "move"]
-            keys: list[Alike] = [(note[3], note[7]) for note in copies]
+            keys: list[Alike] = [(note[3], note[7], self._sizes.get(note[1])) for note in copies]
             alike = dict(zip(keys, copies, strict=True))
             for key, times in Counter(keys).items():
-                moves, nbytes = self._known.get(key) or self._known.setdefault(key, self._cost(alike[key]))
+                moves, nbytes = self._known.get(key) or self._known.setdefault(key, self._cost(alike[key], key[2]))
                 share.moves += times * moves
                 share.nbytes += times * nbytes
             share.tensor, share.param = last_move(copies) or (share.tensor, share.param)
@@ -78,7 +79,6 @@ class _Rank:
             with suppress(InputError, OSError):  # told when the trace is written
                 yield from source()
 
-    def _cost(self, copy: Note) -> tuple[int, int]:
-        """Its moves, and the bytes that it read: a tensor that the plan does not know has no size."""
-        weight = self._sizes.get(copy[1])
+    def _cost(self, copy: Note, weight: Weight | None) -> tuple[int, int]:
+        """Its moves, and the bytes that it read."""
         return self._observer.count(copy), weight.of(prod(copy[7])) if weight else 0
