@@ -8,7 +8,7 @@ from typing import Any
 from mappings.findings import Finding
 from tracer.infer.canonical import atoms_of, canonical, spelled_in, text_config
 from tracer.infer.derive import Known
-from tracer.infer.fields import Field
+from tracer.infer.fields import TAKEN, Field
 from tracer.infer.heads import products
 
 _HEADS = ("heads", "kv_heads", "head_dim")
@@ -36,12 +36,12 @@ def _agreed(known: Known, config: Mapping[str, Any], findings: Sequence[Finding]
     if known.source:
         own = {name: said[name] for name in _WEIGHED if _stated(config, name, said.get(name))}
         agree = bool(own) and not any(f.code == "config.conflict" for f in findings)
-        return (own | _split(wanted), "config.json says so, and the sizes agree") if agree else ({}, "")
+        return (own | _split(wanted), f"{TAKEN}, and the sizes agree") if agree else ({}, "")
     q = seen.get("q")
     kv = seen.get("kv", q)
     if q is None or kv is None or (wanted.get("q"), wanted.get("kv")) != (q, kv):
         return {}, ""
-    return _split(wanted), f"config.json says so, and the shapes agree: {products(q, kv)}"
+    return _split(wanted), f"{TAKEN}, and the shapes agree: {products(q, kv)}"
 
 
 def _stated(config: Mapping[str, Any], name: str, value: object) -> bool:

@@ -15,6 +15,10 @@ unknown  no tensor says anything about it"""
 ORDER: tuple[Confidence, ...] = ("certain", "likely", "guess", "unknown")
 
 
+TAKEN = "config.json says so"
+"""How the evidence of such a field begins."""
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """`num_attention_heads = 32`, from `q_proj (4096, 4096) = heads x head_dim, hidden`."""
@@ -26,6 +30,11 @@ class Field:
     evidence: str
     """Which tensors, with their shapes or counts; or what bounds a value that is unknown."""
     confidence: Confidence
+
+    @property
+    def taken(self) -> bool:
+        """Whether it is config.json's own value, of which the shapes fix no more than a product."""
+        return self.evidence.startswith(TAKEN)
 
     def to_json(self) -> str:
         """One record of `--json`."""

@@ -16,7 +16,7 @@ from tracer.infer.canonical import text_config
 from tui.model.config.fields import dotted, flat
 from tui.model.config.page import config
 from tui.model.config.uses import uses
-from tui.model.line import Target, target
+from tui.model.line import Target, plain, target
 from tui.model.opening import open_subject
 from tui.model.overview.inference import study
 from tui.model.subject import Subject
@@ -119,3 +119,11 @@ def test_nested_fields_are_found_by_their_own_name_as_inference_reads_them() -> 
     assert text_config(said)["hidden_size"] == 2
     assert dotted(said, "vision_config.depth") == "vision_config.depth" and dotted(said, "depth") is None
     assert dict(flat(said)) == {"hidden_size": 1, "text_config.hidden_size": 2, "vision_config.depth": 3}
+
+
+def test_what_shapes_only_fit_is_not_said_to_be_confirmed_by_them() -> None:
+    """Of query heads and their dimension a matrix shows the product: 4 of 24 and 8 of 12 are the same shapes."""
+    trained = Path(__file__).parents[2] / "data" / "trained" / "llama-3"
+    subject = open_subject(str(trained), 1, lambda seen: None)
+    shown = {plain(each).split()[1]: plain(each)[0] for each in config(subject, study(subject)).lines(120) if each}
+    assert (shown["head_dim"], shown["num_attention_heads"], shown["hidden_size"]) == ("≈", "≈", "✓")

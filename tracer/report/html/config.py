@@ -72,7 +72,7 @@ class _Beside:
             return "not compared"
         if said is None:
             return "inferred"
-        return "agrees" if _agree(said, seen.value) else "not compared"
+        return "agrees" if _agree(said, seen.value) and not seen.taken else "not compared"
 
     def _source(self, name: str) -> str:
         if name in self._configured.overrides:

@@ -10,6 +10,7 @@ from tracer.report.html.view import Checked, Chip, Fact, Found, State
 from tracer.report.words import plural
 from tracer.session import Result
 
+_UNSEEN = "numbers are copied and not looked at: tracer diagnose reads a sample of them, --verify computes with them"
 _STATES: dict[str, State] = {"ok": "ok", "failed": "finding", "not-checked": "not-checked"}
 
 
@@ -60,6 +61,8 @@ def checks(result: Result) -> Iterator[Checked]:
     for check in result.store.checks():
         reason = _audited(result) if check.name == "audit" else check.reason
         yield Checked(check.name, _STATES[check.state], reason or "")
+    if not result.verified:
+        yield Checked("values", "not-checked", _UNSEEN)
 
 
 def _audited(result: Result) -> str:

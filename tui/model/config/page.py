@@ -53,6 +53,7 @@ class _Fields:
         self.against = conflicts(subject, held)
         self.uses: Mapping[str, Use] = uses(subject.prepared.plan.binding) if subject.prepared else {}
         self.names = _first_names(held)
+        self.taken = [own for own, field in self.seen.items() if field.taken and self.said.get(own) == field.value]
 
     def lines(self, width: int) -> list[Line]:
         longest = max((len(name) for name in (*self.said, *self.seen)), default=0)
@@ -74,6 +75,9 @@ class _Fields:
                 Span(printable(source), "heading"),
                 Span(f"  {plural(len(self.said), 'field')}; ✓ the tensors say the same", "dim"),
             )
+            if self.taken:
+                told = f"shapes do not tell {', '.join(self.taken)}, they only fit"
+                yield from paragraph(told, width, Span(f"{GLYPHS['inferred']} ", "inferred"), "inferred")
         else:
             yield line(Span("· there is no config.json", "unsure"))
         if self.against:
@@ -94,7 +98,8 @@ class _Fields:
         own = name.rpartition(".")[2]
         wrong, seen = self.against.get(own), self._seen(own) if self._is_text(name) else None
         agrees = seen is not None and seen.value == value and seen.confidence in _SURE
-        role: Role = "bad" if wrong else "good" if agrees else "plain"
+        fits = agrees and seen is not None and seen.taken
+        role: Role = "bad" if wrong else "inferred" if fits else "good" if agrees else "plain"
         told = self._used(own if self._is_text(name) else name.partition(".")[0])
         target = Target("field", name)
         shown = Span(_shown(value), "bad" if wrong else "number", target)
