@@ -11,7 +11,7 @@ from tracer.report.words import plural
 from tui.model.arrival import Arrival, arrival, grown
 from tui.model.history import History, Place
 from tui.model.line import Page, Span, Target, Text, line
-from tui.model.subject import Subject
+from tui.model.subject import Subject, Told
 from tui.model.table import TablePage, Wanted, kept
 from tui.model.tree import Marks, Tree
 from tui.model.tree_page import TreePage
@@ -205,9 +205,10 @@ class Browsing:
 
     def look(self, focus: Target) -> None:
         """The cursor of the names stands on something; the page stays if it is about what the cursor is on."""
-        self.focus = focus
         if self.page not in _ABOUT_ONE:
+            self._note()
             self.page = "path"
+        self.focus = focus
 
     def go(self, target: Target) -> int | None:
         """Follow a target; gives the line of the names that it is at, if it has one."""
@@ -295,12 +296,27 @@ class Browsing:
             return
         from tui.model.other_ranks import with_ranks
 
-        was = self.focus.name if self.focus and self.focus.kind == "finding" and self.subject else None
-        told = self.subject.findings[int(was)] if was is not None and self.subject else None
+        before = self.subject.findings if self.subject else []
         self.subject = with_ranks(self.last.subject, self.tp)
-        if told is not None:
-            again = [number for number, each in enumerate(self.subject.findings) if each.finding == told.finding]
-            self.focus = Target("finding", str(again[0])) if again else None
+        if before is not self.subject.findings:
+            self._renumber(before, self.subject.findings)
+
+    def _renumber(self, before: Sequence[Told], after: Sequence[Told]) -> None:
+        """Findings go by their numbers, which are others now; to those that are gone nothing leads back."""
+        numbers = {_said(told): number for number, told in reversed(list(enumerate(after)))}
+        new = [numbers.get(_said(told)) for told in before]
+
+        def now(focus: Target | None) -> Target | None:
+            if focus is None or focus.kind != "finding":
+                return focus
+            number = new[int(focus.name)]
+            return None if number is None else Target("finding", str(number))
+
+        self.history.revise(lambda place: None if place.focus and not now(place.focus) else
+                            replace(place, focus=now(place.focus)))  # fmt: skip
+        self.focus = now(self.focus)
+        self.opened = frozenset(number for each in self.opened if (number := new[each]) is not None)
+        self._walked = None if self._walked is None else new[self._walked]
 
     def next_rank(self, by: int) -> None:
         """Another rank is highlighted."""
@@ -353,6 +369,10 @@ class Browsing:
 
     def _searched(self, wanted: Wanted) -> Wanted:
         return replace(wanted, found=self.last.search.find(self._sought) if self.last and self._sought else None)
+
+
+def _said(told: Told) -> tuple[str, str, str]:
+    return told.finding.code, told.finding.subject, told.finding.message
 
 
 def _no_more(placed: Placed, tp: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tui.model.line import Target
@@ -28,6 +29,12 @@ class History:
             return
         self.places[self.at + 1 :] = [place]
         self.at += 1
+
+    def revise(self, again: Callable[[Place], Place | None]) -> None:
+        """Places as they are now; those that are gone are forgotten."""
+        now = [again(place) for place in self.places]
+        self.at = sum(place is not None for place in now[: self.at + 1]) - 1
+        self.places = [place for place in now if place is not None]
 
     def step(self, by: int) -> Place | None:
         """The place before or behind, None at the end."""

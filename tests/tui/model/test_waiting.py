@@ -60,7 +60,7 @@ def test_whoever_stops_lets_it_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for progress in followed(str(tmp_path / "t.db"), lambda: len(seen) == 3):
         seen.append(progress)
     assert len(seen) == 3 and log[-1] == "closed"
-    waits = followed(str(tmp_path / "t.db"), lambda: False)
+    waits: Any = followed(str(tmp_path / "t.db"), lambda: False)
     next(waits)
     waits.close()
     assert log[-1] == "closed"
