@@ -27,6 +27,8 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     )  # fmt: skip
     if (case.original.codes and not said) or "shards.gap" in case.original.codes:
         return  # what is wrong with the files comes first; an index of what is left would hide that some are not here
+    if case.original.patient.part:
+        return  # one file of several was asked about, and not whether it is found
     if checkpoint.index is not None or not checkpoint.config or not checkpoint.config.get("architectures"):
         return
     if not held or set(here) & set(_SOUGHT) or not all(name.endswith((".safetensors", ".bin")) for name in held):
