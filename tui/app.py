@@ -207,6 +207,7 @@ class Browser(App[int]):
         tree, number = self.browsing.tree, event.number
         if self.browsing.flat or not tree.rows:
             return
+        self.browsing.touched = True
         node = tree.rows[number].node
         if event.way < 0 and (node.is_tensor or not node.opened):
             self.names.cursor = tree.parent(number)
@@ -237,8 +238,7 @@ class Browser(App[int]):
         self.browsing.values.read(checkpoint, info, lambda state: self.call_from_thread(self._values_changed, state))
 
     def _values_changed(self, state: Values) -> None:
-        if state.info is self.browsing.values.state.info:
-            self.browsing.values.state = state
+        if self.browsing.values.heard(state):
             if state.look is not None and self.browsing.judge(state.look.statistics):
                 self._draw_top()
             if self.browsing.page == "values":
@@ -316,7 +316,7 @@ class Browser(App[int]):
         self._draw_page()
 
     def action_flat(self) -> None:
-        self.browsing.flat = not self.browsing.flat
+        self.browsing.touched, self.browsing.flat = True, not self.browsing.flat
         self._renamed()
 
     def action_sort(self) -> None:
