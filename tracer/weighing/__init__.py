@@ -127,7 +127,7 @@ class _Verdict:
         elif found.cause:
             yield told.other_rows(found.cause, self.declared, self._witness(), found.fields)
         elif found.fields and not found.plain:
-            yield told.other_field(found.fields, self._witness())
+            yield told.other_field(found.fields, self._witness(), bool(self.books.shards))
 
     # --- what nothing explains ---
 

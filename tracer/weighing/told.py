@@ -71,17 +71,20 @@ def shared(cause: Cause, of: str) -> Finding:
     )  # fmt: skip
 
 
-def other_field(fields: Sequence[Field], of: str) -> Finding:
-    """One value of config.json is not the one that the weights were made with."""
+def other_field(fields: Sequence[Field], of: str, weighed: bool) -> Finding:
+    """One value of config.json is not the one that the weights were made with; or the total is not theirs, which alone
+    has gone stale before, where no file was weighed.
+    """  # fmt: skip
     first = fields[0]
     if first.table:
         return _resized(first, of)
+    stale = "" if weighed else ", or correct metadata.total_size: no file is here that could tell which is wrong"
     said = f"{first.name} is {first.found}" if first.found is not None else f"{first.name} is not there"
     fitting = " or ".join(f"{field.name} = {field.fits}" for field in fields[:_SHOWN])
     return Finding(
         "config.conflict", "error", first.name, f"config.json: {said}, but {of} fits {fitting}",
         {"field": first.name, "found": first.found, "fits": first.fits, "or": _fits(fields[1:])},
-        f"set {first.name} to {first.fits}",
+        f"set {first.name} to {first.fits}{stale}",
     )  # fmt: skip
 
 
