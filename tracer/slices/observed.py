@@ -46,6 +46,12 @@ class Observed:
         moves = self._into(self.tied(param) or param)
         return [move for move in moves if expert is None or (move.dst and move.dst[0][0] <= expert < move.dst[0][1])]
 
+    def lost(self, param: str, expert: int | None = None) -> list[Move]:
+        if self.planned is None or not self.store.run.observed:
+            return []
+        made = set(self.into(param, expert))
+        return [move for move in self.planned.into(param, expert) if move.rank in self.ranks and move not in made]
+
     def _into(self, param: str) -> list[Move]:
         """The last answer about a complete trace is kept: a picture asks twice, and again for every expert."""
         if self._last[0] != param or self.store.end is None:

@@ -5,15 +5,15 @@ Made of moves, fills and shapes alone, so that it is the same for a plan and for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 from mappings.views import Ranges, Shape
 from tracer.events import Move
 from tracer.slices.placement import Placement, shard_of_expert, volume
 from tracer.slices.sides import Sides, sides
-from tracer.slices.spans import Segment, Span, mask, segments, spans, union, within
+from tracer.slices.spans import Segment, Span, mask, segments, spans, within
 
 
 @dataclass(frozen=True)
@@ -168,19 +168,29 @@ def picture(places: Placement, param: str, expert: int = 0) -> SliceMap:
     )  # fmt: skip
 
 
+_LARGEST = 1 << 28
+"""Positions of all ranks together: each takes a byte while a picture is made."""
+
+
 class Drawn:
     """What goes into one parameter, sorted by part and rank."""
 
     def __init__(self, places: Placement, param: str, shapes: Mapping[int, Shape], expert: int) -> None:
         self.places = places
         self.param = param
-        self.shapes = shapes
+        self.shapes = {rank: shape or (1,) for rank, shape in shapes.items()}
         self.count = places.experts(param)
         self.expert = min(max(expert, 0), max(self.count - 1, 0))
         self.first = 1 if self.count else 0
         """The first dimension of the parameter that is not the experts'."""
-        self.moves = places.into(param, self.expert if self.count else None)
-        self.sources = {tensor: places.tensor_shape(tensor) for tensor in {move.tensor for move in self.moves}}
+        chosen = self.expert if self.count else None
+        self.moves = list(map(_with_a_dimension, places.into(param, chosen)))
+        self.lost = list(map(_with_a_dimension, places.lost(param, chosen)))
+        self.sources = {move.tensor: self._source(move.tensor) for move in (*self.moves, *self.lost)}
+
+    def _source(self, tensor: str) -> Shape | None:
+        shape = self.places.tensor_shape(tensor)
+        return None if shape is None else shape or (1,)
 
     @property
     def misfit(self) -> str | None:
@@ -189,28 +199,34 @@ class Drawn:
             source, target = self.sources[move.tensor], self.shapes.get(move.rank)
             if target is None or not _within(move.dst, target) or not (source is None or _within(move.src, source)):
                 return f"rank {move.rank}: a move from {move.tensor} does not lie within {move.param}"
+        positions = (size for shape in (*self.shapes.values(), *self.sources.values()) for size in shape or ())
+        if max(positions, default=0) * len(self.shapes) > _LARGEST:
+            return "it has more positions than can be drawn"
         wrong = next((p for p in self.places.pads(self.param) if not _within(p.dst, self.shapes.get(p.rank, ()))), None)
         return f"rank {wrong.rank}: padding does not lie within {self.param}" if wrong else None
 
     def bands(self) -> tuple[Band, ...]:
         parts: dict[tuple[str, str], list[Move]] = {}
-        for move in self.moves:
+        for move in (*self.moves, *self.lost):
             parts.setdefault((shard_of_expert(move.shard)[1], move.tensor), []).append(move)
+        lost = set(self.lost)
         ordered = sorted(parts.items(), key=lambda item: min(move.dst for move in item[1]))
-        return tuple(self._band(part, tensor, moves) for (part, tensor), moves in ordered)
+        return tuple(self._band(part, tensor, moves, lost) for (part, tensor), moves in ordered)
 
     def _chosen(self, dst: Ranges) -> bool:
         return not self.count or dst[0][0] <= self.expert < dst[0][1]
 
-    def _band(self, part: str, tensor: str, moves: Sequence[Move]) -> Band:
+    def _band(self, part: str, tensor: str, moves: Sequence[Move], lost: Collection[Move]) -> Band:
+        """Positions that were to be held are there too, be they lost on all ranks."""
         shape = self.sources[tensor] or _reached(moves)
         by_rank: dict[int, list[Move]] = {rank: [] for rank in self.shapes}
         for move in moves:
             by_rank.setdefault(move.rank, []).append(move)
         where = sides(list(by_rank.values()), shape, self.first)
         size = shape[where.along]
+        all_of = mask(size, (move.src[where.along] for move in moves))
+        by_rank = {rank: [move for move in own if move not in lost] for rank, own in by_rank.items()}
         masks = {rank: mask(size, (move.src[where.along] for move in own)) for rank, own in by_rank.items()}
-        all_of = union(list(masks.values()))
         shares = tuple(self._share(rank, own, where, masks[rank], all_of) for rank, own in by_rank.items())
         length = all_of.count(1)
         return Band(
@@ -257,4 +273,10 @@ def _reached(moves: Sequence[Move]) -> Shape:
 
 
 def _within(ranges: Ranges, shape: Shape) -> bool:
-    return len(ranges) == len(shape) and all(stop <= size for (_, stop, _), size in zip(ranges, shape, strict=True))
+    each = zip(ranges, shape, strict=False)
+    return len(ranges) == len(shape) and all(0 <= a <= b <= size and step > 0 for (a, b, step), size in each)
+
+
+def _with_a_dimension(move: Move) -> Move:
+    """A single number is drawn as a list of one."""
+    return move if move.src and move.dst else replace(move, src=move.src or ((0, 1, 1),), dst=move.dst or ((0, 1, 1),))

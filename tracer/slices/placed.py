@@ -71,6 +71,9 @@ class Placed:
         names = self.known.feeding(param, expert)
         return [move for tensor in names for move in self.moves(tensor)]
 
+    def lost(self, param: str, expert: int | None = None) -> list[Move]:
+        return []
+
     def filled(self, param: str) -> list[Filled]:
         """By what each row places, as to spell out the moves of 256 experts would take longer than a blink."""
         tensors: list[list[str]] = [[] for _ in range(self.experts(param))]

@@ -100,6 +100,10 @@ class Placement(Protocol):
         """Everything that goes into a parameter, or into one of its experts."""
         ...
 
+    def lost(self, param: str, expert: int | None = None) -> list[Move]:
+        """What should have gone in by the plan and did not, on the ranks that are known."""
+        ...
+
     def filled(self, param: str) -> list[Filled]:
         """What goes into each of its experts; empty where it has none."""
         ...

@@ -21,15 +21,6 @@ def mask(size: int, ranges: Iterable[Range]) -> bytes:
     return bytes(found)
 
 
-def union(masks: Sequence[bytes]) -> bytes:
-    """The positions that are in any of them; all of the same length."""
-    size = len(masks[0])
-    found = 0
-    for own in masks:
-        found |= int.from_bytes(own, "big")
-    return found.to_bytes(size, "big")
-
-
 def within(own: bytes, all_of: bytes) -> bytes:
     """`own`, counted by the positions of `all_of` alone."""
     runs = spans(all_of)

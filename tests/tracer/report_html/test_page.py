@@ -154,11 +154,13 @@ def test_a_dummy_load_is_told_as_observed_and_its_checks_as_the_trace_has_them(f
     assert checks(found)["verify"] == "· not checked"
 
 
-def test_a_part_that_was_never_written_is_missing_from_its_slice_map_and_named(tmp_path: Path) -> None:
+def test_a_part_that_was_never_written_is_crossed_in_its_slice_map_and_named(tmp_path: Path) -> None:
     small_llama.write(tmp_path)
     result = session.run(Request(str(tmp_path), 2, load_format="dummy"), loader=sabotage.SkipsARow)
     (note,) = [each.text for each in page_of(result).all("figcaption") if "written" in each.text]
     assert note == "model.layers.1.self_attn.qkv_proj.weight ; k: no rank has written any of it"
+    crossed = [each.one("title").text for each in page_of(result).all("g", "gap")]
+    assert crossed == ["k 0:64 no rank"] * 2, "a block on each rank"
 
 
 def test_a_refused_checkpoint_has_its_findings_and_says_that_nothing_was_traced(

@@ -16,6 +16,7 @@ from tracer.slices.observed import Observed
 from tracer.slices.picture import picture
 from tracer.slices.placed import Placed
 from tracer.slices.placement import Placement, volume
+from tracer.slices.spans import Segment
 from tracer.store import Store
 
 LLAMA = Request(load_format="dummy", plan_only=True)
@@ -61,6 +62,20 @@ def test_what_the_engine_was_seen_to_do_makes_the_pictures_of_the_plan(name: str
     planned = Placed(prepare(request(name, tmp_path, 1)), 2)
     names = params(planned.plan)
     assert [picture(observed, p) for p in names] == [picture(planned, p) for p in names]
+
+
+def test_what_one_rank_never_wrote_is_a_gap_in_the_picture_of_a_trace(tmp_path: Path) -> None:
+    store = store_of("llama tied", tmp_path, 2, plan_only=False)
+    whole = Observed(store)
+    name = "model.layers.1.self_attn.qkv_proj.weight"
+    before = {band.part: band for band in picture(whole, name).bands}
+    store.db.execute("DELETE FROM move WHERE rank = 1 AND tensor = (SELECT id FROM name WHERE text = ?)",
+                     (before["v"].tensor,))  # fmt: skip
+    after = {band.part: band for band in picture(Observed(store), name).bands}
+    assert (after["q"], after["k"]) == (before["q"], before["k"])
+    lost, kept = before["v"].segments[1], before["v"].segments[0]
+    assert after["v"].segments == (kept, Segment(lost.start, lost.stop, ()))
+    assert [(s.start, s.stop) for s in after["v"].gaps] == [(lost.start, lost.stop)] and not before["v"].gaps
 
 
 def test_a_trace_whose_config_is_unknown_still_has_its_pictures(tmp_path: Path) -> None:

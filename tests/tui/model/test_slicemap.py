@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from mappings.plan import plan
 from mappings.synth import synthesise
+from tests import sabotage, small_llama
 from tests.mappings.small import CONFIGS, bind
 from tracer.prepare import Request, prepare
+from tracer.session import run
+from tracer.slices.observed import Observed
 from tracer.slices.picture import Band, SliceMap, picture
 from tracer.slices.placed import Placed
 from tracer.slices.spans import Segment
@@ -211,6 +215,17 @@ def test_what_is_on_no_rank_is_said() -> None:
     lost: Band = replace(first, segments=(Segment(0, 2048, (0,)), Segment(2048, 4096, ())))
     lines = text(map_lines(replace(drawn, bands=(lost, *rest)), 0, 80))
     assert "✗ 2048 rows on no rank" in lines and "╳╳ on no rank" in lines
+
+
+def test_what_a_loader_was_seen_to_skip_is_on_no_rank(tmp_path: Path) -> None:
+    small_llama.write(tmp_path)
+    for tp in (1, 2):
+        store = run(Request(str(tmp_path), tp, load_format="dummy"), loader=sabotage.SkipsARow).store
+        for layer, crossed in ((0, False), (1, True)):
+            drawn = picture(Observed(store), f"model.layers.{layer}.self_attn.qkv_proj.weight")
+            lines = text(map_lines(drawn, 0, 80))
+            assert ("nothing of it on rank 0" in lines, "✗ 64 rows on no rank" in lines) == (crossed, crossed)
+            assert ("not all of it" in lines) == (crossed and tp == 1)
 
 
 def test_a_refusal_is_told_over_as_many_lines_as_it_takes() -> None:

@@ -47,8 +47,7 @@ class Pictures:
     def __init__(self, result: Result) -> None:
         plan = result.prepared.plan
         tp = result.prepared.request.tp
-        self._planned = Placed(result.prepared, tp)
-        self._places: Placement = self._planned if as_planned(result) else Observed(result.store, plan)
+        self._places: Placement = Placed(result.prepared, tp) if as_planned(result) else Observed(result.store, plan)
         self._ranks = result.prepared.request.ranks[:MOST]
         self._names: dict[str, str] = {}
         wrong = {finding.subject for finding in result.findings if finding.severity == "error"}
@@ -62,14 +61,7 @@ class Pictures:
         name = self._names.get(group.template)
         if name is None:
             return None
-        found = drawn(picture(self._places, name), self._ranks)
-        missing = self._missing(name) if self._places is not self._planned else []
-        return found._replace(notes=[*found.notes, *missing]) if found else None
-
-    def _missing(self, name: str) -> list[str]:
-        """The parts that were planned and of which nothing was written."""
-        planned, observed = ({b.part for b in picture(p, name).bands} for p in (self._planned, self._places))
-        return [f"{part or 'all of it'}: no rank has written any of it" for part in sorted(planned - observed)]
+        return drawn(picture(self._places, name), self._ranks)
 
 
 def drawn(map: SliceMap, ranks: Sequence[int]) -> Picture | None:
@@ -92,8 +84,10 @@ def _notes(map: SliceMap) -> Iterator[str]:
         yield "hatched: several ranks hold the same"
     if any(len(share.held) > _MOST_BLOCKS for band in map.bands for share in band.shares):
         yield "striped: the rank holds pieces of it"
-    if any(band.gaps for band in map.bands):
+    unwritten = [band for band in map.bands if band.gaps and not any(share.held for share in band.shares)]
+    if any(band.gaps and band not in unwritten for band in map.bands):
         yield "crossed: no rank holds it"
+    yield from (f"{band.part or 'all of it'}: no rank has written any of it" for band in unwritten)
     for reason, value in dict.fromkeys((pad.reason, pad.value) for pad in map.pads):
         yield f"dotted: {reason}, {value:g}"
     if map.experts:

@@ -78,8 +78,11 @@ class Drawing:
 
     def _how(self) -> str:
         tp, ranks, cut = self.picture.tp, self.picture.ranks, self.picture.cut
+        if not self.picture.bands and not self.picture.pads:
+            return "on no rank"
         if tp == 1:
-            return "whole on the only rank"
+            lacking = any(band.gaps for band in self.picture.bands)
+            return "not all of it on the only rank" if lacking else "whole on the only rank"
         if self.picture.whole:
             return "whole on every rank: replicated, not cut"
         if cut is None:
@@ -107,7 +110,7 @@ class Drawing:
     @cached_property
     def _dims(self) -> int:
         """Dimensions of what is drawn: the parameter, or one of its experts."""
-        return len(self.picture.shapes[0]) - self.first
+        return max(len(self.picture.shapes[0]) - self.first, 1)
 
     def word(self, dim: int, own: bool, dims: int = 2) -> str:
         """What the positions along a dimension are called: of the parameter, or (`own`) of a tensor as it is."""
