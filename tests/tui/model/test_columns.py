@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -54,6 +54,7 @@ def test_of_two_edges_the_left_gives_way(start: list[str], end: list[str], width
         assert line.startswith("".join(start))
 
 
+@settings(max_examples=50)
 @given(st.integers(0, 30), st.integers(-40, 40), st.slices(30))
 def test_a_lazy_sequence_is_the_list_that_it_would_be(count: int, at: int, piece: slice) -> None:
     made: list[int] = []

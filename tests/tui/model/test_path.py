@@ -362,7 +362,7 @@ def test_a_group_counts_what_is_below_it_and_nothing_that_only_begins_so(llama: 
 # --- no dead end ---
 
 
-def walk(opened: Subject, tp: int, most: int = 90) -> int:
+def walk(opened: Subject, tp: int, most: int = 60) -> int:
     """Follow everything from all pages, as far as `most` pages; each has something to say and room at every width."""
     browsing = Browsing(opened.where, tp)
     browsing.arrived(opened)

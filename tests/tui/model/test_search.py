@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mappings.names import blank, is_index
@@ -85,6 +85,7 @@ def test_what_has_every_word_as_it_is_is_found_and_then_nothing_else(question: t
             assert word in ("bf16", "f32") or in_order(plain, template)
 
 
+@settings(max_examples=50)
 @given(checkpoints(), st.data())
 def test_by_its_letters_what_has_them_closest_is_found_first(names: Search, data: st.DataObject) -> None:
     word = data.draw(st.sampled_from([info.name.lower()[::step] for info in names.infos for step in (2, 3)]))
@@ -101,6 +102,7 @@ def _span(word: str, template: str) -> int:
     return min(b - a - len(word) for a, b in pieces if in_order(word, template[a:b]))
 
 
+@settings(max_examples=40)
 @given(checkpoints())
 def test_each_name_is_found_by_itself_and_nothing_is_looked_for_without_words(names: Search) -> None:
     for info in names.infos:
@@ -134,9 +136,9 @@ def test_tensors_of_one_template_may_have_several_dtypes() -> None:
     assert found(names, "bf16 3") == ["h.3.w"]
 
 
-def test_of_ninety_thousand_names_only_the_templates_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_names_only_the_templates_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     leaves = [f"{part}.{leaf}" for part in ("gate_proj", "up_proj", "down_proj") for leaf in ("weight", "scale")]
-    names = [f"model.layers.{n}.mlp.experts.{m}.{leaf}" for n in range(60) for m in range(250) for leaf in leaves]
+    names = [f"model.layers.{n}.mlp.experts.{m}.{leaf}" for n in range(60) for m in range(50) for leaf in leaves]
     whole, asked = of(*names), 0
     compare = search._apart
 
@@ -146,7 +148,7 @@ def test_of_ninety_thousand_names_only_the_templates_are_compared(monkeypatch: p
         return compare(word, name)
 
     monkeypatch.setattr(search, "_apart", counted)
-    for text, count in (("up 59", 2 * (250 + 59)), ("gpwt", 15000), ("layers.7 scale", 750), ("zz", 0)):
+    for text, count in (("up 59", 2 * 50), ("gpwt", 3000), ("layers.7 scale", 150), ("zz", 0)):
         asked = 0
         assert len(found(whole, text)) == count
         assert asked <= len(leaves) * 2

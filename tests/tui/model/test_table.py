@@ -6,7 +6,7 @@ import re
 from math import prod
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings.findings import Severity
@@ -43,6 +43,7 @@ SAID = {
 }  # fmt: skip
 
 
+@settings(max_examples=60)
 @given(tensors(), st.sampled_from(ORDERS), st.sampled_from([None, *DTYPES]), st.booleans(), st.data())
 def test_orders_and_filters(
     infos: list[TensorInfo], order: Order, dtype: str | None, marked: bool, data: st.DataObject
