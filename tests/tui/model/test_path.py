@@ -193,14 +193,15 @@ def test_what_is_skipped_tied_or_unmapped_says_so_and_its_entry_leads_back(found
     assert "skips" in text(about(llama, "row", entry)) and "llama.py:" in text(about(llama, "row", entry))
 
 
-def test_an_entry_that_skips_thousands_lists_them(tmp_path: Path) -> None:
-    """More than there are lines for; the others are counted."""
-    many = [Synthetic(ROTARY.replace(".0.", f".{n}."), "F32", (1,)) for n in range(2500)]
-    folder = small("llama", tmp_path, *many, num_hidden_layers=2500)
-    opened = planned(folder)
+def test_an_entry_that_skips_more_than_there_are_lines_for_counts_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.model.path.row.MOST", 20)
+    many = [Synthetic(ROTARY.replace(".0.", f".{n}."), "F32", (1,)) for n in range(25)]
+    opened = planned(small("llama", tmp_path, *many, num_hidden_layers=25))
     (entry,) = led(about(opened, "tensor", ROTARY), "row")
     page = about(opened, "row", entry)
-    assert len(led(page, "tensor")) == 2000 and "2,500" in text(page) and "… and 500 more" in text(page)
+    assert len(led(page, "tensor")) == 20 and "claims    25" in text(page) and "… and 5 more" in text(page)
 
 
 def test_without_rows_the_reason_stands_in_their_place(tmp_path: Path) -> None:
