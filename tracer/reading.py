@@ -9,7 +9,7 @@ from mappings.findings import Finding
 from tracer.cells import damaged
 from tracer.checkpoint.regular_file import open_regular
 from tracer.errors import InputError
-from tracer.events import End, Event, Move, Padding, Parameter, Run, Tensor, from_json
+from tracer.events import Check, End, Event, Move, Padding, Parameter, Run, Tensor, from_json
 from tracer.integrity import check_cells
 from tracer.outputs import is_store
 from tracer.store import Store, add_events
@@ -75,3 +75,5 @@ def _keep(store: Store, event: Event | Finding | None, first: bool) -> None:
             store.set_end(event)
         case Finding():
             store.add_finding(event)
+        case Check():
+            store.add_check(event)

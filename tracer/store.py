@@ -233,6 +233,9 @@ class Store:
         self.db.execute("DELETE FROM verdict")
         self.db.executemany("INSERT INTO verdict VALUES (NULL, ?)", [(json.dumps(asdict(c)),) for c in checks])
 
+    def add_check(self, check: Check) -> None:
+        self.db.execute("INSERT INTO verdict VALUES (NULL, ?)", (json.dumps(asdict(check)),))
+
     def checks(self) -> list[Check]:
         return [record_of("check", row[0]) for row in self.db.execute("SELECT value FROM verdict ORDER BY id")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import networkx as nx
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from mappings.findings import Finding
 from tracer import graph
+from tracer.cli import trace_load
 from tracer.errors import InputError, UsageError
 from tracer.events import (
     End,
@@ -26,6 +28,7 @@ from tracer.events import (
     ranges_to_json,
     to_json,
 )
+from tracer.reading import open_trace
 from tracer.report import jsonl
 from tracer.session import Request, Result, run
 from tracer.store import Store
@@ -177,3 +180,10 @@ def test_graphml_can_be_read_back(result: Result, tmp_path: Path) -> None:
 def test_the_graph_knows_tied_parameters(result: Result) -> None:
     found = graph.whole(result.store)
     assert ("param", "lm_head.weight") in nx.descendants(found, ("tensor", "wte.weight"))
+
+
+def test_checks_of_json_lines_are_kept_as_those_of_a_store_are(tmp_path: Path) -> None:
+    saved, told = tmp_path / "t.db", tmp_path / "t.jsonl"
+    assert trace_load(["--plan", "--quiet", "--save", str(saved), "--json", str(told)]) == 0
+    with closing(open_trace(saved)) as store, closing(open_trace(told)) as lines:
+        assert lines.checks() == store.checks() != []

@@ -10,6 +10,7 @@ from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.report import words
 from tui.model.columns import both, cut_start, left, right, wide
 from tui.model.findings.chips import SHOWN
+from tui.model.kept import UNKNOWN, known, sized
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Span, Target
 from tui.model.orders import Order, Orders
@@ -98,8 +99,9 @@ class TablePage:
         return "name ↓" if order == "name" else f"by {order} ↓"
 
     def _line(self, info: TensorInfo, width: int) -> Line:
-        told = {"dtype": info.dtype, "shape": words.shape(info.shape), "size": words.size(info.nbytes),
-                "file": info.file or "none"}  # fmt: skip
+        told = {"dtype": info.dtype, "shape": words.shape(info.shape), "size": sized(info), "file": info.file or "none"}
+        if not known(info):
+            told |= {"dtype": "", "shape": UNKNOWN}
         cells = [right(Span(cut_start(told[name], room - 1), "dim"), room) for name, room in _cells(width)]
         room = width - sum(wide(cell.text) for cell in cells) - 3
         name = left(Span(cut_start(info.name, room), "name", Target("tensor", info.name)), max(room, 0))

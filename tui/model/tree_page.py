@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tracer.report import words
 from tui.model.columns import both, right
 from tui.model.findings.chips import SHOWN
+from tui.model.kept import UNKNOWN, kept, known
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Role, Span, Target
 from tui.model.tree import Node, Row, Tree
@@ -62,10 +63,12 @@ def _times(node: Node) -> tuple[Span, ...]:
 
 
 def _weight(node: Node, width: int) -> tuple[Span, ...]:
-    size = right(Span(words.size(node.nbytes), "number"), 11)
+    unknown = sum(not known(info) for info in node.infos)
+    told = UNKNOWN if unknown == len(node.infos) else f"{'over ' if unknown else ''}{words.size(node.nbytes)}"
+    size = right(Span(told, "number"), 11 + 5 * bool(unknown))
     if width < _WIDE:
         return (size,)
     if node.is_tensor:
         info = node.infos[0]
-        return right(Span(f"{info.dtype} {words.shape(info.shape)}", "dim"), 24), size
+        return right(Span(kept(info), "dim"), 24), size
     return right(Span(words.plural(node.count, "tensor"), "dim"), 24), size

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tracer.report import words
 from tui.model.columns import cut, fitted, left
+from tui.model.kept import kept
 from tui.model.line import Line, Page, Role, Span, Text
 from tui.model.numbers.heat import heat_lines
 from tui.model.numbers.state import Values
@@ -33,7 +34,7 @@ def _lines(state: Values, width: int, colours: bool) -> Iterator[Line]:
         yield fitted((Span("choose a tensor, then v reads its values", "dim"),), width)
         return
     info = state.info
-    yield fitted((Span(info.name, "strong"), Span(f"  {info.dtype} {words.shape(info.shape)}", "dim")), width)
+    yield fitted((Span(info.name, "strong"), Span(f"  {kept(info)}", "dim")), width)
     yield ()
     yield from _standing(state, width)
     if state.look is not None:

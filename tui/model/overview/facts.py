@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tracer.report.words import count, plural, size
+from tui.model.kept import known
 from tui.model.line import GLYPHS, Line, Role, Span, Target
 from tui.model.overview.inference import Inference
 from tui.model.overview.values import Value, Values
@@ -91,8 +92,9 @@ def _size(values: Values, inference: Inference | None) -> Iterator[Fact]:
         told = "counted unpacked" if held.unpacked else f"{held.total:,} elements"
         yield Fact("parameters", (Span(f"{mark[0]}{count(held.total)}", mark[1]), Span(active)), told)
     if subject.tensors:
-        shown = (Span(size(subject.nbytes), "number"), Span(f" in {plural(len(subject.tensors), 'tensor')}"))
-        yield Fact("bytes", shown, f"{subject.nbytes:,}")
+        unknown = sum(not known(info) for info in subject.tensors)
+        shown = (Span(size(subject.nbytes), "number"), Span(f" in {plural(len(subject.tensors) - unknown, 'tensor')}"))
+        yield Fact("bytes", shown, f"{subject.nbytes:,}" + (f", and {unknown:,} of unknown size" if unknown else ""))
 
 
 def _storage(values: Values) -> Iterator[Fact]:

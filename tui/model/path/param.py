@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from tracer.events import Padding
 from tracer.report import words
 from tracer.slices.picture import picture
+from tui.model.kept import kept
 from tui.model.line import Line, Span, Target
 from tui.model.path.scene import HOP, Scene
 from tui.model.path.tensor import param_lines
@@ -36,7 +37,7 @@ def _sources(scene: Scene, names: Sequence[str]) -> Iterator[Line]:
         yield scene.hop("sources", Span("✗ none: no tensor leads into it", "bad"))
     for number, name in enumerate(names[:MOST_SOURCES]):
         info = scene.subject.tensor(name)
-        told = f"  {info.dtype} {words.shape(info.shape)}" if info else ""
+        told = f"  {kept(info)}" if info else ""
         what = words.plural(len(names), "source") if number == 0 else ""
         yield scene.hop(what, Span(name, "name", Target("tensor", name)), Span(told, "dim"))
     if len(names) > MOST_SOURCES:

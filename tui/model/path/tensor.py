@@ -9,7 +9,9 @@ from tracer.report import words
 from tracer.report.paths import Hop
 from tracer.slices.picture import picture
 from tracer.slices.placement import Verdict, shard_of_expert
+from tui.model.columns import wide
 from tui.model.findings.named import means, named
+from tui.model.kept import kept, known
 from tui.model.line import Line, Span, Target
 from tui.model.path.finding import found_lines
 from tui.model.path.scene import HOP, Scene
@@ -24,7 +26,7 @@ def of_tensor(scene: Scene, name: str) -> Sequence[Line]:
     if info is None:
         return list(scene.told(f"no tensor {name} is here", "warn"))
     lines = [
-        *scene.title(Span(name, "strong"), Span(f"  {info.dtype} {words.shape(info.shape)}", "dim")),
+        *scene.title(Span(name, "strong"), Span(f"  {kept(info)}", "dim")),
         *_file(scene, name), scene.hop("name", Span(name, "name", Target("tensor", name))),
     ]  # fmt: skip
     return [*lines, *_placed(scene, name), *_found(scene, name)]
@@ -34,10 +36,16 @@ def _file(scene: Scene, name: str) -> Iterator[Line]:
     info = scene.subject.tensor(name)
     assert info is not None
     if info.file is None or info.offset is None:
-        yield scene.hop("file", Span(f"none: {words.size(info.nbytes)} if it existed", "unsure"))
+        told = f"{words.size(info.nbytes)} if it existed" if known(info) else "its shape and size are not known"
+        yield scene.hop("file", Span(f"none: {told}", "unsure"))
         return
-    where = f"  bytes {info.offset:,} to {info.offset + info.nbytes:,}  ({words.size(info.nbytes)})"
-    yield scene.hop("file", Span(info.file, "name", Target("file", info.file)), Span(where, "number"))
+    where = f"bytes {info.offset:,} to {info.offset + info.nbytes:,}  ({words.size(info.nbytes)})"
+    file = Span(info.file, "name", Target("file", info.file))
+    if HOP + wide(info.file) + 2 + wide(where) <= scene.width:
+        yield scene.hop("file", file, Span(f"  {where}", "number"))
+        return
+    yield scene.hop("file", file)
+    yield scene.under(Span(where, "number"))
 
 
 def _placed(scene: Scene, name: str) -> Iterator[Line]:
