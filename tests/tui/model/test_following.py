@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from tests import several, small_llama
+from tests import faulty_ranks, several, small_llama
 from tests.several import FAULTY, start
 from tracer import live
 from tracer.live import Live
@@ -91,14 +92,15 @@ def ended(progress: Progress) -> bool:
     return progress.ended
 
 
-def test_a_load_is_followed_from_before_it_begins_to_its_end(model: Path, trace: Path) -> None:
-    process = start(
-        [*FAULTY, "load", model, "--device", "cpu", "--save", trace, "--quiet"],
-        {"FAULT": "TakesItsTime", "PACE": "0.05"},
-    )  # fmt: skip
-    with closing(Following(trace)) as following:
-        seen = until(following, ended)
-    assert several.finish(process) == (0, "", "")
+def test_a_load_is_followed_from_before_it_begins_to_its_end(
+    model: Path, trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACE", "0.03")
+    with closing(Following(trace)) as following, ThreadPoolExecutor() as aside:
+        before = following.poll()
+        rest = aside.submit(until, following, ended)
+        run(Request(str(model), device="cpu"), trace, faulty_ranks.TakesItsTime).store.close()
+        seen = [before, *rest.result()]
     states = list(dict.fromkeys(progress.state for progress in seen))
     assert states == ["absent", "running", "done"]
     loading = [progress for progress in seen if progress.state == "running"]
