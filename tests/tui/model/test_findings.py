@@ -96,6 +96,12 @@ def test_what_was_not_checked_stands_with_its_reason_and_nothing_is_called_fine_
     assert text(findings(examined(checks=[Check("files", "2 headers")]))).startswith("✓ no errors were found")
 
 
+def test_an_option_of_another_command_is_no_reason_here() -> None:
+    checks = [Check("values", unchecked="--no-values"), Check("loss", unchecked="--no-values", limit="none were read")]
+    shown = text(findings(examined(checks=checks)))
+    assert "· values: it was not asked for" in shown and "· loss: none were read" in shown and "--" not in shown
+
+
 def test_where_no_weights_are_the_page_begins_with_that() -> None:
     checks = [Check("config", "read"), Check("values", unchecked="none", absent="no weights are here")]
     assert text(findings(examined(checks=checks))).startswith("· no weights are here; no errors")

@@ -24,7 +24,7 @@ from tracer.shares import stored_shares
 from tracer.standing import Share, encode
 from tracer.store import Store
 from tui.model.columns import wide
-from tui.model.follow.following import Following
+from tui.model.follow.following import KILLED, Following
 from tui.model.follow.progress import Progress
 from tui.model.line import plain
 
@@ -136,6 +136,8 @@ def test_a_load_that_is_killed_is_said_to_have_been_cut_short(model: Path, trace
     last = seen[-1]
     assert (last.state, last.alive) == ("cut short", False)
     assert "its process is gone and said nothing" in last.said
+    (left,) = trace.parent.glob(".t.db.*.partial")
+    assert last.said.endswith(f"what is left of its trace, {left.name}, is not complete")
     (share,) = last.shares
     assert share.param is not None
     assert share.param.startswith("model.layers.0."), "it died where the second layer begins"
@@ -260,7 +262,8 @@ def test_a_trace_that_was_written_after_a_load_was_killed_stands_before_what_tha
     following: Following, trace: Path, model: Path
 ) -> None:
     dies(trace)
-    assert following.poll().state == "cut short"
+    progress = following.poll()
+    assert (progress.state, progress.said) == ("cut short", KILLED), "there is nothing left of which anything is said"
     run(Request(str(model), load_format="dummy"), trace).store.close()
     assert following.poll().state == "done"
 

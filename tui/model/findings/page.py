@@ -221,7 +221,7 @@ def _checks(checks: Sequence[Check], width: int) -> Iterator[Line]:
 
 def _why(check: Check) -> str:
     """Nobody has given this program the option that a check of another names as its reason."""
-    return check.limit if check.limit and check.unchecked.startswith("--") else check.unchecked
+    return (check.limit or "it was not asked for") if check.unchecked.startswith("--") else check.unchecked
 
 
 def _section(title: str, told: Iterable[tuple[str, str]], role: Role, width: int) -> Iterator[Line]:

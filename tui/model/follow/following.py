@@ -80,10 +80,12 @@ class Following:
             self.close()
             return None
         state: State = "cut short" if alive is False else "running"
-        left = unfinished(self._sight.path).name
-        said = f"{KILLED}; what is left of its trace, {left}, is not complete" if alive is False else ""
+        said = self._killed(unfinished(self._sight.path)) if alive is False else ""
         quiet = 0.0 if alive is False else self._clock() - self._news
         return Progress(self._path, state, said, standing, quiet, alive, self._left(standing))
+
+    def _killed(self, left: Path) -> str:
+        return f"{KILLED}; what is left of its trace, {left.name}, is not complete" if left.exists() else KILLED
 
     def _note(self, standing: Standing) -> None:
         before = self._last
