@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from mappings.bind import Binding
+from mappings.findings import Finding
 from mappings.registry import choose
 from mappings.sizes import ConfigError
 from tests.mappings.small import CONFIGS
-from tests.tui.model.pages import WIDTHS, prose, small, stages, text
+from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
+from tracer.diagnose.cause import Cause
 from tracer.infer.canonical import text_config
 from tui.model.config.fields import dotted, flat
 from tui.model.config.page import config
@@ -73,6 +75,13 @@ def test_without_a_config_the_page_has_what_the_tensors_say(tmp_path: Path) -> N
     subject = open_subject(str(tmp_path), 1, lambda seen: None)
     shown = text(config(subject, study(subject)))
     assert "there is no config.json" in shown and "≈ hidden_size" in shown
+
+
+def test_a_field_that_only_a_finding_names_is_named_and_cannot_steer_the_terminal() -> None:
+    wrong = Finding("config.conflict", "error", "a", "it is 3", {"field": "odd\x1b[31m_size", "value": 3})
+    subject = examined([Cause(wrong)])
+    for width in WIDTHS:
+        assert "odd\\x1b[31m_size" in rows(subject, width)
 
 
 def test_what_a_file_says_cannot_steer_the_terminal(tmp_path: Path) -> None:

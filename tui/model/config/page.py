@@ -16,7 +16,7 @@ from tracer.commands.output import printable
 from tracer.infer.canonical import ALIASES, NESTED
 from tracer.infer.fields import Field
 from tracer.report.words import plural
-from tui.model.columns import cut, fitted, left
+from tui.model.columns import cut, fitted, left, wide
 from tui.model.config.fields import config_of, flat
 from tui.model.config.uses import Use, uses
 from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line
@@ -56,7 +56,7 @@ class _Fields:
         self.taken = [own for own, field in self.seen.items() if field.taken and self.said.get(own) == field.value]
 
     def lines(self, width: int) -> list[Line]:
-        longest = max((len(name) for name in (*self.said, *self.seen)), default=0)
+        longest = max((wide(printable(name)) for name in (*self.said, *self.seen, *self.against)), default=0)
         # What is told beside needs room too: a name that is longer is cut.
         widths = _Widths(width, min(longest, _LONGEST_NAME, max(width // 3, 12)), min(_LONGEST_VALUE, width // 4))
         return [fitted(each, width) for each in self._lines(widths)]
@@ -156,8 +156,8 @@ class _Fields:
         shown = "not known" if field.value is None else _shown(field.value)
         told = self.uses[field.name].words() if field.name in self.uses else ""
         yield line(
-            Span(f"{GLYPHS[role]} ", role, target), left(Span(field.name, "name", target), widths.name), "  ",
-            left(Span(shown, role, target), widths.value), "  ", Span(told, "dim"),
+            Span(f"{GLYPHS[role]} ", role, target), left(Span(printable(field.name), "name", target), widths.name),
+            "  ", left(Span(shown, role, target), widths.value), "  ", Span(told, "dim"),
         )  # fmt: skip
         if wrong:
             yield from self._conflict(wrong, widths)
