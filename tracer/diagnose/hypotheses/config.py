@@ -28,6 +28,8 @@ _SHOWN = frozenset({
 """What a wrong field looks like."""
 _NO_FIELDS = ("architectures", "model_type", "torch_dtype", "dtype", "quantization_config")
 """Fields that others try, or that no tensor contradicts."""
+_DEEPEST = 8192
+"""Layers; published models have fewer than 200."""
 _OF_LOST_FILES = frozenset({"index.missing-file", "index.missing-tensor", "index.total-size", "shards.gap"})
 _MOST = 6
 """Values that are tried as a plan, of those that rows work out."""
@@ -54,7 +56,7 @@ def propose(case: Case) -> Iterator[Hypothesis]:
     inferred = [*_conflicts(state), *_differing(state)]
     fitting = _fitting(state)
     found = inferred if fitting is None else _by_rows(fitting, inferred)
-    spared = (_is_no_field, _is_of_a_lost_head, _is_of_one_table)
+    spared = (_is_no_field, _is_of_a_lost_head, _is_of_one_table, _is_no_depth)
     found = [each for each in found if not any(spares(state, each) for spares in spared)]
     tried: set[tuple[str, str]] = set()
     for each in found:
@@ -95,6 +97,11 @@ def _is_of_a_lost_head(state: State, each: _Value) -> bool:
 def _is_of_one_table(state: State, each: _Value) -> bool:
     """Whether it would fit a table that was resized alone, and no longer the one that config.json agrees with."""
     return each.path.endswith(ALIASES["vocab"]) and _said(state.config, each.path) in [*heads.rows(state)]
+
+
+def _is_no_depth(state: State, each: _Value) -> bool:
+    """Whether it would be so many layers that the plan alone, of all their parameters, fills the memory."""
+    return each.path.endswith(ALIASES["layers"]) and isinstance(each.value, int) and each.value > _DEEPEST
 
 
 def _declared(state: State) -> list[str]:
@@ -184,10 +191,21 @@ def _worded(each: _Value) -> Wording:
         return replace(
             finding, severity="error", message=f"{finding.message}; {shown}" if shown else finding.message,
             evidence={**finding.evidence, "field": each.path, "value": each.value},
-            fix=f"set {each.path} to {json.dumps(each.value)}",
+            fix=f"set {each.path} to {json.dumps(each.value)}{_caution(each, finding)}",
         )  # fmt: skip
 
     return worded
+
+
+def _caution(each: _Value, finding: Finding) -> str:
+    """What else may be meant by the same shapes, or is wrong with a value that looks right."""
+    said = finding.evidence.get("found")
+    if isinstance(said, str) and said == str(each.value):
+        return ", a number: it is a text now"
+    fewer = isinstance(said, int) and isinstance(each.value, int) and each.value < said
+    if fewer and each.path.rpartition(".")[2] in ALIASES["layers"]:
+        return f" if the model has no more; if it has {said}, layers are lost: look for the file that held them"
+    return ""
 
 
 def _if_tied(each: _Value) -> str:
