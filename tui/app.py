@@ -17,6 +17,7 @@ from textual.worker import get_current_worker
 
 from tracer.errors import TraceLoadError
 from tui.bindings import BINDINGS
+from tui.keys import bindings
 from tui.model.arrival import Arrival, arrival
 from tui.model.browsing import Browsing, PageName
 from tui.model.findings.chips import chips
@@ -80,6 +81,8 @@ class Browser(App[int]):
 
     def on_mount(self) -> None:
         self.set_keymap(self._keys_of_user)
+        # Textual goes on after `fg`, on a screen that has been emptied.
+        self.app_resume_signal.subscribe(self, lambda app: self.refresh(layout=True))
         self.names.focus()
         self.watch(self.names, "cursor", self._looked_at, init=False)
         self._draw()
@@ -385,7 +388,7 @@ class Browser(App[int]):
             self.screen.add_class(f"zoomed-{pane}")
 
     def action_help(self) -> None:
-        self.push_screen(HelpScreen())
+        self.push_screen(HelpScreen(bindings(type(self)), self._keys_of_user))
 
     def action_clear(self) -> None:
         line = self.query_one("#search", Input)
@@ -404,10 +407,10 @@ class Browser(App[int]):
 
         Over the browser stands what has keys of its own.
         """
-        typing = isinstance(self.focused, Input) or len(self.screen_stack) > 1
+        over, typing = len(self.screen_stack) > 1, isinstance(self.focused, Input)
         if action == "clear":
-            return typing or self.browsing.clearable
-        return not typing or action in _WHILE_TYPING
+            return not over and (typing or self.browsing.clearable)
+        return not (over or typing) or action in _WHILE_TYPING
 
     def action_search(self) -> None:
         line = self.query_one("#search", Input)

@@ -1,22 +1,38 @@
-"""Help: every key that does something here, in words, from the bindings themselves."""
+"""Help: every key that does something here, in words, from the bindings themselves and the key map of the user."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
+from textual.keys import format_key
 from textual.screen import ModalScreen
 
+from tui.model.columns import fitted
 from tui.model.line import Line, Span, Text, line
 from tui.widgets.sheet import Sheet
+
+_ELSEWHERE = {"page": "pages", "names": "names", "sheet": "in a list"}
+"""Headings by the first part of a binding's id."""
+_KEYS = 22
+"""Cells for keys."""
+_WITHOUT_ID = (("ctrl+p", "the palette: all of this by its words, and themes"),
+               ("mouse", "a click selects, or goes where that leads"))  # fmt: skip
 
 
 class HelpScreen(ModalScreen[None]):
     """Closed by the keys that open it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark,f1", "dismiss", "close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "dismiss", "close"),
+        Binding("question_mark,f1", "dismiss", "close", id="help"),
+    ]
+
+    def __init__(self, bindings: Iterable[Binding], keys: Mapping[str, str]) -> None:
+        super().__init__()
+        self._lines = list(told(bindings, keys))
 
     def compose(self) -> ComposeResult:
         yield Sheet("help")
@@ -24,24 +40,25 @@ class HelpScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         sheet = self.query_one("#help", Sheet)
         sheet.border_title = "keys"
-        lines = list(self._lines())
-        sheet.show(Text(lambda width: lines))
+        sheet.border_subtitle = "esc closes"
+        sheet.show(Text(lambda width: [fitted(spans, width) for spans in self._lines]))
         sheet.focus()
 
-    def _lines(self) -> Iterator[Line]:
-        """The keys of what had the focus first, then those that do everywhere."""
-        yield from self._keys(self.app, "everywhere")
-        yield ()
-        yield from self._keys(self.query_one("#help", Sheet), "in a list")
 
-    def _keys(self, owner: object, where: str) -> Iterator[Line]:
-        yield line(Span(where, "heading"))
-        bindings = owner._bindings.key_to_bindings  # type: ignore[attr-defined]
-        told: dict[str, list[str]] = {}
-        for key, found in bindings.items():
-            for binding in found:
-                sentence = binding.tooltip or binding.description
-                told.setdefault(sentence, []).append(self.app.get_key_display(binding) or key)
-        for description, keys in told.items():
-            if description:
-                yield line(Span(f"  {', '.join(dict.fromkeys(keys)):<22}", "strong"), Span(description))
+def told(bindings: Iterable[Binding], keys: Mapping[str, str]) -> Iterator[Line]:
+    """A line a binding with the keys that it has now, those that do everywhere first."""
+    groups: dict[str, list[Line]] = {"everywhere": [_line(*each) for each in _WITHOUT_ID]}
+    for binding in bindings:
+        id = str(binding.id)
+        shown = ", ".join(format_key(key) for key in keys.get(id, binding.key).split(","))
+        groups.setdefault(_ELSEWHERE.get(id.partition(".")[0], "everywhere"), []).append(
+            _line(shown, binding.tooltip or binding.description)
+        )
+    for heading, lines in groups.items():
+        yield line(Span(heading, "heading"))
+        yield from lines
+        yield ()
+
+
+def _line(keys: str, what: str) -> Line:
+    return line(Span(f"  {keys:<{_KEYS}}", "strong"), Span(what))

@@ -27,7 +27,11 @@ class KeyLine(OneLine):
         self.refresh()
 
     def _spans(self) -> Iterator[Span]:
-        """Of several keys that do the same the first."""
+        """Of several keys that do the same the first. What stands over the browser has keys of its own."""
+        if self.app.screen is not self.screen:
+            yield Span(" esc ", "key", Target("key", "escape"))
+            yield Span("close", "plain", Target("key", "escape"))
+            return
         told: set[str] = set()
         for active in self.screen.active_bindings.values():
             binding = active.binding
