@@ -41,6 +41,13 @@ class Wanted:
         return replace(self, dtype=_next([None, *dtypes], self.dtype))
 
     @property
+    def told(self) -> str:
+        """What is shown of all names, in words; empty where that is all."""
+        told = [f"only {self.dtype}"] if self.dtype else []
+        told += ["with findings"] if self.marked else []
+        return ", ".join([*told, *(["found"] if self.found is not None else [])])
+
+    @property
     def narrowed(self) -> bool:
         """Whether some tensors are left out."""
         return self.dtype is not None or self.marked or self.found is not None
@@ -77,6 +84,8 @@ class TablePage:
         self.infos = [infos[position] for position in found]
 
     def lines(self, width: int) -> Sequence[Line]:
+        if not self.infos and self.wanted.narrowed:
+            return [(Span("  nothing is left: Esc shows all names", "unsure"),)]
         return Lazy(len(self.infos), lambda number: self._line(self.infos[number], width))
 
     def row_of(self, name: str) -> int | None:
@@ -89,7 +98,8 @@ class TablePage:
             return right(Span(name + mark, "heading"), room)
 
         cells = [titled(name, room) for name, room in _cells(width)]
-        return both((Span(f"  {self._title(width)}", "heading"),), cells, width)
+        left_out = f" ({self.wanted.told})" if self.wanted.narrowed else ""
+        return both((Span(f"  {self._title(width)}{left_out}", "heading"),), cells, width)
 
     def _title(self, width: int) -> str:
         """Of the names; the order too where no other column has room to say it."""

@@ -19,16 +19,19 @@ _WIDE = 64
 class TreePage:
     """What a sheet shows of a tree."""
 
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
+    def __init__(self, tree: Tree, narrowed: str = "") -> None:
+        self.tree, self.narrowed = tree, narrowed
 
     def lines(self, width: int) -> Sequence[Line]:
         rows = self.tree.rows
+        if not rows and self.narrowed:
+            return [(Span("  nothing is left: Esc shows all names", "unsure"),)]
         return Lazy(len(rows), lambda number: _line(rows[number], width))
 
     def heading(self, width: int) -> Line | None:
         shape = (right(Span("dtype, shape", "heading"), 24),) if width >= _WIDE else ()
-        return both((Span("  name", "heading"),), (*shape, right(Span("size", "heading"), 11)), width)
+        left_out = f" ({self.narrowed})" if self.narrowed else ""
+        return both((Span(f"  name{left_out}", "heading"),), (*shape, right(Span("size", "heading"), 11)), width)
 
 
 def _line(row: Row, width: int) -> Line:

@@ -194,7 +194,8 @@ def test_what_there_is_one_of_among_millions_still_has_a_bar(tmp_path: Path) -> 
 def test_zeros_and_what_is_no_number_have_a_page(numbers: np.ndarray, tmp_path: Path) -> None:
     for colours in (False, True):
         shown = page(one(tmp_path, raw("F32", numbers)), 60, colours=colours)
-        assert ("✗ 15 NaN or infinite" in shown) == (not np.isfinite(numbers).all())
+        kind = "NaN" if np.isnan(numbers).all() else "inf"
+        assert (f"✗ 15 {kind}, first at [0, 0]" in shown) == (not np.isfinite(numbers).all())
 
 
 def test_sums_beyond_all_numbers_are_the_largest_of_the_picture(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from tracer.checkpoint.tensor_info import TensorInfo
 from tui.model.columns import wide
 from tui.model.line import plain, target
 from tui.model.table import ORDERS, Order, TablePage, Wanted, rows
-from tui.model.tree import Marks
+from tui.model.tree import Marks, Tree
+from tui.model.tree_page import TreePage
 
 DTYPES = ["BF16", "F32", "F8_E4M3FNUZ", "Q4_K"]
 SEVERITIES: list[Severity] = ["error", "warning", "info"]
@@ -106,3 +107,12 @@ def test_lines_are_made_where_they_are_looked_at() -> None:
     assert len(lines) == 13 and lines[-1] == lines[12] and lines[2:4] == [lines[2], lines[3]]
     with pytest.raises(IndexError):
         lines[13]
+
+
+def test_names_that_are_left_out_are_said_to_be_and_so_is_that_nothing_is_left() -> None:
+    wanted = Wanted(dtype="F32", marked=True)
+    table, tree = TablePage((), wanted, {}), TreePage(Tree((), {}), wanted.told)
+    for page in (table, tree):
+        heading = page.heading(80)
+        assert heading is not None and "(only F32, with findings)" in plain(heading)
+        assert [plain(line).strip() for line in page.lines(80)] == ["nothing is left: Esc shows all names"]

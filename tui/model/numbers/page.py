@@ -99,7 +99,7 @@ def _table(found: Sequence[Statistics]) -> Iterator[tuple[str, list[str]]]:
     yield "min, max", [f"{_told(each.part.minimum)}, {_told(each.part.maximum)}" for each in found]
     yield "mean, std", [f"{_told(each.mean)}, {_told(each.std)}" for each in found]
     yield "zeros", [_share(each.part.zeros, each.count) for each in found]
-    bad = [f"✗ {each.nonfinite:,} NaN or infinite" if each.nonfinite else "✓ all finite" for each in found]
+    bad = [_nonfinite(each) if each.nonfinite else "✓ all finite" for each in found]
     yield "finite", ["· not checked" if each.unread else text for text, each in zip(bad, found, strict=True)]
     yield "smallest", [_told(each.part.smallest) for each in found]
     yield "digest", [f"xxh3:{each.digest[:16]}" for each in found]
@@ -107,6 +107,19 @@ def _table(found: Sequence[Statistics]) -> Iterator[tuple[str, list[str]]]:
 
 def _told(number: float | int | None) -> str:
     return "none" if number is None else f"{number:.6g}"
+
+
+def _nonfinite(found: Statistics) -> str:
+    """How many of which kind, and where the first stands, by its index in each dimension."""
+    part = found.part
+    kinds = [(part.nan, "NaN"), (part.positive_infinity, "inf"), (part.negative_infinity, "-inf")]
+    told = ", ".join(f"{count:,} {kind}" for count, kind in kinds if count)
+    place: list[int] = []
+    rest = found.first_nonfinite
+    for size in reversed(found.shape if rest is not None else ()):
+        rest, index = divmod(rest or 0, size)
+        place.insert(0, index)
+    return f"✗ {told}" + (f", first at {place}" if place else "")
 
 
 def _share(part: int, whole: int) -> str:
