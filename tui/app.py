@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import events, on, work
 from textual.app import App, ComposeResult, SystemCommand
@@ -19,7 +19,7 @@ from tracer.errors import TraceLoadError
 from tui.bindings import BINDINGS
 from tui.keys import bindings
 from tui.model.arrival import Arrival, arrival
-from tui.model.browsing import Browsing, PageName
+from tui.model.browsing import Browsing
 from tui.model.findings.chips import chips
 from tui.model.follow.waiting import followed
 from tui.model.line import Span, Target
@@ -125,6 +125,8 @@ class Browser(App[int]):
         row = self.browsing.row_of(focus) if focus else None
         self.names.show(self.browsing.names(), row)
         if subject.stage == "examined":
+            if focus is not None and not self.browsing.touched:
+                self._uncover(self.sheet)  # where one pane has room, it is that with the answer
             self._study(subject)
 
     def _progressed(self, progress: Progress) -> None:
@@ -291,7 +293,7 @@ class Browser(App[int]):
             return
         self.browsing.touched = True
         self._look_here()
-        self.browsing.visit(cast(PageName, name))
+        self.browsing.visit(name)
         self._draw_page(0)
         self._uncover(self.sheet)
 
