@@ -33,13 +33,13 @@ def _statement(scene: Scene, told: Told) -> Iterator[Line]:
     yield from scene.told(finding.message)
     if finding.rank is not None:
         yield scene.hop("rank", Span(str(finding.rank)))
-    for number, (key, value) in enumerate(finding.evidence.items()):
-        first, *rest = scene.told(f"{key}: {in_words(value)}", "dim", HOP)
-        yield scene.hop("evidence" if number == 0 else "", *first[1:])
-        yield from rest
     if finding.fix:
         first, *rest = scene.told(finding.fix, "good", HOP)
         yield scene.hop("fix", *first[1:])
+        yield from rest
+    for number, (key, value) in enumerate(finding.evidence.items()):
+        first, *rest = scene.told(f"{key}: {in_words(value)}", "dim", HOP)
+        yield scene.hop("evidence" if number == 0 else "", *first[1:])
         yield from rest
 
 
