@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets._toast import Toast
 
 from tests.tui.subjects import Opened, opened
 from tui import app
@@ -37,8 +38,7 @@ class Seen:
 
     async def type(self, text: str) -> None:
         """Type a text."""
-        await self.press(*("underscore" if c == "_" else "full_stop" if c == "." else "space" if c == " " else c
-                           for c in text))  # fmt: skip
+        await self.press(*text)
 
     async def click(self, text: str, times: int = 1) -> None:
         """Click on the first place of the screen where a text stands."""
@@ -53,6 +53,14 @@ class Seen:
                 return
             await self.pilot.pause(0.01)
         raise AssertionError(f"{text!r} never came:\n{self.text}")
+
+    async def closed(self) -> None:
+        """Wait for the end of the browser."""
+        for _ in range(MOST_WAITING):
+            if not self.app.is_running:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("it is still open")
 
     # --- what is seen ---
 
@@ -75,6 +83,13 @@ class Seen:
     def footer(self) -> str:
         """The last line."""
         return self.rows[-1]
+
+    @property
+    def said(self) -> str:
+        """The words in the corner that go away by themselves."""
+        found = [toast.content_region for toast in self.app.screen.query(Toast)]
+        rows = [self.rows[y][r.x : r.right] for r in found for y in range(r.y, r.bottom)]
+        return " ".join(" ".join(rows).split())
 
     @property
     def tab(self) -> str:
@@ -112,6 +127,12 @@ class Seen:
     def focus(self) -> str | None:
         """What keys go to."""
         return self.app.focused.id if self.app.focused else None
+
+    @property
+    def background(self) -> object:
+        """The colour behind the names."""
+        (first, *_) = self.pane("names").render_line(1)
+        return first.style and first.style.bgcolor
 
     @property
     def clipboard(self) -> str:

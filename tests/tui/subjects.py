@@ -23,7 +23,8 @@ CONFIG: dict[str, Any] = {
 LOST = "model.layers.2.mlp.up_proj.weight"
 """The tensor that the broken checkpoint lacks."""
 QUANTISED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False, "sym": True}
+GROUP = 32
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": GROUP, "desc_act": False, "sym": True}
 ADAPTER = {
     "peft_type": "LORA", "base_model_name_or_path": "org/base", "r": 4, "lora_alpha": 8,
     "target_modules": ["q_proj", "v_proj"], "modules_to_save": None, "bias": "none", "task_type": "CAUSAL_LM",
@@ -58,7 +59,7 @@ def huge(folder: Path) -> None:
 def adapter(folder: Path) -> None:
     """LoRA factors of two layers, and no model."""
     write_json(folder / "adapter_config.json", ADAPTER)
-    tensors = {}
+    tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
     for layer in range(2):
         for target, rows in (("q_proj", 64), ("v_proj", 32)):
             start = f"base_model.model.model.layers.{layer}.self_attn.{target}.lora_"
@@ -76,7 +77,7 @@ def quantised(folder: Path) -> None:
             tensors[name] = "F16", shape
             continue
         rows, columns = shape
-        groups = columns // int(GPTQ["group_size"])
+        groups = columns // GROUP
         tensors |= {
             f"{module}.g_idx": ("I32", (columns,)), f"{module}.qweight": ("I32", (columns // 8, rows)),
             f"{module}.qzeros": ("I32", (groups, rows // 8)), f"{module}.scales": ("F16", (groups, rows)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -16,9 +17,13 @@ Told = Callable[[Seen, str], Awaitable[None]]
 KEYS = {str(binding.id): binding.key.split(",") for binding in bindings(Browser)}
 PAGES = {
     "overview": "╭─ layers 0-3 ×4", "path": "laid out", "findings": "no errors were found", "config": "config.json  9",
-    "values": "histogram", "graph": "◉ tensor", "compare": "press D",
+    "values": "not read: v reads", "graph": "◉ tensor", "compare": "press D",
 }  # fmt: skip
 """What stands on each page of the clean checkpoint, and on no other."""
+
+
+SESSIONS = [(id, keys) for id, keys in KEYS.items() if id != "quit"] + [("quit", [key]) for key in KEYS["quit"]]
+"""All keys of a binding in one browser, but for those after which there is none."""
 
 
 class Gesture(NamedTuple):
@@ -47,12 +52,12 @@ def test_every_binding_has_a_gesture_and_every_gesture_a_binding() -> None:
     assert set(GESTURES) == set(KEYS)
 
 
-@pytest.mark.parametrize("binding", KEYS)
-def test_every_key_of_a_binding_does_what_it_says(binding: str) -> None:
+@pytest.mark.parametrize(("binding", "keys"), SESSIONS, ids=lambda part: part if isinstance(part, str) else "")
+def test_every_key_of_a_binding_does_what_it_says(binding: str, keys: list[str]) -> None:
     gesture = GESTURES[binding]
 
     async def all_keys(seen: Seen) -> None:
-        for each in KEYS[binding]:
+        for each in keys:
             await gesture.told(seen, each)
 
     browse(all_keys, gesture.kind, gesture.size)
@@ -157,8 +162,22 @@ async def _page(seen: Seen, key: str, name: str) -> None:
     await seen.press("escape")
 
 
+@key("values.read")
+async def _values(seen: Seen, key: str) -> None:
+    await seen.press("down", "down", key)
+    await seen.until("histogram")
+    assert seen.tab == "values" and seen.lines("page")[0].startswith("model.embed_tokens.weight")
+    assert "numbers     16,384" in seen.read("page")
+
+
+@key("page.follow")
+async def _follow(seen: Seen, key: str) -> None:
+    await seen.press(key)
+    assert seen.tab == "overview" and seen.said == "no load is followed"
+
+
 for _name in PAGES:
-    key(f"page.{_name}")(lambda seen, key, name=_name: _page(seen, key, name))
+    key(f"page.{_name}")(partial(_page, name=_name))
 
 
 @key("compare")
@@ -233,7 +252,7 @@ async def _more_ranks(seen: Seen, key: str) -> None:
     await seen.press(key)
     assert cut(seen)[0] == 4 and "[48:64]" in seen.read("page") and "rank 3" in seen.read("page")
     await seen.press(key, key)
-    assert cut(seen)[0] == 8 and "tp 16: " in seen.text
+    assert cut(seen)[0] == 8 and seen.said.startswith("tp 16: ")
 
 
 @key("tp.fewer")
@@ -241,7 +260,7 @@ async def _fewer_ranks(seen: Seen, key: str) -> None:
     await seen.press(key)
     assert cut(seen)[0] == 1
     await seen.press(key)
-    assert cut(seen)[0] == 1 and "tp 1 is the smallest" in seen.text
+    assert cut(seen)[0] == 1 and seen.said == "tp 1 is the smallest"
 
 
 @key("rank.next")
@@ -268,14 +287,14 @@ async def _rank_before(seen: Seen, key: str) -> None:
 async def _copy_name(seen: Seen, key: str) -> None:
     await seen.press("down", "down", key)
     assert seen.clipboard == "model.embed_tokens.weight"
-    assert "copied model.embed_tokens.weight" in seen.text
+    assert seen.said.endswith("clipboard: model.embed_tokens.weight")
 
 
 @key("copy.diagnosis", "broken")
 async def _copy_diagnosis(seen: Seen, key: str) -> None:
     await seen.press(key)
     assert "`tensor.unmapped`" in seen.clipboard and "param.unfilled" not in seen.clipboard
-    assert "copied as Markdown" in seen.text
+    assert seen.said.endswith("clipboard, as Markdown")
     await seen.press("down", key)
     assert "tensor.unmapped" in seen.clipboard and "param.unfilled" in seen.clipboard
 
@@ -317,9 +336,17 @@ async def _help(seen: Seen, key: str) -> None:
 
 @key("quit")
 async def _quit(seen: Seen, key: str) -> None:
-    assert seen.app.is_running
     await seen.pilot.press(key)
-    assert not seen.app.is_running and seen.app.return_code == 0
+    await seen.closed()
+    assert seen.app.return_code == 0
+
+
+@key("suspend")
+async def _suspend(seen: Seen, key: str) -> None:
+    """Where there is no shell, it goes on; `test_ending.py` has one."""
+    before = seen.text
+    await seen.press(key)
+    assert seen.text == before
 
 
 # --- lists ---
