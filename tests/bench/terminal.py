@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 COLUMNS, LINES = 120, 40
 FRAME_END = b"\x1b[?2026l"
@@ -30,6 +30,29 @@ class Silent(Exception):
     """What was waited for did not come."""
 
 
+class Ended(Exception):
+    """There is nobody any more whose words could be read."""
+
+
+class Spent(NamedTuple):
+    """Seconds."""
+
+    computed: float
+    drawing: float
+    """What the thread computed that draws."""
+    waited: float
+    """For a processor, while others had all of them. Of threads that share Python's lock no two wait at once."""
+
+
+class Frame(NamedTuple):
+    """What was drawn at once."""
+
+    at: float
+    """When its last byte was there."""
+    spent: Spent
+    """Until then."""
+
+
 class Terminal:
     """One process. Frames end where it says so, as it does once it was told that this terminal understands it."""
 
@@ -42,8 +65,7 @@ class Terminal:
             os.execvp(command[0], list(command))
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self.received = bytearray()
-        self.frames: list[float] = []
-        """When the last byte of each was there."""
+        self.frames: list[Frame] = []
         self._told = 0
         self._asked = dict(ANSWERS)
 
@@ -59,21 +81,21 @@ class Terminal:
     # --- what it shows ---
 
     def read(self, seconds: float) -> bool:
-        """Take what comes within so many seconds, as soon as any does; False when nothing came."""
+        """Take what comes within so many seconds, as soon as any does; False when nothing came. Raises Ended."""
         if not select.select([self._fd], [], [], max(seconds, 0))[0]:
             return False
         try:
             came = os.read(self._fd, 1 << 16)
-        except OSError:  # it has ended
-            return False
+        except OSError:
+            raise Ended(f"the command is gone; the last that it said: {self.text[-400:]!r}") from None
         now = time.monotonic()
         self.received += came
         ends = self.received.count(FRAME_END, self._told)
         if ends:
             self._told = self.received.rindex(FRAME_END) + len(FRAME_END)
-            self.frames += [now] * ends
+            self.frames += [Frame(now, self.spent())] * ends
         self._answer()
-        return bool(came)
+        return True
 
     def _answer(self) -> None:
         for question in [asked for asked in self._asked if asked in self.received]:
@@ -96,11 +118,10 @@ class Terminal:
                 raise Silent(f"{wanted.pattern!r} was not shown; the last of what was: {self.text[-400:]!r}")
         return time.monotonic() - self.begin
 
-    def settle(self, quiet: float) -> float | None:
-        """Wait until nothing came for so many seconds; when the last frame was there."""
+    def settle(self, quiet: float) -> None:
+        """Wait until nothing came for so many seconds."""
         while self.read(quiet):
             pass
-        return self.frames[-1] if self.frames else None
 
     # --- keys ---
 
@@ -111,8 +132,8 @@ class Terminal:
         os.write(self._fd, keys)
         return now
 
-    def next_frame(self, seconds: float = PATIENCE) -> float | None:
-        """When the next whole frame is there; None where none comes in time."""
+    def next_frame(self, seconds: float = PATIENCE) -> Frame | None:
+        """The next whole frame; None where none comes in time."""
         seen, end = len(self.frames), time.monotonic() + seconds
         while len(self.frames) == seen:
             if not self.read(end - time.monotonic()):
@@ -121,21 +142,23 @@ class Terminal:
 
     def ended(self) -> int:
         """Its exit status, once it has ended."""
-        while self.read(PATIENCE):
-            pass
+        with suppress(Ended):
+            while self.read(PATIENCE):
+                pass
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     # --- what it took ---
 
-    def processor(self, main_only: bool = False) -> float:
-        """Seconds of processor time of its threads so far, or of the one that draws; those that ended are not in it."""
+    def spent(self) -> Spent:
+        """So far, by its threads; those that ended are not in it."""
         tasks = Path(f"/proc/{self.pid}/task")
-        threads = [str(self.pid)] if main_only else os.listdir(tasks)
-        total = 0
-        for thread in threads:
+        computed = drawing = waited = 0
+        for thread in os.listdir(tasks):
             with suppress(OSError):
-                total += int((tasks / thread / "schedstat").read_text().split()[0])
-        return total / 1e9
+                own, others, _ = map(int, (tasks / thread / "schedstat").read_text().split())
+                computed, waited = computed + own, waited + others
+                drawing += own if thread == str(self.pid) else 0
+        return Spent(computed / 1e9, drawing / 1e9, waited / 1e9)
 
     def peak(self) -> int:
         """Bytes of memory that it had at most."""

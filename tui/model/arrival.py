@@ -37,14 +37,17 @@ def arrival(subject: Subject, tp: int, before: Arrival | None = None) -> Arrival
     """What did not change since `before` is taken over, with what was opened of it."""
     if before is not None and before.subject.tensors is not subject.tensors:
         before = None
+    if before is not None:
+        subject.ordered = before.subject.ordered
     marks = _marks(subject) if subject.stage == "examined" else {}
     orders = before.orders if before is not None else Orders(subject.tensors)
-    tree = before.tree if before is not None and before.marks == marks else grown(orders, orders.all("tree"), marks)
+    tree = before.tree if before is not None and before.marks == marks else Tree(subject.ordered, marks, True)
     search = before.search if before is not None else Search(subject.tensors)
     if subject.stage == "headers":  # first of all it is to be seen
         return Arrival(subject, marks, tree, orders, search)
     search.prepare()
-    for order in ORDERS:
+    _ = subject.positions, subject.stored
+    for order in (*ORDERS, "tree"):
         orders.all(order)
     found = Arrival(subject, marks, tree, orders, search, _placed(subject, tp))
     if len(subject.tensors) >= MANY:

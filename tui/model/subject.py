@@ -11,6 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from tui.model.kept import unknown
+from tui.model.stored import Stored, stored
+from tui.model.tree import run, together
+
 if TYPE_CHECKING:
     from mappings.findings import Finding
     from tracer.checkpoint.folder import Checkpoint
@@ -64,11 +68,30 @@ class Subject:
         """The place of each name in `tensors`."""
         return {info.name: number for number, info in enumerate(self.tensors)}
 
+    @cached_property
+    def ordered(self) -> Sequence[TensorInfo]:
+        """The tensors in the order of the tree, in which each group is a run."""
+        return sorted(self.tensors, key=together)
+
+    def below(self, name: str) -> Sequence[TensorInfo]:
+        """The tensors of a group."""
+        return run(self.ordered, name)
+
+    @cached_property
+    def stored(self) -> Stored:
+        """What they take, and where."""
+        return stored(self.tensors)
+
+    @cached_property
+    def unknown(self) -> int:
+        """Of how many tensors nothing is known but their names."""
+        return unknown(self.tensors)
+
     def further(self, **known: Any) -> Subject:
-        """The same, of which more is known; where its names stand is not looked up again."""
+        """The same, of which more is known; what was counted in its tensors stays counted."""
         subject = replace(self, **known)
         if subject.tensors is self.tensors:
-            subject.positions = self.positions
+            subject.positions, subject.ordered, subject.stored = self.positions, self.ordered, self.stored
         return subject
 
     def tensor(self, name: str) -> TensorInfo | None:
@@ -86,10 +109,10 @@ class Subject:
             told += [Told(symptom, own) for symptom in cause.explains]
         return told + [Told(finding) for finding in self.remarks]
 
-    @cached_property
+    @property
     def nbytes(self) -> int:
         """All data of all tensors."""
-        return sum(info.nbytes for info in self.tensors)
+        return self.stored.nbytes
 
     @property
     def config(self) -> Mapping[str, Any]:

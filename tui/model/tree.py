@@ -13,11 +13,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import TypeAlias
 
 from mappings.findings import Severity
 from mappings.names import is_index, runs
 from tracer.checkpoint.tensor_info import TensorInfo
+from tui.model.kept import unknown
 
 Marks: TypeAlias = Mapping[str, Severity]
 """The worst finding about each tensor that has one."""
@@ -56,7 +58,12 @@ class Node:
     @cached_property
     def nbytes(self) -> int:
         """Their data. Those of a fold are alike, and so are their sizes."""
-        return sum(info.nbytes for info in self.infos) * self.times
+        return sum(map(attrgetter("nbytes"), self.infos)) * self.times
+
+    @cached_property
+    def unknown(self) -> int:
+        """Of how many of `infos` nothing is known but their names."""
+        return unknown(self.infos)
 
     @cached_property
     def severity(self) -> Severity | None:
@@ -92,6 +99,12 @@ def _key(name: str) -> str:
     if not name.isprintable():
         name = name.replace("\1", "\1b").replace("\0", "\1a")
     return name.replace(".", "\0")
+
+
+def run(infos: Sequence[TensorInfo], name: str) -> Sequence[TensorInfo]:
+    """Those below a name, of tensors in this order."""
+    begin, end = (bisect_left(infos, _key(name) + after, key=together) for after in "\0\1")
+    return infos[begin:end]
 
 
 def root(infos: Sequence[TensorInfo], marks: Marks) -> Node:

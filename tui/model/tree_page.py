@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tracer.report import words
 from tui.model.columns import both, right
 from tui.model.findings.chips import SHOWN
-from tui.model.kept import UNKNOWN, kept, known
+from tui.model.kept import UNKNOWN, kept
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Role, Span, Target
 from tui.model.tree import Node, Row, Tree
@@ -66,7 +66,7 @@ def _times(node: Node) -> tuple[Span, ...]:
 
 
 def _weight(node: Node, width: int) -> tuple[Span, ...]:
-    unknown = sum(not known(info) for info in node.infos)
+    unknown = node.unknown
     told = UNKNOWN if unknown == len(node.infos) else f"{'over ' if unknown else ''}{words.size(node.nbytes)}"
     size = right(Span(told, "number"), 11 + 5 * bool(unknown))
     if width < _WIDE:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tracer.report.words import count, plural, size
-from tui.model.kept import known
 from tui.model.line import GLYPHS, Line, Role, Span, Target
 from tui.model.overview.inference import Inference
 from tui.model.overview.values import Value, Values
@@ -92,19 +90,14 @@ def _size(values: Values, inference: Inference | None) -> Iterator[Fact]:
         told = "counted unpacked" if held.unpacked else f"{held.total:,} elements"
         yield Fact("parameters", (Span(f"{mark[0]}{count(held.total)}", mark[1]), Span(active)), told)
     if subject.tensors:
-        unknown = sum(not known(info) for info in subject.tensors)
+        unknown = subject.unknown
         shown = (Span(size(subject.nbytes), "number"), Span(f" in {plural(len(subject.tensors) - unknown, 'tensor')}"))
         yield Fact("bytes", shown, f"{subject.nbytes:,}" + (f", and {unknown:,} of unknown size" if unknown else ""))
 
 
 def _storage(values: Values) -> Iterator[Fact]:
     subject = values.subject
-    weights: Counter[str] = Counter()
-    files: Counter[str] = Counter()
-    for info in subject.tensors:
-        weights[info.dtype] += info.nbytes
-        if info.file is not None:
-            files[info.file] += info.nbytes
+    weights, files = subject.stored.dtypes, subject.stored.files
     if weights:
         shares = (f"{dtype} {_share(nbytes, subject.nbytes)}" for dtype, nbytes in weights.most_common())
         yield Fact("stored as", (Span(" · ".join(shares)),))

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
-from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.report import words
 from tui.model.line import Line, Span, Target
 from tui.model.path.scene import Scene
+from tui.model.stored import Stored, stored
 
 MOST_FILES = 12
 
 
 def of_group(scene: Scene, name: str) -> Sequence[Line]:
-    inside = f"{name}."
-    below = [info for info in scene.subject.tensors if info.name.startswith(inside)]
-    nbytes = sum(info.nbytes for info in below)
-    share = nbytes / scene.subject.nbytes if scene.subject.nbytes else 0.0
+    below = stored(scene.subject.below(name))
+    share = below.nbytes / scene.subject.nbytes if scene.subject.nbytes else 0.0
     return [
         *scene.title(Span(name, "strong"), Span("  group of tensors", "dim")),
-        scene.hop("tensors", Span(f"{len(below):,}", "number")),
-        scene.hop("size", Span(f"{words.size(nbytes)}", "number"), Span(f"  {share:.1%} of all", "dim")),
+        scene.hop("tensors", Span(f"{below.count:,}", "number")),
+        scene.hop("size", Span(f"{words.size(below.nbytes)}", "number"), Span(f"  {share:.1%} of all", "dim")),
         *_dtypes(scene, below),
         *_files(scene, below),
     ]
 
 
-def _dtypes(scene: Scene, below: Sequence[TensorInfo]) -> list[Line]:
-    found: Counter[str] = Counter()
-    for info in below:
-        found[info.dtype] += info.nbytes
+def _dtypes(scene: Scene, below: Stored) -> list[Line]:
     return [
         scene.hop("dtypes" if number == 0 else "", Span(dtype), Span(f"  {words.size(nbytes)}", "dim"))
-        for number, (dtype, nbytes) in enumerate(found.most_common())
+        for number, (dtype, nbytes) in enumerate(below.dtypes.most_common())
     ]
 
 
-def _files(scene: Scene, below: Sequence[TensorInfo]) -> list[Line]:
-    found = Counter(info.file for info in below if info.file is not None).most_common()
+def _files(scene: Scene, below: Stored) -> list[Line]:
+    found = below.in_files.most_common()
     lines = [
         scene.hop("files" if number == 0 else "", Span(file, "name", Target("file", file)),
                   Span(f"  {words.plural(count, 'tensor')}", "dim"))
