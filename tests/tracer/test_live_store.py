@@ -196,7 +196,7 @@ def test_what_ranks_in_processes_note_is_counted_while_they_load_and_written_as_
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, told: list[Standing], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = in_two_widths(tmp_path_factory.mktemp("two widths"))
-    monkeypatch.setenv("PACE", "0.03")
+    monkeypatch.setenv("PACE", "0.07")
     with closing(run(Request(str(model), device="cpu"), tmp_path / "t.db", faulty_ranks.TakesItsTime).store) as store:
         (end,) = stored_shares(store)
         read = read_by_then(store)

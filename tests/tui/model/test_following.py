@@ -95,7 +95,7 @@ def ended(progress: Progress) -> bool:
 def test_a_load_is_followed_from_before_it_begins_to_its_end(
     model: Path, trace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PACE", "0.03")
+    monkeypatch.setenv("PACE", "0.07")
     with closing(Following(trace)) as following, ThreadPoolExecutor() as aside:
         before = following.poll()
         rest = aside.submit(until, following, ended)
