@@ -23,9 +23,9 @@ def chips(findings: Sequence[Finding], checks: Sequence[Checked], fields: Sequen
     if conflicts := [found.severity for found in fields if found.severity != "info"]:
         worst: Severity = "error" if "error" in conflicts else "warning"
         yield Chip(worst, f"{plural(len(conflicts), 'conflict')} in the config")
-    elif all(finding.severity == "info" for finding in findings):
-        yield Chip("ok", "nothing wrong found")
     ok, undone = (sum(check.state == state for check in checks) for state in ("ok", "not-checked"))
+    if not conflicts and all(finding.severity == "info" for finding in findings):
+        yield Chip("not-checked", "nothing wrong in what was checked") if undone else Chip("ok", "nothing wrong found")
     if ok:
         yield Chip("ok", f"{plural(ok, 'check')} ok")
     if undone:
