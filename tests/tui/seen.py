@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widgets._toast import Toast
 
 from tests.tui.subjects import Opened, opened
@@ -67,7 +68,12 @@ class Seen:
     @property
     def rows(self) -> list[str]:
         """The lines of the screen."""
-        return [strip.text for strip in self.app.screen._compositor.render_strips()]
+        return [strip.text for strip in self.strips]
+
+    @property
+    def strips(self) -> list[Strip]:
+        """The same with their colours."""
+        return self.app.screen._compositor.render_strips()
 
     @property
     def text(self) -> str:
@@ -131,8 +137,13 @@ class Seen:
     @property
     def background(self) -> object:
         """The colour behind the names."""
-        (first, *_) = self.pane("names").render_line(1)
-        return first.style and first.style.bgcolor
+        return self.grounds("names")[-1][1]
+
+    def grounds(self, name: str) -> list[tuple[str, object]]:
+        """The lines of a pane, each with the colour behind its first character."""
+        region = self.pane(name).content_region
+        strips = [strip.crop(region.x, region.right) for strip in self.strips[region.y : region.bottom]]
+        return [(strip.text, next(s.style and s.style.bgcolor for s in strip if s.text)) for strip in strips]
 
     @property
     def clipboard(self) -> str:

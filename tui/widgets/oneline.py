@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.model.columns import both, wide
+from tui.model.columns import both, fitted, wide
 from tui.model.line import Line, Span, Target
 from tui.widgets.sheet import ROLES
 from tui.widgets.visible import visible
@@ -42,7 +42,8 @@ class OneLine(Widget):
     @property
     def line(self) -> Line:
         """What it shows."""
-        return both(self._start(self.size.width), self._end, self.size.width)
+        start, width = self._start(self.size.width), self.size.width
+        return both(start, self._end, width) if self._end else fitted(start, width)
 
     def render_line(self, y: int) -> Strip:
         base = self.rich_style
