@@ -18,7 +18,7 @@ from textual.worker import get_current_worker
 from tracer.errors import TraceLoadError
 from tui.bindings import BINDINGS
 from tui.keys import bindings
-from tui.model.arrival import Arrival, arrival
+from tui.model.arrival import Arrival, arrival, kept
 from tui.model.browsing import Browsing
 from tui.model.findings.chips import chips
 from tui.model.follow.waiting import followed
@@ -140,6 +140,7 @@ class Browser(App[int]):
         from tui.model.overview.inference import study
 
         found = study(subject)
+        kept(subject)
         self.call_from_thread(self._studied, subject, found)
 
     def _studied(self, subject: Subject, found: Inference) -> None:

@@ -50,9 +50,14 @@ def arrival(subject: Subject, tp: int, before: Arrival | None = None) -> Arrival
     for order in (*ORDERS, "tree"):
         orders.all(order)
     found = Arrival(subject, marks, tree, orders, search, _placed(subject, tp))
+    kept(subject)
+    return found
+
+
+def kept(subject: Subject) -> None:
+    """Say that what there is now stays: of many names the collector of garbage is not to go through it again."""
     if len(subject.tensors) >= MANY:
         gc.freeze()
-    return found
 
 
 def grown(orders: Orders, positions: Sequence[int], marks: Marks) -> Tree:
