@@ -16,7 +16,7 @@ from tracer.commands.output import printable
 from tracer.infer.canonical import ALIASES, NESTED
 from tracer.infer.fields import Field
 from tracer.report.words import plural
-from tui.model.columns import cut, fitted, left, wide
+from tui.model.columns import cut, cut_start, fitted, left, wide
 from tui.model.config.fields import config_of, flat
 from tui.model.config.uses import Use, uses
 from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line
@@ -103,8 +103,9 @@ class _Fields:
         told = self._used(own if self._is_text(name) else name.partition(".")[0])
         target = Target("field", name)
         shown = Span(_shown(value), "bad" if wrong else "number", target)
+        called = cut_start(printable(name), widths.name)  # what tells fields of one object apart is at their end
         yield line(
-            Span(f"{GLYPHS.get(role, ' ')} ", role, target), left(Span(printable(name), "name", target), widths.name),
+            Span(f"{GLYPHS.get(role, ' ')} ", role, target), left(Span(called, "name", target), widths.name),
             "  ", left(shown, widths.value), "  ", Span(told, "dim"),
         )  # fmt: skip
         if wrong:

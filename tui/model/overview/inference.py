@@ -94,7 +94,7 @@ def _parameters(subject: Subject, found: Inferred | None) -> Parameters | None:
     if found is None or found.names is None or not subject.tensors:
         return None
     if not any(group.shapes for group in found.names.groups):
-        return Parameters(sum(prod(info.shape) for info in subject.tensors))
+        return Parameters(_elements(subject))
     names = found.names
     weights = [(group.role, prod(shape) * len(group.indices)) for group, shape in _weights(found)]
     drafts = sum(_stored(group) for group in names.drafts)
@@ -103,7 +103,11 @@ def _parameters(subject: Subject, found: Inferred | None) -> Parameters | None:
     visited = _visited(subject, found)
     active = total - drafts - routed + int(routed * visited) if routed and visited else None
     scheme = found.known.quantisation.get("quant_method") if found.known else None
-    return Parameters(total, active, scheme not in (None, "fp8"))
+    return Parameters(total or _elements(subject), active, scheme not in (None, "fp8"))
+
+
+def _elements(subject: Subject) -> int:
+    return sum(prod(info.shape) for info in subject.tensors)
 
 
 def _weights(found: Inferred) -> Iterator[tuple[Group, tuple[int, ...]]]:
