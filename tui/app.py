@@ -32,6 +32,7 @@ from tui.widgets.keyline import KeyLine
 from tui.widgets.oneline import OneLine
 from tui.widgets.path_screen import PathScreen
 from tui.widgets.sheet import Sheet
+from tui.widgets.visible import visible
 
 if TYPE_CHECKING:
     from tracer.checkpoint.folder import Checkpoint
@@ -224,6 +225,16 @@ class Browser(App[int]):
         tree.toggle(number, None if event.way == 0 else event.way > 0)
         self.names.show(self.browsing.names())
 
+    @on(Sheet.Turned, "#page")
+    def _unfolded(self, event: Sheet.Turned) -> None:
+        """What follows from a finding is folded below it."""
+        here, opened = self.sheet.here, self.browsing.opened
+        if self.browsing.page == "findings" and here is not None and here.kind == "finding":
+            one = frozenset([int(here.name)])
+            wanted = event.way > 0 if event.way else not one <= opened
+            self.browsing.opened = opened | one if wanted else opened - one
+            self._draw_page()
+
     # --- values ---
 
     def action_values(self) -> None:
@@ -238,6 +249,7 @@ class Browser(App[int]):
             self._read_values(subject.checkpoint, info)
         self._draw_page(0)
         self._uncover(self.sheet)
+        self.refresh_bindings()
 
     @work(thread=True, group="values")
     def _read_values(self, checkpoint: Checkpoint, info: TensorInfo) -> None:
@@ -249,6 +261,7 @@ class Browser(App[int]):
                 self._draw_top()
             if self.browsing.page == "values":
                 self._draw_page()
+            self.refresh_bindings()
 
     # --- beside another ---
 
@@ -286,7 +299,7 @@ class Browser(App[int]):
     def _say(self, message: str, severity: Literal["information", "warning"] = "information") -> None:
         """One word at a time: what was said before is over when a key is pressed again."""
         self.clear_notifications()
-        self.notify(message, severity=severity, timeout=SAID, markup=False)
+        self.notify(visible(message), severity=severity, timeout=SAID, markup=False)
 
     def action_page(self, name: str) -> None:
         if name not in self.browsing.pages:

@@ -91,9 +91,25 @@ def empty(folder: Path) -> None:
     write_safetensors(folder / "model.safetensors", {})
 
 
+def conflicting(folder: Path) -> None:
+    """The small Llama with a config that has other heads, which explains several findings."""
+    write_json(folder / "config.json", CONFIG | {"num_attention_heads": 16, "head_dim": 8})
+    write_safetensors(folder / "model.safetensors", sizes())
+
+
+HOSTILE = ("[red]markup[/red].weight", "\x1b[31mescape\x1b[0m\r\n\x07.weight", "\u202eright to left.weight")
+"""Names that would be obeyed if they reached the terminal, or Textual's markup, as they are."""
+
+
+def hostile(folder: Path) -> None:
+    """Tensors of such names, and no config."""
+    write_safetensors(folder / "model.safetensors", dict.fromkeys(HOSTILE, ("F32", (8, 8))))
+
+
 WRITERS: Mapping[str, Callable[[Path], None]] = {
     "clean": clean, "broken": broken, "huge": huge, "adapter": adapter, "quantised": quantised, "empty": empty,
 }  # fmt: skip
+OTHERS = {"conflicting": conflicting, "hostile": hostile}
 
 
 @dataclass(frozen=True)
@@ -106,10 +122,10 @@ class Opened:
 
 @cache
 def folder(kind: str) -> Path:
-    """One of the six on disk, for as long as this process lives."""
+    """One of them on disk, for as long as this process lives."""
     path = Path(_kept().name, kind)
     path.mkdir()
-    WRITERS[kind](path)
+    {**WRITERS, **OTHERS}[kind](path)
     return path
 
 
@@ -120,6 +136,6 @@ def _kept() -> tempfile.TemporaryDirectory[str]:
 
 @cache
 def opened(kind: str, tp: int = 2) -> Opened:
-    """One of the six, examined."""
+    """One of them, examined."""
     subject = open_subject(str(folder(kind)), tp, lambda _: None)
     return Opened(subject, study(subject))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from rich.color_triplet import ColorTriplet
 
 from tests.tui.seen import Seen, browse
 
@@ -10,11 +11,11 @@ SCREENS = ((), ("3",), ("4",), ("6",), ("n", "n"), ("b",), ("f1",))
 """What is pressed before one looks."""
 
 
-def colours(seen: Seen) -> set[tuple[int, int, int]]:
+def colours(seen: Seen) -> set[ColorTriplet]:
     """All colours on the screen, in front and behind."""
     styles = [segment.style for strip in seen.strips for segment in strip if segment.style]
     found = [colour for style in styles for colour in (style.color, style.bgcolor) if colour is not None]
-    return {tuple(colour.get_truecolor()) for colour in found}
+    return {colour.get_truecolor() for colour in found}
 
 
 @pytest.mark.parametrize("keys", SCREENS, ids=" ".join)

@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_empty(args)
     if util.find_spec("textual") is None:
         raise UsageError("textual is not installed (pip install 'trace-load[tui]')")
+    os.environ.setdefault("TEXTUAL_FPS", "120")  # at its own 60 the second frame after a key is 17 ms late
     # The tracer knows of no screen: the browser reads the tracer, and only this line leads there.
     browser = import_module("tui.command")
     if not (args.help_keys or _shown()):
@@ -41,4 +42,4 @@ def run(args: argparse.Namespace) -> int:
 
 def _shown() -> bool:
     """Whether there is a terminal, or a browser in its place: `textual serve` names the driver that speaks to it."""
-    return "TEXTUAL_DRIVER" in os.environ or (sys.stdin.isatty() and sys.stdout.isatty())
+    return "TEXTUAL_DRIVER" in os.environ or all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))

@@ -48,11 +48,13 @@ def _standing(state: Values, width: int) -> Iterator[Line]:
     if state.stage == "idle":
         yield fitted((Span("· not read", "unsure"), Span(f": v reads {size}")), width)
     elif state.stage == "asks":
-        yield fitted((Span(f"! {size} would be read", "warn"), Span(": v once more reads it, Esc does not")), width)
+        told = f"{size} would be read: v once more reads it, Esc does not"
+        yield from paragraph(told, width, Span("! ", "warn"), "warn")
     elif state.stage == "reads":
         part = state.done / max(total, 1)
-        bar = _BAR * int(part * 30)
-        yield fitted((Span(f"{bar:<30} ", "held"), Span(f"{words.size(state.done)} of {size}, Esc stops")), width)
+        told = f" {words.size(state.done)} of {size}, Esc stops"
+        room = max(min(30, width - len(told)), 1)
+        yield fitted((Span(f"{_BAR * int(part * room):<{room}}", "held"), Span(told)), width)
     elif state.stage == "stopped":
         told = f" after {words.size(state.done)} of {size}; v reads again"
         yield fitted((Span("· stopped", "unsure"), Span(told)), width)
