@@ -30,7 +30,8 @@ from tests.bench.terminal import LINES, Spent, Terminal
 
 STARTS, ROUNDS = 5, 3
 FIRST_PAINT = {LARGE: 1.0, SMALL: 0.5}
-KEY = 0.05
+KEY, STALL = 0.05, 0.1
+"""Seconds from a key to its frame, and between two frames while a key is held down."""
 MEMORY = 250e6
 """On the large one."""
 QUIET, SHORT = 0.15, 0.06
@@ -127,9 +128,8 @@ def press(terminal: Terminal, name: str, keys: bytes, quiet: float) -> Press | N
     return Press(name, clock, last.spent.drawing - before.drawing, clock - (last.spent.waited - before.waited))
 
 
-def presses(terminal: Terminal, script: Sequence[tuple[str, bytes]]) -> list[Press]:
-    found = (press(terminal, name, keys, QUIET) for name, keys in script)
-    return [each for each in found if each]
+def presses(terminal: Terminal, script: Sequence[tuple[str, bytes]]) -> list[Press | None]:
+    return [press(terminal, name, keys, QUIET) for name, keys in script]
 
 
 def meanwhile(terminal: Terminal, model: str) -> list[Press]:
@@ -170,9 +170,10 @@ def judged(what: str, value: float, limit: float, shown: str, unit: float, name:
     return ratio <= 1
 
 
-def best_of(rounds: Sequence[Sequence[Press]]) -> list[Press]:
+def best_of(rounds: Sequence[Sequence[Press | None]]) -> list[Press]:
     """Each press of the script at its best."""
-    return [min(each, key=lambda press: press.own) for each in zip(*rounds, strict=True)]
+    seen = ([press for press in each if press] for each in zip(*rounds, strict=True))
+    return [min(each, key=lambda press: press.own) for each in seen if each]
 
 
 def told_keys(what: str, found: Sequence[Press], everything: Sequence[Press]) -> bool:
@@ -220,9 +221,9 @@ def measure(model: str, folder: Path, tensors: int) -> Iterator[bool]:
     hurried = min(early, key=lambda of: max((each.own for each in of), default=0.0))
     if hurried:
         yield told_keys("keys while it is examined", hurried, [each for of in early for each in of])
-    yield told_keys("keys", best_of(rounds), [each for of in rounds for each in of])
+    yield told_keys("keys", best_of(rounds), [each for of in rounds for each in of if each])
     shown = f"{scrolled.frames:,} frames in {scrolled.seconds:.1f} s, slowest {scrolled.slowest * 1e3:.0f} ms"
-    yield judged("from end to end", scrolled.slowest, KEY, shown, 1e-3, "ms")
+    yield judged("from end to end", scrolled.slowest, STALL, shown, 1e-3, "ms")
     yield judged("memory", peak, MEMORY, f"{peak / 1e6:.0f} MB at most", 1e6, "MB")
 
 
