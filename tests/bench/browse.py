@@ -26,7 +26,7 @@ from typing import NamedTuple
 from fixtures import header_set
 from fixtures.geometries import geometry
 from tests.bench.doctor import LARGE, SCALES, SHARDS, SMALL
-from tests.bench.terminal import LINES, Spent, Terminal
+from tests.frames import LINES, Spent, Terminal
 
 STARTS, ROUNDS = 5, 3
 FIRST_PAINT = {LARGE: 1.0, SMALL: 0.5}

@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from operator import attrgetter
 from typing import TypeAlias
 
 from mappings.findings import Severity
@@ -58,7 +57,7 @@ class Node:
     @cached_property
     def nbytes(self) -> int:
         """Their data. Those of a fold are alike, and so are their sizes."""
-        return sum(map(attrgetter("nbytes"), self.infos)) * self.times
+        return sum([info.nbytes for info in self.infos]) * self.times
 
     @cached_property
     def unknown(self) -> int:

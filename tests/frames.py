@@ -1,4 +1,4 @@
-"""A command in a pseudo-terminal: what it shows, when each frame of it was there, and what it took. Linux only."""
+"""A command in a pseudo-terminal, frame by frame: what it shows, when each frame of it was there, and what it took. Linux only."""
 
 from __future__ import annotations
 
