@@ -1,4 +1,4 @@
-"""A command in a pseudo-terminal, frame by frame: what it shows, when each frame of it was there, and what it took. Linux only."""
+"""A command in a pseudo-terminal, frame by frame: what it shows, when, and what it took. Linux only."""
 
 from __future__ import annotations
 
@@ -167,4 +167,4 @@ class Terminal:
 
 
 if sys.platform != "linux":
-    raise SystemExit("this bench reads /proc, which only Linux has")
+    raise SystemExit("what a process took is read from /proc, which only Linux has")
