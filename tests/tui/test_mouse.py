@@ -65,6 +65,18 @@ def test_a_click_beside_all_targets_only_moves_the_cursor() -> None:
     browse(told, "broken", (120, 40))
 
 
+def test_a_click_on_a_key_of_the_last_line_presses_it() -> None:
+    async def told(seen: Seen) -> None:
+        await seen.click("? help")
+        assert seen.focus == "help"
+        await seen.click("esc close")
+        assert seen.focus == "names"
+        await seen.click("/ search")
+        assert seen.focus == "search"
+
+    browse(told)
+
+
 def test_the_wheel_scrolls_what_is_below_it() -> None:
     async def told(seen: Seen) -> None:
         await seen.press("b")

@@ -17,7 +17,7 @@ from tui.app import Browser
 
 SIZES = ((80, 24), (120, 40), (200, 60))
 THEMES = {"dark": "textual-dark", "light": "textual-light"}
-KEYS: dict[str, Sequence[str]] = {"huge": ("slash", *"experts.3.up 30", "enter"), "quantised": ("4",)}
+KEYS: dict[str, Sequence[str]] = {"huge": ("slash", *"experts.3.up 30", "enter", "escape"), "quantised": ("4",)}
 """What is pressed before; the others show what they begin with."""
 
 

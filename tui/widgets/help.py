@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.keys import format_key
@@ -43,6 +44,11 @@ class HelpScreen(ModalScreen[None]):
         sheet.border_subtitle = "esc closes"
         sheet.show(Text(lambda width: [fitted(spans, width) for spans in self._lines]))
         sheet.focus()
+
+    def on_click(self, event: events.Click) -> None:
+        """Beside it, that is."""
+        if event.widget is self:
+            self.dismiss()
 
 
 def told(bindings: Iterable[Binding], keys: Mapping[str, str]) -> Iterator[Line]:

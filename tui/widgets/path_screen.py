@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -25,6 +25,11 @@ class PathScreen(ModalScreen[str | None]):
         with Vertical(id="ask"):
             yield Label(self._question, markup=False)
             yield Input(id="path")
+
+    def on_click(self, event: events.Click) -> None:
+        """Beside it, that is."""
+        if event.widget is self:
+            self.dismiss()
 
     @on(Input.Submitted)
     def _given(self, event: Input.Submitted) -> None:
