@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from textual.events import Paste
 from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widgets._toast import Toast
@@ -40,6 +41,12 @@ class Seen:
     async def type(self, text: str) -> None:
         """Type a text."""
         await self.press(*text)
+
+    async def paste(self, text: str) -> None:
+        """Have the terminal type a text at once."""
+        assert self.app.focused is not None
+        self.app.focused.post_message(Paste(text))
+        await self.pilot.pause()
 
     async def click(self, text: str, times: int = 1) -> None:
         """Click on the first place of the screen where a text stands."""

@@ -65,6 +65,7 @@ def test_a_key_map_that_is_none_is_told_before_the_screen_is_touched(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Screen())
     monkeypatch.setattr(sys, "stdout", screen := Screen())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert main(["browse", "--keys", str(tmp_path / "none.toml")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "none.toml: " in line and "No such file" in line and not screen.getvalue()

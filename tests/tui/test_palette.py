@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
+from textual.widgets import OptionList
 
-from tests.tui.seen import Seen, browse
+from tests.tui.seen import MOST_WAITING, Seen, browse
 from tui.app import Browser
 from tui.keys import bindings
 from tui.model.browsing import PAGES, PageName
@@ -17,11 +18,17 @@ PALETTE = "ctrl+p"
 async def choose(seen: Seen, words: str) -> None:
     """What is chosen by typing some of its words."""
     await seen.press(PALETTE)
-    await seen.type(words)
-    await seen.until(words)
-    await seen.pilot.pause(0.3)
+    await taken(seen, words)
+
+
+async def taken(seen: Seen, words: str) -> None:
+    """The first that is found by some words, once something was."""
+    await seen.paste(words)
+    for _ in range(MOST_WAITING):
+        if seen.app.screen.query_one(OptionList).highlighted is not None:
+            break
+        await seen.pilot.pause(0.01)
     await seen.press("enter")
-    await seen.pilot.pause()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -40,9 +47,7 @@ def test_it_finds_themes_and_they_change_the_colours() -> None:
         before, text = seen.background, seen.text
         await choose(seen, "theme")
         await seen.until("Search for themes")
-        await seen.type("textual-light")
-        await seen.pilot.pause(0.3)
-        await seen.press("enter")
+        await taken(seen, "textual-light")
         assert seen.background != before and seen.text == text
 
     browse(told)

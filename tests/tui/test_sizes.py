@@ -84,7 +84,7 @@ def test_a_zoomed_pane_gives_way_to_the_one_that_a_key_is_about() -> None:
 
 def test_a_window_that_was_pulled_looks_like_one_that_was_opened_so() -> None:
     """Through all layouts and back, with each pane having the keys."""
-    sizes = [(120, 30), (80, 24), (50, 20), (200, 60), (40, 10), (99, 24), (120, 30)]
+    sizes = [(120, 30), (80, 24), (50, 20), (160, 40), (99, 24), (120, 30)]
     fresh: dict[tuple[str, tuple[int, int]], str] = {}
 
     def opened_with(keys: str, size: tuple[int, int]) -> None:
