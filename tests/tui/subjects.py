@@ -134,6 +134,12 @@ def _kept() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="browsed-")
 
 
+def clear() -> None:
+    """Leave nothing behind: a worker of pytest-xdist does not end as processes end."""
+    if _kept.cache_info().currsize:
+        _kept().cleanup()
+
+
 @cache
 def opened(kind: str, tp: int = 2) -> Opened:
     """One of them, examined."""

@@ -20,6 +20,7 @@ from typing import Any, Self
 PATIENCE = 60.0
 """Seconds after which what should have come is given up; a machine with many things to do needs some."""
 COLUMNS, LINES = 80, 24
+ROOT = Path(__file__).parents[2]
 BROWSE = (sys.executable, "-P", "-m", "tracer", "browse")
 FULL_SCREEN, NORMAL_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
 HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"
@@ -36,7 +37,7 @@ class Terminal:
         self.before = termios.tcgetattr(self._slave)
         self.process = subprocess.Popen(
             command, stdin=self._slave, stdout=self._slave, stderr=self._slave, process_group=0,
-            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": os.getcwd(), **environment},
+            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment},
         )  # fmt: skip
         self.written = b""
 

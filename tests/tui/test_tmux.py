@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.tui.subjects import LOST, folder
+from tests.tui.terminal import PATIENCE, ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
-PATIENCE = 60.0
 PROMPT = "shell>"
 SHELL = ["env", f"PS1={PROMPT} ", "HISTFILE=/dev/null", "sh", "-i"]
 COPIES = "set-option -s set-clipboard on"
@@ -27,7 +27,7 @@ class Tmux:
 
     def __init__(self, at: Path) -> None:
         self._tmux = ["tmux", "-S", str(at / "socket"), "-f", "/dev/null"]
-        environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TERM": "xterm-256color"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
         environment.pop("ENV", None)
         start = [*COPIES.split(), ";", "new-session", "-d", "-x", "80", "-y", "24", *SHELL]
         subprocess.run([*self._tmux, *start], env=environment, check=True)
