@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from textual.keys import _character_to_key
 
@@ -59,7 +59,7 @@ def test_no_key_has_two_meanings_to_begin_with() -> None:
     assert sum(len(keys.split(",")) for keys in DEFAULTS.values()) == len(TAKEN)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # each writes a file
 @given(st.dictionaries(st.sampled_from(sorted(DEFAULTS)), st.lists(st.sampled_from(FREE), min_size=1, max_size=3)))
 def test_any_map_of_free_keys_comes_back(chosen: dict[str, list[str]]) -> None:
     owners = {key: name for name, own in chosen.items() for key in own}
