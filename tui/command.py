@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 
 from tui.app import Browser
@@ -20,6 +21,7 @@ def browse(args: argparse.Namespace) -> int:
         sys.stdout.write(as_toml(Browser))
         return 0
     sys.setswitchinterval(TURN)
+    gc.freeze()  # what was imported stays: to go through it for garbage would be felt when a key is pressed
     app = Browser(args.what, args.tp, keymap_of(args.keys, Browser))
     status = app.run()
     if app.failed:

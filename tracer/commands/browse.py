@@ -7,6 +7,7 @@ import os
 import sys
 from importlib import import_module, util
 
+from tracer.collection import uncollected
 from tracer.commands.output import refuse_empty
 from tracer.errors import UsageError
 
@@ -33,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("textual is not installed (pip install 'trace-load[tui]')")
     os.environ.setdefault("TEXTUAL_FPS", "120")  # at its own 60 the second frame after a key is 17 ms late
     # The tracer knows of no screen: the browser reads the tracer, and only this line leads there.
-    browser = import_module("tui.command")
+    with uncollected():
+        browser = import_module("tui.command")
     if not (args.help_keys or _shown()):
         raise UsageError("browse needs a terminal; `tracer diagnose` and `trace-load --html` say the same without one")
     status: int = browser.browse(args)
