@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
+
+gc.set_threshold(50_000, 20, 50)
+"""Torch, Transformers and what tests share are a million objects, which would be gone through every few tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -18,7 +19,7 @@ from textual.worker import get_current_worker
 from tracer.errors import TraceLoadError
 from tui.bindings import BINDINGS
 from tui.keys import bindings
-from tui.model.arrival import Arrival, arrival, kept
+from tui.model.arrival import Arrival, arrival
 from tui.model.browsing import Browsing
 from tui.model.findings.chips import chips
 from tui.model.follow.waiting import followed
@@ -65,6 +66,8 @@ class Browser(App[int]):
         super().__init__()
         self.browsing = Browsing(where, tp)
         self.browsing.colours = not self.no_color
+        self.kept: Callable[[], object] = lambda: None
+        """Called whenever much was made that stays."""
         self.failed = ""
         """What ended it, in one line."""
         self._keys_of_user = keymap or {}
@@ -89,6 +92,9 @@ class Browser(App[int]):
         self._draw()
         self._open()
 
+    def on_unmount(self) -> None:
+        self.browsing.values.stop()
+
     @property
     def names(self) -> Sheet:
         return self.query_one("#names", Sheet)
@@ -103,19 +109,26 @@ class Browser(App[int]):
     def _open(self) -> None:
         worker = get_current_worker()
         for progress in followed(self.browsing.where, lambda: worker.is_cancelled):
-            self.call_from_thread(self._progressed, progress)
+            self._tell(self._progressed, progress)
         if worker.is_cancelled:
             return
         try:
             open_subject(self.browsing.where, self.browsing.tp, self._hand_over)
         except (TraceLoadError, OSError) as error:
-            self.call_from_thread(self._fail, str(error))
+            self._tell(self._fail, str(error))
+
+    def _tell(self, told: Callable[..., object], *what: object) -> None:
+        """From a thread to the one that draws, which may have ended: nobody waits for it, as that would be for ever."""
+        with suppress(RuntimeError):
+            self.call_later(told, *what)
 
     def _hand_over(self, subject: Subject) -> None:
         """Go on when it was drawn: what is done here would make drawing wait."""
         drawn = Event()
-        self.call_from_thread(self._arrived, arrival(subject, self.browsing.tp, self.browsing.last))
-        self.call_from_thread(self.call_after_refresh, drawn.set)
+        arrived = arrival(subject, self.browsing.tp, self.browsing.last)
+        self.kept()
+        self._tell(self._arrived, arrived)
+        self._tell(self.call_after_refresh, drawn.set)
         drawn.wait(PATIENCE)
 
     def _arrived(self, what: Arrival) -> None:
@@ -141,8 +154,8 @@ class Browser(App[int]):
         from tui.model.overview.inference import study
 
         found = study(subject)
-        kept(subject)
-        self.call_from_thread(self._studied, subject, found)
+        self.kept()
+        self._tell(self._studied, subject, found)
 
     def _studied(self, subject: Subject, found: Inference) -> None:
         if subject is self.browsing.subject:
@@ -253,7 +266,7 @@ class Browser(App[int]):
 
     @work(thread=True, group="values")
     def _read_values(self, checkpoint: Checkpoint, info: TensorInfo) -> None:
-        self.browsing.values.read(checkpoint, info, lambda state: self.call_from_thread(self._values_changed, state))
+        self.browsing.values.read(checkpoint, info, lambda state: self._tell(self._values_changed, state))
 
     def _values_changed(self, state: Values) -> None:
         if self.browsing.values.heard(state):
@@ -287,7 +300,7 @@ class Browser(App[int]):
             done = Comparing(other, beside(subject, other))
         except (TraceLoadError, OSError) as error:
             done = Comparing(other, why=str(error))
-        self.call_from_thread(self._compared, done)
+        self._tell(self._compared, done)
 
     def _compared(self, state: Comparing) -> None:
         self.browsing.comparing = state

@@ -21,8 +21,9 @@ def browse(args: argparse.Namespace) -> int:
         sys.stdout.write(as_toml(Browser))
         return 0
     sys.setswitchinterval(TURN)
-    gc.freeze()  # what was imported stays: to go through it for garbage would be felt when a key is pressed
     app = Browser(args.what, args.tp, keymap_of(args.keys, Browser))
+    # To go through for garbage what stays, here as long as the process, would be felt when a key is pressed.
+    app.kept = gc.freeze
     status = app.run()
     if app.failed:
         print(f"tracer: {app.failed}", file=sys.stderr)

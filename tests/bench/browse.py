@@ -53,12 +53,13 @@ SCRIPT: Sequence[tuple[str, bytes]] = [
     ("search", b"/"), *[(f"search: {letter}", letter.encode()) for letter in "k_proj 17"], ("found", b"\r"),
     *[("tp", key) for key in (b"+", b"+", b"-", b"-", b"+")], ("rank", b"r"), ("clear", ESCAPE),
     *[(f"page {number}", str(number).encode()) for number in (1, 3, 4, 6, 7, 2)],
-    ("problem", b"n"), ("problem before", b"N"), ("back", b"\x7f"),
     ("table", b"b"), ("end", END), ("page up", PAGE_UP), ("home", HOME), *[("down", DOWN)] * 3,
     *[("sort", b"s")] * 6, ("dtype", b"d"), ("dtype", b"d"), ("search", b"/"),
     *[(f"search in the table: {letter}", letter.encode()) for letter in "up"], ("clear", ESCAPE),
     ("problems", b"f"), ("all again", b"f"), ("tree", b"b"),
+    ("problem", b"n"), ("problem before", b"N"), ("back", b"\x7f"),
 ]  # fmt: skip
+"""At the end what may say something for a moment, as that is a frame more when it goes."""
 MEANWHILE: Sequence[tuple[str, bytes]] = [("down", DOWN), ("down", DOWN), ("end", END), ("home", HOME), ("open", RIGHT)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,10 +14,6 @@ from tui.model.tree import Marks, Tree
 
 if TYPE_CHECKING:
     from tracer.slices.placed import Placed
-
-
-MANY = 10_000
-"""Tensors from which on Python's collector of garbage would be felt, as it goes through all that is kept of them."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +44,7 @@ def arrival(subject: Subject, tp: int, before: Arrival | None = None) -> Arrival
     _ = subject.positions, subject.stored
     for order in (*ORDERS, "tree"):
         orders.all(order)
-    found = Arrival(subject, marks, tree, orders, search, _placed(subject, tp))
-    kept(subject)
-    return found
-
-
-def kept(subject: Subject) -> None:
-    """Say that what there is now stays: of many names the collector of garbage is not to go through it again."""
-    if len(subject.tensors) >= MANY:
-        gc.freeze()
+    return Arrival(subject, marks, tree, orders, search, _placed(subject, tp))
 
 
 def grown(orders: Orders, positions: Sequence[int], marks: Marks) -> Tree:

@@ -114,7 +114,7 @@ class Browsing:
 
     def names(self) -> Page:
         """The left side: the tree, or the flat table."""
-        return self._table if self.flat else TreePage(self.tree)
+        return self._table if self.flat else TreePage(self.tree, self.wanted.told)
 
     @property
     def _table(self) -> TablePage:

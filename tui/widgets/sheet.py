@@ -11,7 +11,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import Reactive, reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -40,6 +40,8 @@ class Sheet(ScrollView, can_focus=True):
     ]
 
     cursor: reactive[int] = reactive(0, repaint=False)
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0))
+    """Without a layout of the whole screen, twice, whenever there are more lines or fewer: a sheet keeps its place."""
 
     class Chosen(Message):
         """Enter, or a click on a span that leads somewhere."""
@@ -150,6 +152,9 @@ class Sheet(ScrollView, can_focus=True):
                 style += Style(bgcolor=self.get_component_rich_style(f"sheet--{under}", partial=True).color)
             self._styles[role, under] = style
         return self._styles[role, under]
+
+    def watch_virtual_size(self, size: Size) -> None:
+        self._scroll_update(size)
 
     # --- moving ---
 

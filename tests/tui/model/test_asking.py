@@ -214,8 +214,9 @@ def test_equal_tensors_are_not_marked(pair: tuple[Checkpoint, Checkpoint]) -> No
 def test_what_the_other_does_not_have_is_said_and_the_own_is_shown(pair: tuple[Checkpoint, Checkpoint]) -> None:
     state = read(Asking(other=pair[1]), pair[0], info_of(pair[0], "only"))
     for width in WIDTHS:
-        shown = prose(values(state), width)
-        assert f"· not beside another: no tensor of this name in {pair[1].files.title}" in shown and "digest" in shown
+        shown = "".join(prose(values(state), width).split())  # a long path is broken where the line ends
+        told = f"· not beside another: no tensor of this name in {pair[1].files.title}"
+        assert told.replace(" ", "") in shown and "digest" in shown
 
 
 def test_another_whose_file_is_gone_does_not_take_the_own_numbers_with_it(tmp_path: Path) -> None:
