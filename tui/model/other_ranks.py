@@ -6,6 +6,7 @@ that a cut breaks, say) is not looked for, and is said not to be.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from mappings.findings import Finding, in_order
@@ -21,6 +22,8 @@ from tui.model.subject import Subject
 AREA = "tp."
 """How the codes begin that say something of a number of ranks."""
 RANKS = "ranks"
+STATIC = ("names", "axes", "sizes", "bytes")
+"""Proofs that say the same of every number of ranks."""
 
 
 def with_ranks(examined: Subject, tp: int) -> Subject:
@@ -34,7 +37,7 @@ def with_ranks(examined: Subject, tp: int) -> Subject:
     return examined.further(
         causes=sorted([*causes, *map(Cause, in_order(new))], key=lambda cause: cause.finding.severity != "error"),
         remarks=[*remarks, *(finding for finding in proof.findings if finding.severity == "info")],
-        checks=[*(_unranked(check) for check in examined.checks if check.name != RANKS), *_asked(examined, proof, tp)],
+        checks=[*_kept(examined, tp), *_asked(examined, proof, tp)],
     )  # fmt: skip
 
 
@@ -57,8 +60,15 @@ def _without(cause: Cause) -> Cause:
     return replace(cause, explains=tuple(finding for finding in cause.explains if not _of_ranks(finding)))
 
 
-def _unranked(check: Check) -> Check:
-    return replace(check, findings=tuple(finding for finding in check.findings if not _of_ranks(finding)))
+def _kept(examined: Subject, tp: int) -> Iterator[Check]:
+    """What is so for any number of ranks. That a load went well says nothing of one that never was."""
+    for check in examined.checks:
+        if check.name == RANKS:
+            continue
+        if examined.store is None or check.unchecked or check.name in STATIC:
+            yield replace(check, findings=tuple(finding for finding in check.findings if not _of_ranks(finding)))
+        else:
+            yield Check(check.name, unchecked=f"the trace is of tp {examined.tp}: with tp {tp} nothing was loaded")
 
 
 def _asked(examined: Subject, proof: Proof, tp: int) -> list[Check]:

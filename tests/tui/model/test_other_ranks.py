@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tracer.cli import trace_load
 from tui.model.browsing import Browsing
 from tui.model.opening import open_subject
 from tui.model.other_ranks import with_ranks
@@ -63,3 +64,16 @@ def test_the_browser_says_what_holds_for_the_number_that_is_looked_at() -> None:
     state.more_ranks(-1)
     state.more_ranks(-1)
     assert state.subject is state.last.subject if state.last else False
+
+
+def test_a_load_that_went_well_says_nothing_of_another_number_of_ranks(tmp_path: Path) -> None:
+    saved = tmp_path / "t.db"
+    assert trace_load([str(TRAINED), "--tp", "2", "--load-format", "dummy", "--quiet", "--save", str(saved)]) == 0
+    examined = opened(saved, 2)
+    ok = {check.name for check in examined.checks if check.state == "ok"}
+    assert {"audit", "slots", "names"} <= ok
+    other = {check.name: check.state for check in with_ranks(examined, 4).checks}
+    assert {name for name in ok if other.get(name) == "ok"} == {"names", "axes", "sizes", "bytes"}
+    assert other["audit"] == other["slots"] == "not-checked"
+    assert examined.store is not None
+    examined.store.close()
