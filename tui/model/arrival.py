@@ -33,7 +33,7 @@ def arrival(subject: Subject, tp: int, before: Arrival | None = None) -> Arrival
     if before is not None and before.subject.tensors is not subject.tensors:
         before = None
     if before is not None:
-        subject.ordered = before.subject.ordered
+        subject.ordered, subject.runs = before.subject.ordered, before.subject.runs
     marks = _marks(subject) if subject.stage == "examined" else {}
     orders = before.orders if before is not None else Orders(subject.tensors)
     tree = before.tree if before is not None and before.marks == marks else Tree(subject.ordered, marks, True)

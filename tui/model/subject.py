@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from tui.model.kept import unknown
-from tui.model.stored import Stored, stored
+from tui.model.stored import Stored, StoredRuns
 from tui.model.tree import run, together
 
 if TYPE_CHECKING:
@@ -73,14 +73,19 @@ class Subject:
         """The tensors in the order of the tree, in which each group is a run."""
         return sorted(self.tensors, key=together)
 
-    def below(self, name: str) -> Sequence[TensorInfo]:
-        """The tensors of a group."""
-        return run(self.ordered, name)
+    @cached_property
+    def runs(self) -> StoredRuns:
+        """What each group takes."""
+        return StoredRuns(self.ordered)
+
+    def stored_below(self, name: str) -> Stored:
+        """What the tensors of a group take, and where."""
+        return self.runs.between(*run(self.ordered, name))
 
     @cached_property
     def stored(self) -> Stored:
-        """What they take, and where."""
-        return stored(self.tensors)
+        """What all take, and where."""
+        return self.runs.between(0, len(self.ordered))
 
     @cached_property
     def unknown(self) -> int:
@@ -91,7 +96,8 @@ class Subject:
         """The same, of which more is known; what was counted in its tensors stays counted."""
         subject = replace(self, **known)
         if subject.tensors is self.tensors:
-            subject.positions, subject.ordered, subject.stored = self.positions, self.ordered, self.stored
+            subject.positions, subject.ordered = self.positions, self.ordered
+            subject.runs, subject.stored = self.runs, self.stored
         return subject
 
     def tensor(self, name: str) -> TensorInfo | None:

@@ -100,10 +100,10 @@ def _key(name: str) -> str:
     return name.replace(".", "\0")
 
 
-def run(infos: Sequence[TensorInfo], name: str) -> Sequence[TensorInfo]:
-    """Those below a name, of tensors in this order."""
+def run(infos: Sequence[TensorInfo], name: str) -> tuple[int, int]:
+    """Where those below a name begin and end, of tensors in this order."""
     begin, end = (bisect_left(infos, _key(name) + after, key=together) for after in "\0\1")
-    return infos[begin:end]
+    return begin, end
 
 
 def root(infos: Sequence[TensorInfo], marks: Marks) -> Node:

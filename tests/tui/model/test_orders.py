@@ -13,7 +13,7 @@ from tests.tui.subjects import opened
 from tracer.checkpoint.tensor_info import TensorInfo
 from tui.model.arrival import arrival
 from tui.model.orders import Order, Orders
-from tui.model.stored import stored
+from tui.model.stored import StoredRuns, stored
 from tui.model.subject import Subject
 from tui.model.tree import Tree, run, together
 
@@ -35,8 +35,9 @@ def test_the_run_of_a_group_is_what_begins_with_its_name(infos: list[TensorInfo]
     names = [info.name for info in infos]
     starts = [name[:end] for name in names for end, letter in enumerate(name) if letter == "."]
     group = data.draw(st.sampled_from([*starts, *names, "a"]))
-    found = run(sorted(infos, key=together), group)
-    assert {info.name for info in found} == {name for name in names if name.startswith(f"{group}.")}
+    ordered = sorted(infos, key=together)
+    begin, end = run(ordered, group)
+    assert {info.name for info in ordered[begin:end]} == {name for name in names if name.startswith(f"{group}.")}
 
 
 @given(tensors(), st.sampled_from(get_args(Order)), st.data())
@@ -63,6 +64,15 @@ def test_what_is_counted_by_kinds_is_what_is_counted_one_by_one(infos: list[Tens
     assert found.in_files == Counter(info.file for info in infos if info.file is not None)
     assert found.dtypes == _bytes((info.dtype, info.nbytes) for info in infos)
     assert found.files == _bytes((info.file, info.nbytes) for info in infos if info.file is not None)
+
+
+@given(tensors(), st.integers(1, 5), st.data())
+def test_what_a_run_takes_is_the_same_by_blocks_and_one_by_one(
+    infos: list[TensorInfo], block: int, data: st.DataObject
+) -> None:  # fmt: skip
+    start = data.draw(st.integers(0, len(infos)))
+    stop = data.draw(st.integers(start, len(infos)))
+    assert StoredRuns(infos, block).between(start, stop) == stored(infos[start:stop])
 
 
 def _bytes(pairs: Iterable[tuple[str, int]]) -> Counter[str]:

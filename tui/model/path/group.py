@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from tracer.report import words
 from tui.model.line import Line, Span, Target
 from tui.model.path.scene import Scene
-from tui.model.stored import Stored, stored
+from tui.model.stored import Stored
 
 MOST_FILES = 12
 
 
 def of_group(scene: Scene, name: str) -> Sequence[Line]:
-    below = stored(scene.subject.below(name))
+    below = scene.subject.stored_below(name)
     share = below.nbytes / scene.subject.nbytes if scene.subject.nbytes else 0.0
     return [
         *scene.title(Span(name, "strong"), Span("  group of tensors", "dim")),
