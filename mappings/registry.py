@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
@@ -28,11 +30,17 @@ class Choice(NamedTuple):
 
 def installed() -> list[Architecture]:
     """The built-in architectures and those of other packages."""
-    found = list(BUILT_IN)
+    return [*BUILT_IN, *_brought(tuple(sys.path))]
+
+
+@lru_cache(maxsize=1)
+def _brought(path: tuple[str, ...]) -> tuple[Architecture, ...]:
+    """By the packages on a path: to look through all that is installed takes longer than most plans."""
+    found: list[Architecture] = []
     for point in entry_points(group=ENTRY_POINTS):
         loaded = point.load()
         found += loaded if isinstance(loaded, list | tuple) else [loaded]
-    return found
+    return tuple(found)
 
 
 def declared(config: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from mappings.registry import choose, declared, installed
 from mappings.rows import Architecture, Row
 from mappings.sizes import ConfigError
 from mappings.synth import synthesise
+from tests.engine import packages
 from tests.mappings.small import CONFIGS, bind
 
 
@@ -162,7 +164,10 @@ class EntryPoint:
 
 
 @pytest.mark.parametrize("value", [MINE, [MINE], (MINE,)])
-def test_another_package_may_bring_architectures(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_package_may_bring_architectures(
+    value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
     asked = []
 
     def entry_points(group: str) -> list[EntryPoint]:
@@ -171,9 +176,21 @@ def test_another_package_may_bring_architectures(value: object, monkeypatch: pyt
 
     monkeypatch.setattr(registry, "entry_points", entry_points)
     assert installed() == [*BUILT_IN, MINE]
+    assert installed() == [*BUILT_IN, MINE]
     assert asked == ["trace_load.architectures"]
     config = {"architectures": ["MineForCausalLM"], "hidden_size": 3, "num_hidden_layers": 1}
     assert choose(config, None, 1, "BF16").binding.arch is MINE
+
+
+def test_packages_are_looked_for_again_where_the_path_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert installed() == list(BUILT_IN)
+    monkeypatch.syspath_prepend(tmp_path)
+    packages.install(tmp_path, packages.BIGRAM)
+    assert [arch.name for arch in installed()] == [*(arch.name for arch in BUILT_IN), "Bigram"]
+    monkeypatch.undo()
+    assert installed() == list(BUILT_IN)
 
 
 def test_rows_given_by_hand_come_before_all_others_of_their_name() -> None:
