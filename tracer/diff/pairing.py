@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tracer.diff.alike import by_rows
 from tracer.diff.fusing import Fusion, fusions
 from tracer.diff.weights import Shape, Weight, plain
-from tracer.renames import Rewrite, rewrites
+from tracer.renames import Edit, Rewrite, rewrites
+
+_MOST_EDITS = 6
+_MOSTLY = 0.5
+"""Share of the smaller side's names, above which one edit is believed though no shape speaks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +104,54 @@ def _renamed(
     found: Pairing, a: Mapping[str, Weight], b: Mapping[str, Weight],
     left_a: dict[str, Weight], left_b: dict[str, Weight],
 ) -> None:  # fmt: skip
-    """The edits of that side whose names need the plainer ones: who strips a prefix knows which one it was."""
-    # Names that both have are known on both sides: an edit that makes one of them collides.
-    shapes_a, shapes_b = _shapes(a), _shapes(b)
-    of_b = rewrites(left_b, left_a, shapes_b, shapes_a)
-    of_a = rewrites(left_a, left_b, shapes_a, shapes_b)
-    edits = [Renamed("A", rewrite) for rewrite in of_a]
-    if _worth(of_b) >= _worth(of_a):
-        edits = [Renamed("B", rewrite) for rewrite in of_b]
+    """By edits under which shapes agree; what has another shape under one of them is the same name all the same.
+
+    Of another size of the family no shape agrees: then names are enough for one edit that most of them speak for.
+    """
+    edits = _edits(left_a, left_b, _shapes(a), _shapes(b), _MOST_EDITS)
+    edits = edits or _by_names(left_a, left_b, min(len(a), len(b)))
     for renamed in edits:
-        found.renamed.append(renamed)
-        for name, other in renamed.rewrite.pairs.items():
-            own_a, own_b = (name, other) if renamed.of == "A" else (other, name)
-            found.pairs.append((left_a.pop(own_a), left_b.pop(own_b)))
+        own, other = (left_a, left_b) if renamed.of == "A" else (left_b, left_a)
+        pairs = dict(renamed.rewrite.pairs)
+        _take(found, renamed.of, pairs, left_a, left_b)
+        resized = _agreeing(renamed.rewrite.edit, own, other)
+        _take(found, renamed.of, resized, left_a, left_b)
+        found.renamed.append(Renamed(renamed.of, replace(renamed.rewrite, pairs=pairs | resized, misshapen=0)))
+
+
+def _edits(
+    left_a: Collection[str], left_b: Collection[str], shapes_a: Mapping[str, Shape], shapes_b: Mapping[str, Shape],
+    most: int,
+) -> list[Renamed]:  # fmt: skip
+    """Of that side whose names need the plainer ones: who strips a prefix knows which one it was."""
+    of_b = rewrites(left_b, left_a, shapes_b, shapes_a, most)
+    of_a = rewrites(left_a, left_b, shapes_a, shapes_b, most)
+    if _worth(of_b) >= _worth(of_a):
+        return [Renamed("B", rewrite) for rewrite in of_b]
+    return [Renamed("A", rewrite) for rewrite in of_a]
+
+
+def _by_names(left_a: Collection[str], left_b: Collection[str], fewest: int) -> list[Renamed]:
+    """Modules of two models may be called alike here and there; most of the `fewest` names of a side are not."""
+    return [one for one in _edits(left_a, left_b, {}, {}, 1) if one.rewrite.mapped > _MOSTLY * fewest]
+
+
+def _agreeing(edit: Edit, own: Collection[str], other: Collection[str]) -> dict[str, str]:
+    """What an edit gives among the names left, each once."""
+    targets: dict[str, list[str]] = {}
+    for name in own:
+        if (target := edit.apply(name)) in other and target is not None:
+            targets.setdefault(target, []).append(name)
+    return {names[0]: target for target, names in targets.items() if len(names) == 1}
+
+
+def _take(
+    found: Pairing, of: str, pairs: Mapping[str, str], left_a: dict[str, Weight], left_b: dict[str, Weight]
+) -> None:  # fmt: skip
+    """Names of one side and those that they become, of which nothing is left."""
+    for name, target in pairs.items():
+        own_a, own_b = (name, target) if of == "A" else (target, name)
+        found.pairs.append((left_a.pop(own_a), left_b.pop(own_b)))
 
 
 def _shapes(weights: Mapping[str, Weight]) -> dict[str, Shape]:

@@ -62,6 +62,23 @@ def test_the_verdict_comes_first_and_what_was_not_checked_last(
     assert "rank of changes: 28 looked at" in out
 
 
+def test_another_size_under_other_names_has_its_shapes_in_the_table(
+    folders: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The edit is said once, what differs besides on a line a kind; nothing is said to be on one side only."""
+    small = {name: array[tuple(slice(0, n // 2) for n in array.shape)] for name, array in A.items()}
+    status, out, error = diff(capsys, folders["renamed"], diffing.write(tmp_path / "small", small))
+    lines = out.splitlines()
+    assert (status, error) == (0, "")
+    assert lines[0].startswith("the same names but for an edit: strip `module.` from 39 of 39 names of A; shapes ")
+    kind = "is model.layers.{}.mlp.down_proj.weight, (64, 96) -> (32, 48)"
+    assert [line.split(maxsplit=2) for line in lines if "down_proj" in line and "lay" in line.split()[0]] == [
+        ["module.model.layers.{0..3}.mlp.down_proj.weight", "x4", kind]
+    ]
+    assert "names: 39 of 39 of A are 39 of B" in out
+    assert "only in" not in out and "nothing in common" not in out
+
+
 def test_to_differ_is_no_error_unless_asked(folders: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     a, tuned, renamed = folders["a"], folders["tuned"], folders["renamed"]
     assert diff(capsys, a, tuned, "--values")[0] == 0

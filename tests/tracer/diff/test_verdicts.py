@@ -73,6 +73,53 @@ def test_without_values_other_names_are_no_sign_of_the_same_tensors(diff: Diff) 
     )
 
 
+def halved(arrays: Arrays, prefix: str = "") -> Arrays:
+    """A smaller size of the same family: every axis half as long."""
+    return {prefix + name: array[tuple(slice(0, n // 2) for n in array.shape)] for name, array in arrays.items()}
+
+
+STRIPPED = {name.removeprefix("model."): array for name, array in A.items()}
+
+
+@pytest.mark.parametrize("values", [False, True])
+def test_another_size_under_other_names_is_told_by_the_edit_and_by_its_shapes(diff: Diff, values: bool) -> None:
+    forth, back = diff(STRIPPED, halved(A), values), diff(halved(A), STRIPPED, values)
+    for found, side in ((forth, "B"), (back, "A")):
+        told = sentence(found)
+        assert told.startswith(f"the same names but for an edit: strip `model.` from 38 of 39 names of {side}; shapes ")
+        assert sum(pair.resized for pair in found.pairs) == len(found.pairs) == 39
+        assert not (found.pairing.only_a or found.pairing.only_b or found.same)
+    assert "(64,) -> (32,) in 9 tensors" in sentence(forth)
+
+
+def test_another_number_of_layers_and_fused_parts_hide_no_edit(diff: Diff) -> None:
+    fewer = {name: array for name, array in diffing.fused(halved(A, "base.")).items() if ".3." not in name}
+    told = sentence(diff(A, fewer, values=False))
+    assert "strip `base.` from 15 of 21 names of B" in told
+    assert "shapes differ: (128, 64) -> (64, 32) in 2 tensors" in told
+    assert "q_proj" not in told.partition("B lacks")[0], "parts of another size are no parts"
+
+
+def test_one_resized_tensor_is_under_the_edit_of_all_others(diff: Diff) -> None:
+    renamed = {f"module.{name}": array for name, array in A.items()}
+    grown = renamed | {"module.model.embed_tokens.weight": np.zeros((136, 64), "f4")}
+    found = diff(A, grown, values=False)
+    told = sentence(found)
+    assert told.startswith("the same names but for an edit: strip `module.` from 39 of 39 names of B; ")
+    assert "shapes differ: (128, 64) -> (136, 64) in model.embed_tokens.weight" in told
+    assert not (found.pairing.only_a or found.pairing.only_b)
+
+
+def test_a_few_modules_that_are_called_alike_are_no_edit(diff: Diff) -> None:
+    """Another architecture has norms of the same names, and nothing else."""
+    norm = "input_layernorm"
+    strange = {f"encoder.{name}" if norm in name else f"{name}.x.y": array for name, array in halved(A).items()}
+    assert sentence(diff(A, strange, values=False)).startswith("nothing in common")
+    other = {name.replace(".mlp.", ".mlp.shared_experts."): array for name, array in halved(A).items() if "mlp" in name}
+    rest = {name: array for name, array in A.items() if "mlp" not in name}
+    assert "B lacks 12 of A's 39 tensors" in sentence(diff(A, rest | other, values=False))
+
+
 def test_a_fine_tune_is_told_with_its_distance(diff: Diff) -> None:
     b = diffing.tuned(A, 1, diffing.is_linear)
     found = diff(A, b)
