@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +29,20 @@ def bounded(nbytes: int = MEMORY) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def within_time(seconds: float = SECONDS) -> None:
+    """From now on: the process is ended after it, with its stack on stderr, whatever it is busy with; 0: no more.
+
+    The kernel counts, where it can: a thread that counts would be started anew for each case, and waited for.
+    """
+    if sys.platform != "win32":
+        faulthandler.register(signal.SIGALRM, chain=True)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    elif seconds:
+        faulthandler.dump_traceback_later(seconds, exit=True)
+    else:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _address_space() -> int:

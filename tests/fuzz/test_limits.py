@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.fuzz.case import Blob, Case, Special
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.limits import bounded
 
+ROOT = Path(__file__).parents[2]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds to a limit of the address space")
 
 
@@ -31,6 +33,21 @@ def test_the_bound_of_one_file_holds_for_its_read_and_its_values(tmp_path: Path)
         file.truncate(3 << 30)
     with bounded(), path.open("rb") as file, pytest.raises(MemoryError):
         file.read()
+
+
+HANGS = """
+from tests.fuzz.limits import within_time
+within_time(60)
+within_time(0.1)
+def in_c_code(): sum(range(10**12))
+in_c_code()
+"""
+
+
+def test_what_hangs_in_c_code_is_ended_and_its_stack_told() -> None:
+    done = subprocess.run([sys.executable, "-c", HANGS], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert done.returncode not in (0, 1)
+    assert "line 5 in in_c_code" in done.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)

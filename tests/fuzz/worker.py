@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import random
 import time
 import traceback
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from tests.fuzz.case import Case
 from tests.fuzz.kinds import KINDS, Kind
-from tests.fuzz.limits import SECONDS, peak
+from tests.fuzz.limits import peak, within_time
 from tests.fuzz.ours import answer, check_command
 
 COMMAND = 20
@@ -56,11 +55,11 @@ def run(
     tally, before = Tally(), 0
     for number in numbers:
         tell(number)
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        within_time()
         one(KINDS[kind], made(kind, seed, number), folder, tally)
         if tally.cases == WARM:
             before = peak()
-    faulthandler.cancel_dump_traceback_later()
+    within_time(0)
     tally.grown = peak() - before if before else 0
     return tally
 
