@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING
 from tracer import early
 from tracer.commands.output import printable
 from tracer.commands.parser import Paragraphs, Parser
-from tracer.errors import InputError, TraceLoadError, UsageError
+from tracer.errors import UsageError
+from tracer.failure import EXPECTED, in_one_line
 from tracer.interrupts import Terminated, exit_status, terminable
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _guarded(prog: str, debug: bool, work: Callable[[], int]) -> int:
         if not isinstance(error.__cause__, KeyboardInterrupt):  # which Python puts so in the making of a class
             raise
         return _told(prog, error.__cause__)
-    except (TraceLoadError, sqlite3.Error, OSError) as error:
+    except EXPECTED as error:
         if debug:
             raise
         return _told(prog, error)
@@ -153,11 +153,8 @@ def _line(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         what = "terminated" if isinstance(error, Terminated) else "interrupted"
         return "; ".join([what, *getattr(error, "__notes__", [])])
-    if isinstance(error, sqlite3.Error):
-        return f"the trace store cannot be read or written: {error}"
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}: {error.filename or 'output'}"
-    return f"{error} [{error.code}]" if isinstance(error, InputError) and error.code else str(error)
+    assert isinstance(error, EXPECTED)
+    return in_one_line(error)
 
 
 def _have_stderr() -> None:

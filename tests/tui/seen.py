@@ -14,7 +14,7 @@ from textual.strip import Strip
 from textual.widgets._toast import Toast
 
 from tests.tui.subjects import Opened, opened
-from tui import app
+from tui import arriving
 from tui.app import Browser
 from tui.model.overview import inference
 from tui.widgets.sheet import Sheet
@@ -176,7 +176,7 @@ def shown(
 
 def frozen(patch: pytest.MonkeyPatch, what: Opened) -> None:
     """Opening takes no time: it was done before."""
-    patch.setattr(app, "open_subject", lambda where, tp, arrived: arrived(what.subject))
+    patch.setattr(arriving, "open_subject", lambda where, tp, arrived: arrived(what.subject))
     patch.setattr(inference, "study", lambda subject: what.inference)
 
 

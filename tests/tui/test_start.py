@@ -19,7 +19,7 @@ LATER = (
 
 BROWSED = """
 import asyncio, sys
-from tui import app
+from tui import arriving
 from tui.app import Browser
 
 def loaded(names):
@@ -51,7 +51,7 @@ async def told(browser, pilot):
     await pilot.press("down", "right", "end", "b", "slash", "k", "escape")
     print(loaded(LOOKED_FOR))
 
-app.open_subject = headers
+arriving.open_subject = headers
 asyncio.run(look(told))
 """
 ALL_PAGES = """
