@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 
 from mappings.views import Ranges, Shape
@@ -14,6 +15,7 @@ from tracer.events import Move
 from tracer.slices.placement import Placement, shard_of_expert, volume
 from tracer.slices.sides import Sides, sides
 from tracer.slices.spans import Segment, Span, mask, segments, spans, within
+from tracer.slices.turns import Turns, turns
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,11 @@ class SliceMap:
     def whole(self) -> bool:
         """Whether every rank holds all of it."""
         return bool(self.bands) and all(band.whole for band in self.bands) and not self.pads
+
+    @cached_property
+    def turns(self) -> tuple[Turns, ...]:
+        """The places of all bands, those that alternate together."""
+        return tuple(turns(self.bands))
 
     def shape(self, rank: int) -> Shape:
         return self.shapes[self.ranks.index(rank)]

@@ -57,6 +57,19 @@ def pieces(found: Sequence[Span]) -> Pieces | None:
     return Pieces(found[0], len(found), steps.pop() if steps else 0) if regular else None
 
 
+def told(found: Sequence[Span]) -> str:
+    """`0:2048`, `0:64 x16 every 192`, `0:95:2`."""
+    whole = pieces(found)
+    if whole is None:
+        return f"{found[0][0]}:{found[0][1]} .. {found[-1][0]}:{found[-1][1]} x{len(found)}" if found else "none"
+    start, stop = whole.first
+    if whole.times == 1:
+        return f"{start}:{stop}"
+    if stop - start == 1:
+        return f"{start}:{found[-1][1]}:{whole.every}"
+    return f"{start}:{stop} x{whole.times} every {whole.every}"
+
+
 class Segment(NamedTuple):
     """Positions that the same ranks hold."""
 

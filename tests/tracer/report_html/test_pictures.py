@@ -14,6 +14,8 @@ from tracer.slices.placed import Placed
 
 ROOM = GEOMETRY.width - GEOMETRY.left - GEOMETRY.right
 
+W13_GPT_OSS = "model.layers.0.mlp.experts.routed_experts.w13_weight"
+
 
 def map_of(geometry: str, tp: int, param: str) -> Picture:
     prepared = prepare(Request(geometry=geometry, tp=tp, plan_only=True))
@@ -80,6 +82,33 @@ def test_parts_that_alternate_on_disk_are_told_as_the_pieces_that_they_are() -> 
     assert [block.told.split(" of ")[0] for block in found.rows[2].blocks] == [
         f"{part} {8 * 192 + 64 * n}:{8 * 192 + 64 * (n + 1)} x8 every 192" for n, part in enumerate("qkv")
     ]  # fmt: skip
+
+
+def gpt_oss(tp: int) -> Picture:
+    unpacked = '{"quantization_config": null}'
+    prepared = prepare(Request(geometry="gpt-oss-20b", tp=tp, plan_only=True, overrides=unpacked))
+    found = drawn(picture(Placed(prepared, tp), W13_GPT_OSS), range(tp))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("tp", [1, 2, 4, 8])
+def test_parts_that_alternate_in_the_parameter_are_stripes_that_tile_what_a_rank_holds(tp: int) -> None:
+    found = gpt_oss(tp)
+    for row, ranks in zip(found.rows, (1, *[tp] * tp), strict=False):
+        gate, up = row.blocks
+        stripes = sorted([*((*stripe, "gate") for stripe in gate.stripes), *((*stripe, "up") for stripe in up.stripes)])
+        assert [part for *_, part in stripes] == ["gate", "up"] * len(gate.stripes) and len(gate.stripes) >= 32 // ranks
+        assert all(a + width == pytest.approx(b, abs=0.2) for (a, width, _), (b, *_) in pairwise(stripes))
+        assert stripes[-1][0] + stripes[-1][1] - stripes[0][0] == pytest.approx(ROOM / ranks, abs=0.5)
+        assert gate.part != up.part and gate.turn < up.turn
+
+
+def test_parts_that_alternate_say_so_and_share_a_label() -> None:
+    found = gpt_oss(4)
+    assert any("gate, up in turn: every second row, of which a few are drawn" in note for note in found.notes)
+    assert [block.label for block in found.rows[1].blocks] == ["gate 0:1439:2, up 1:1440:2", ""]
+    assert found.rows[2].blocks[1].told.startswith("up 1441:2880:2 of ")
 
 
 def test_experts_that_are_alike_are_one_picture() -> None:

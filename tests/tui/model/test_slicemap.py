@@ -29,6 +29,8 @@ from tui.model.slicemap.drawing import map_lines
 WIDTHS = (60, 80, 120, 200)
 QKV = "model.layers.0.self_attn.qkv_proj.weight"
 W13 = "model.layers.0.block_sparse_moe.experts.routed_experts.w13_weight"
+W13_GPT_OSS = "model.layers.0.mlp.experts.routed_experts.w13_weight"
+BLOOM = "transformer.h.0.self_attention.query_key_value.weight"
 
 DRAWN = """\
 (6144, 4096) cut by rows over 2 ranks: (3072, 4096) on rank 0
@@ -137,10 +139,27 @@ def test_padding_is_hatched_with_its_reason() -> None:
 
 
 def test_what_is_interleaved_on_disk_is_told_by_its_distance() -> None:
-    bloom = picture(small("bloom").at(2), "transformer.h.0.self_attention.query_key_value.weight")
+    bloom = picture(small("bloom").at(2), BLOOM)
     assert "rows 75:78 x8 every 9 -> 24:48" in text(map_lines(bloom, 1, 80))
-    gpt_oss = picture(small("gpt-oss").at(2), "model.layers.0.mlp.experts.routed_experts.w13_weight")
+    gpt_oss = picture(small("gpt-oss").at(2), W13_GPT_OSS)
     assert "columns 49:96:2 -> rows 1:48:2" in text(map_lines(gpt_oss, 1, 80))
+
+
+@pytest.mark.parametrize("tp", [1, 2, 4])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_parts_that_take_turns_in_a_parameter_take_turns_in_its_drawing(tp: int, width: int) -> None:
+    lines = text(map_lines(picture(small("gpt-oss").at(tp), W13_GPT_OSS), tp - 1, width)).splitlines()
+    box = [line for line in lines if "│" in line]
+    assert [line.split()[0] for line in box] == ["gate", "up"] * (len(box) // 2) and len(box) >= 8
+    assert not any("├" in line for line in lines)
+    assert any(line.split("│")[2].strip().startswith("gate, up in turn: every second row") for line in box)
+    cells = [line.split("│")[1] for line in box]
+    assert cells[::2] == cells[1::2]  # what a rank holds of one it holds of the other
+
+
+def test_parts_that_lie_behind_each_other_in_the_parameter_stay_so_however_they_lie_on_disk() -> None:
+    lines = text(map_lines(picture(small("bloom").at(2), BLOOM), 1, 80))
+    assert lines.count("├") == 2 and "in turn" not in lines
 
 
 def test_parts_are_to_scale_where_nothing_is_cut_too() -> None:

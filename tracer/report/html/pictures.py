@@ -15,12 +15,15 @@ from tracer.slices.observed import Observed
 from tracer.slices.picture import Band, Experts, Padded, SliceMap, picture
 from tracer.slices.placed import Placed
 from tracer.slices.placement import Placement
-from tracer.slices.spans import Segment, Span, pieces
+from tracer.slices.spans import Segment, Span, told
+from tracer.slices.turns import Turns
 
 _PARTS = 6
 """Colours."""
 _MOST_BLOCKS = 32
 """Of one part on one rank: where parts are interleaved there are as many as heads."""
+_ROUNDS = 32
+"""Of parts that take turns: so many are drawn of the whole, and at least one of what a rank holds."""
 _CHARACTER = 6.7
 """The width of one, in units of the drawing."""
 
@@ -38,7 +41,6 @@ class Geometry(NamedTuple):
 
 
 GEOMETRY = Geometry()
-_END = Block(float(GEOMETRY.width), 0.0, 0, "held", "", "")
 
 
 class Pictures:
@@ -71,7 +73,7 @@ def drawn(map: SliceMap, ranks: Sequence[int]) -> Picture | None:
     if not map.bands or (map.whole and len(map.bands) == 1):
         return None
     scale = _Scale(map)
-    rows = [Row("whole", [scale.whole(place) for place in range(len(map.bands))])]
+    rows = [Row("whole", list(scale.whole()))]
     if not map.whole:
         rows += [Row(f"rank {rank}", list(scale.rank(rank))) for rank in map.ranks if rank in ranks]
     return Picture(map.param, rows, list(_notes(map)))
@@ -84,6 +86,7 @@ def _notes(map: SliceMap) -> Iterator[str]:
         yield "hatched: several ranks hold the same"
     if any(len(share.held) > _MOST_BLOCKS for band in map.bands for share in band.shares):
         yield "striped: the rank holds pieces of it"
+    yield from (_in_turn(map, turns) for turns in map.turns if turns.takes)
     unwritten = [band for band in map.bands if band.gaps and not any(share.held for share in band.shares)]
     if any(band.gaps and band not in unwritten for band in map.bands):
         yield "crossed: no rank holds it"
@@ -92,6 +95,17 @@ def _notes(map: SliceMap) -> Iterator[str]:
         yield f"dotted: {reason}, {value:g}"
     if map.experts:
         yield _experts(map.experts, map.ranks)
+
+
+def _in_turn(map: SliceMap, turns: Turns) -> str:
+    first, *later = (map.bands[place] for place in turns.bands)
+    stacked = 1 if map.experts else 0
+    row = first.lands == stacked and len(map.shapes[0]) > stacked + 1
+    noun = "row" if row else "position"
+    names, lower = ", ".join([first.part, *(band.part for band in later)]), ", ".join(band.part for band in later)
+    fewer = first.length > turns.takes[0] * _ROUNDS
+    less = ", of which a few are drawn" if fewer else ""
+    return f"{names} in turn: {turns.words(noun, f'{noun}s')}{less}; the lower stripes are {lower}"
 
 
 def _experts(experts: Experts, ranks: Sequence[int]) -> str:
@@ -118,21 +132,25 @@ class _Scale:
             self._starts.append(at)
             at += band.length
         self._end = at
+        self._turns = {place: turns for turns in map.turns if turns.takes for place in turns.bands}
 
-    def whole(self, place: int) -> Block:
-        """A band of the parameter."""
-        band = self._map.bands[place]
-        label = f"{band.part} {band.length}".strip()
-        block = self._block(place, (0, band.length), "held", label, f"{label} from {band.tensor}")
-        return block if _wide(label) <= block.width else block._replace(label="")
+    def whole(self) -> Iterator[Block]:
+        """The bands of the parameter."""
+        labels = (f"{band.part} {band.length}".strip() for band in self._map.bands)
+        blocks = [
+            self._block(place, (0, band.length), "held", label, f"{label} from {band.tensor}")
+            for place, (band, label) in enumerate(zip(self._map.bands, labels, strict=True))
+        ]  # fmt: skip
+        for block in _joined(blocks):
+            yield block if _wide(block.label) <= block.width else block._replace(label="")
 
     def rank(self, rank: int) -> Iterator[Block]:
         """What a rank holds, labelled where there is room, in the block or beside it."""
-        blocks = list(self._blocks(rank))
-        ends = (block.x for block in [*blocks[1:], _END])
-        for block, end in zip(blocks, ends, strict=False):
+        blocks = _joined(list(self._blocks(rank)))
+        for number, block in enumerate(blocks):
+            end = next((after.x for after in blocks[number + 1 :] if not after.turn), GEOMETRY.width)
             inside = _wide(block.label) <= block.width
-            beside = not inside and block.width + _wide(block.label) <= end - block.x
+            beside = not inside and bool(block.label) and block.width + _wide(block.label) <= end - block.x
             yield block._replace(label=block.label if inside or beside else "", beside=beside)
 
     def _blocks(self, rank: int) -> Iterator[Block]:
@@ -142,8 +160,8 @@ class _Scale:
             if share and share.held:
                 yield from self._held(place, band, share.held, share.source)
             for gap in band.gaps[:_MOST_BLOCKS]:
-                told = f"{band.part} {gap.start}:{gap.stop} no rank".strip()
-                yield self._block(place, (gap.start, gap.stop), "gap", "", told)
+                lost = f"{band.part} {gap.start}:{gap.stop} no rank".strip()
+                yield self._block(place, (gap.start, gap.stop), "gap", "", lost)
         for pad in self._map.pads:
             if pad.rank == rank:
                 yield self._pad(pad)
@@ -151,37 +169,57 @@ class _Scale:
     def _held(self, place: int, band: Band, held: Sequence[Span], source: Sequence[Span]) -> Iterator[Block]:
         """What a rank holds of a band; it is told by where it lies in the tensor."""
         if len(held) > _MOST_BLOCKS:
-            told = f"{band.part} {_told(source)}".strip()
-            yield self._block(place, (held[0][0], held[-1][1]), "scattered", told, f"{told} of {band.tensor}")
+            label = f"{band.part} {told(source)}".strip()
+            yield self._block(place, (held[0][0], held[-1][1]), "scattered", label, f"{label} of {band.tensor}")
             return
         for number, span in enumerate(held):
             own = source[number : number + 1] if len(source) == len(held) else source
-            told = f"{band.part} {_told(own)}".strip()
+            label = f"{band.part} {told(own)}".strip()
             kind, who = self._shared(band.replicated, span)
-            yield self._block(place, span, kind, told, f"{told} of {band.tensor}{who}")
+            yield self._block(place, span, kind, label, f"{label} of {band.tensor}{who}")
 
     def _shared(self, replicated: Sequence[Segment], span: Span) -> tuple[Kind, str]:
         found = next((each for each in replicated if each.start < span[1] and span[0] < each.stop), None)
         return ("shared", f", held by ranks {runs(found.ranks)}") if found else ("held", "")
 
     def _pad(self, pad: Padded) -> Block:
-        told = f"{words.plural(pad.elements, 'element')} = {pad.value:g}: {pad.reason}"
+        why = f"{words.plural(pad.elements, 'element')} = {pad.value:g}: {pad.reason}"
         x = GEOMETRY.left + self._end * self._unit + 4
-        return Block(round(x, 1), GEOMETRY.right - 8, 0, "pad", "padding", told)
+        return Block(round(x, 1), GEOMETRY.right - 8, 0, "pad", "padding", why)
 
-    def _block(self, place: int, span: Span, kind: Kind, label: str, told: str) -> Block:
+    def _block(self, place: int, span: Span, kind: Kind, label: str, why: str) -> Block:
+        if turns := self._turns.get(place):
+            return self._striped(turns, place, span, Block(0.0, 0.0, place % _PARTS, kind, label, why))
         x = GEOMETRY.left + (self._starts[place] + span[0]) * self._unit
         width = max((span[1] - span[0]) * self._unit, 1.0)
-        return Block(round(x, 1), round(width, 1), place % _PARTS, kind, label, told)
+        return Block(round(x, 1), round(width, 1), place % _PARTS, kind, label, why)
+
+    def _striped(self, turns: Turns, place: int, span: Span, block: Block) -> Block:
+        """A block among others of its turns, which have the same extent."""
+        own, bands = turns.bands.index(place), self._map.bands
+        unit = self._unit * sum(bands[each].length for each in turns.bands) / bands[place].length
+        start = GEOMETRY.left + self._starts[turns.bands[0]] * self._unit + span[0] * unit
+        rounds = _rounds(turns, own, span, bands[place].length)
+        each, every = (span[1] - span[0]) * unit / rounds, sum(turns.takes)
+        begin, width = start + each * sum(turns.takes[:own]) / every, each * turns.takes[own] / every
+        stripes = [(round(begin + number * each, 1), round(max(width, 0.5), 1)) for number in range(rounds)]
+        return block._replace(x=round(start, 1), width=round(each * rounds, 1), stripes=stripes, turn=own)
 
 
-def _told(source: Sequence[Span]) -> str:
-    """`0:64`, `0:64 x8 every 192`."""
-    found = pieces(source)
-    if found is None:
-        return f"{source[0][0]}:{source[-1][1]} in {len(source)} pieces"
-    start, stop = found.first
-    return f"{start}:{stop} x{found.times} every {found.every}" if found.times > 1 else f"{start}:{stop}"
+def _joined(blocks: Sequence[Block]) -> list[Block]:
+    """Blocks of one extent have one label: that of the first names all of them."""
+    labels: dict[float, list[str]] = {}
+    for block in blocks:
+        if block.stripes:
+            labels.setdefault(block.x, []).append(block.label)
+    called = {x: ", ".join(filter(None, own)) for x, own in labels.items()}
+    return [b._replace(label="" if b.turn else called[b.x]) if b.stripes else b for b in blocks]
+
+
+def _rounds(turns: Turns, own: int, span: Span, length: int) -> int:
+    """How many are drawn of so many positions of a band."""
+    there = max((span[1] - span[0]) // turns.takes[own], 1)
+    return min(there, max(round(_ROUNDS * (span[1] - span[0]) / length), 1))
 
 
 def _wide(label: str) -> float:

@@ -90,6 +90,15 @@ class Block(NamedTuple):
     told: str
     beside: bool = False
     """Whether the label stands behind the block, which is too narrow for it."""
+    stripes: Sequence[tuple[float, float]] = ()
+    """Where it takes turns with other blocks: the beginning and the width of each of its turns."""
+    turn: int = 0
+    """Its place in each round; later ones are drawn lower, so that they can be told apart without colours."""
+
+    @property
+    def boxes(self) -> Sequence[tuple[float, float]]:
+        """What is drawn of it."""
+        return self.stripes or [(self.x, self.width)]
 
 
 class Row(NamedTuple):

@@ -16,8 +16,8 @@ from mappings.views import Shape
 from tracer.commands.output import printable
 from tracer.report.words import plural, shape
 from tracer.slices.picture import Band, Share, SliceMap
-from tracer.slices.spans import Span as Positions
-from tracer.slices.spans import pieces
+from tracer.slices.spans import told
+from tracer.slices.turns import Turns
 from tui.model.columns import cut_start, fitted, left, wide
 from tui.model.line import GLYPHS, Line, Role, Span, Target, plain
 from tui.model.slicemap.bands import FILLED, PADDED, PARTS, beginning, heights, rows_of
@@ -144,6 +144,18 @@ class Drawing:
         name = Span(cut_start(printable(band.tensor), self._room), "name", Target("tensor", band.tensor))
         return [(name,), *((text,) for text in self._told(band))]
 
+    def _labels_of(self, turns: Turns) -> Iterator[Line]:
+        """The same of bands that take turns, each with its part, since it stands beside lines of all of them."""
+        above = ""
+        for band in map(self.picture.bands.__getitem__, turns.bands):
+            name, *told = self._labels(band)
+            yield from [name] if band.tensor != above else []
+            yield from ((Span(_called(band), "dim"), *spans) for spans in told)
+            above = band.tensor
+        parts = ", ".join(printable(self.picture.bands[number].part) for number in turns.bands)
+        many = self._landing(self.picture.bands[turns.bands[0]])
+        yield (Span(f"{parts} in turn: {turns.words(_one_of(many), many)}", "strong"),)
+
     def _told(self, band: Band) -> list[Span]:
         """What is said of a band below the name of its tensor."""
         share = band.share(self.rank)
@@ -171,6 +183,8 @@ class Drawing:
         """Cells of the drawing: what names and ranges leave, and no wider than is good to look at."""
         texts = [wide(printable(band.tensor)) for band in self.picture.bands]
         texts += [len(self._where(b, share)) for b in self.picture.bands if (share := b.share(self.rank))]
+        woven = [self.picture.bands[number] for turns in self._woven for number in turns.bands]
+        texts += [wide(_called(b)) + len(self._where(b, share)) for b in woven if (share := b.share(self.rank))]
         fixed = sum(self._gutter) + 6
         if self._dims == 1:
             return _LEAST
@@ -193,7 +207,7 @@ class Drawing:
 
     def _box(self) -> Iterator[Line]:
         yield self._edge("╭", "╮", self._across())
-        blocks = [self._band(number, band) for number, band in enumerate(self.picture.bands)]
+        blocks = [block for turns in self.picture.turns for block in self._blocks(turns)]
         for number, block in enumerate([*blocks, *self._padding()]):
             if number:
                 yield self._edge("├", "┤")
@@ -209,27 +223,50 @@ class Drawing:
         own = self.picture.whole_shape or self.picture.shape(self.rank)
         return f"{own[self.first + 1]:,} columns" if len(own) - self.first == 2 else ""
 
-    def _band(self, number: int, band: Band) -> list[Line]:
-        labels, lines = self._labels(band), self._heights[number]
+    @cached_property
+    def _woven(self) -> list[Turns]:
+        """Bands that take turns downwards; across there is no line for each."""
+        return [t for t in self.picture.turns if t.takes and self.picture.bands[t.bands[0]].lands == self.first]
+
+    def _blocks(self, turns: Turns) -> Iterator[list[Line]]:
+        if turns not in self._woven:
+            yield from map(self._band, turns.bands)
+            return
+        each = [self._rows(number, named=True) for number in turns.bands]
+        rows = [row for turn in zip(*each, strict=True) for row in turn]
+        yield [(*row, *label) for row, label in zip_longest(rows, self._labels_of(turns), fillvalue=())]
+
+    def _band(self, number: int) -> list[Line]:
+        band = self.picture.bands[number]
+        labels = zip_longest(self._rows(number), self._labels(band), fillvalue=())
+        made = [(*row, *label) for row, label in labels]
+        ruled = band.lands > self.first and band.cut
+        return [self._row(Span(""), (), self._ruler(band)), *made] if ruled else made
+
+    def _rows(self, number: int, named: bool = False) -> list[Line]:
+        """The lines of a band without what is said beside them; its part stands before the first, or before each."""
+        band, lines = self.picture.bands[number], self._heights[number]
         across = band.lands > self.first
-        rows = rows_of(band, number, self.rank, lines, self._columns, across)
         name = Span(printable(band.part), PARTS[number % len(PARTS)], Target("tensor", band.tensor))
-        made = [
-            self._row(name if at == 0 else Span(""), () if across else self._begins(band, at, lines), row,
-                      labels[at] if at < len(labels) else ())
-            for at, row in enumerate(rows)
+        return [
+            self._row(name if named or at == 0 else Span(""), () if across else self._begins(band, at, lines), row)
+            for at, row in enumerate(rows_of(band, number, self.rank, lines, self._columns, across))
         ]  # fmt: skip
-        return [self._row(Span(""), (), self._ruler(band), ()), *made] if across and band.cut else made
 
     @cached_property
     def _heights(self) -> list[int]:
         bands = self.picture.bands
-        least = [1 + len(self._told(band)) for band in bands]
+        woven = {number for turns in self._woven for number in turns.bands}
+        least = [1 + len(self._told(band)) + (number in woven) for number, band in enumerate(bands)]
         downwards = [band for band in bands if band.lands == self.first and (band.cut or len(bands) > 1)]
         if not downwards:
             return [max(own, 6 if band.cut else 3) for own, band in zip(least, bands, strict=True)]
         total = 12 if self.width < 120 else 16
-        return heights(bands, least, total if self._dims > 1 else total // 2)
+        found = heights(bands, least, total if self._dims > 1 else total // 2)
+        for turns in self._woven:
+            most = max(found[number] for number in turns.bands)
+            found[turns.bands[0] : turns.bands[-1] + 1] = [most] * len(turns.bands)
+        return found
 
     def _begins(self, band: Band, at: int, lines: int) -> Line:
         """The ranks whose share begins in a line; the chosen one where it is among them."""
@@ -252,7 +289,7 @@ class Drawing:
     def _lit(self, ranks: Sequence[int]) -> int:
         return self.rank if self.rank in ranks else ranks[0]
 
-    def _row(self, part: Span, ranks: Line, cells: Line, label: Line) -> Line:
+    def _row(self, part: Span, ranks: Line, cells: Line, label: Line = ()) -> Line:
         parts, numbers = self._gutter
         gap = numbers - wide(plain(ranks))
         beside = (left(part, parts), Span(" " * (gap + 1)), *ranks, Span(" "))
@@ -347,14 +384,10 @@ def dashed(ranks: Sequence[int]) -> str:
     return runs(ranks).replace("..", "-").replace(", ", ",")
 
 
-def told(found: Sequence[Positions]) -> str:
-    """`0:2048`, `0:64 x16 every 192`, `0:95:2`."""
-    whole = pieces(found)
-    if whole is None:
-        return f"{found[0][0]}:{found[0][1]} .. {found[-1][0]}:{found[-1][1]} x{len(found)}" if found else "none"
-    start, stop = whole.first
-    if whole.times == 1:
-        return f"{start}:{stop}"
-    if stop - start == 1:
-        return f"{start}:{found[-1][1]}:{whole.every}"
-    return f"{start}:{stop} x{whole.times} every {whole.every}"
+def _called(band: Band) -> str:
+    return f"{printable(band.part)}: "
+
+
+def _one_of(positions: str) -> str:
+    """`row` of `rows`."""
+    return positions.removesuffix("s")
