@@ -76,7 +76,7 @@ class Window(App[int]):
         )
 
     def _draw_page(self, cursor: int | None = None) -> None:
-        self.query_one("#pages", OneLine).say(lambda width: tabs(self.browsing.pages, self.browsing.page, width))
+        self.query_one("#pages", OneLine).say(lambda width: tabs(self.browsing.pages, self.browsing.in_sight, width))
         self.sheet.show(self.browsing.shown(), cursor)
 
     def _say(self, message: str, severity: Literal["information", "warning"] = "information") -> None:

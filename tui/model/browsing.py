@@ -145,9 +145,14 @@ class Browsing:
         """The pages that there are now."""
         return PAGES if self.progress is None else (*PAGES, "follow")
 
+    @property
+    def in_sight(self) -> PageName:
+        """The page that is shown: as long as a load that is followed has left nothing, that of the load."""
+        return self.page if self.subject or self.progress is None else "follow"
+
     def shown(self) -> Page:
         """The right side."""
-        if self.progress is not None and (self.subject is None or self.page == "follow"):
+        if self.progress is not None and self.in_sight == "follow":
             return Text(self.progress.lines)
         if self.subject is None:
             return Text(lambda width: [line(Span("reading headers …", "dim"))])
