@@ -45,7 +45,8 @@ in_c_code()
 
 
 def test_what_hangs_in_c_code_is_ended_and_its_stack_told() -> None:
-    done = subprocess.run([sys.executable, "-c", HANGS], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    command = [sys.executable, "-c", HANGS]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode not in (0, 1)
     assert "line 5 in in_c_code" in done.stderr
 
