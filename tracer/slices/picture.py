@@ -91,6 +91,12 @@ class Padded:
     reason: str
 
 
+PLACED = {
+    "whole": "whole", "partly": "only partly placed", "missing": "not placed", "twice": "placed more than once",
+}  # fmt: skip
+"""The states of an expert on a rank, in words."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One expert."""
@@ -111,7 +117,7 @@ class Experts:
     """Elements of one expert on each rank, in the order of the ranks."""
 
     def state(self, cell: Cell, rank: int) -> str:
-        """`whole`, `partly`, `missing`, or `twice` where more was placed than there is room for."""
+        """One of `PLACED`; `twice` where more was placed than there is room for."""
         placed, room = cell.elements[rank], self.room[rank]
         if placed == room:
             return "whole"

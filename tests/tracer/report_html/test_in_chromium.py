@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,11 @@ import pytest
 from tests import placements, small_llama
 from tests.tracer.report_html import hostile
 from tests.tracer.report_html.chromium import BROWSER, Chromium, chromium
+from tests.tracer.report_html.test_pictures import experts_of
 from tracer import session
 from tracer.cli import trace_load
+from tracer.report.html import pictures, render
+from tracer.report.html.view import Page, Param
 from tracer.session import Request
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH")
@@ -239,6 +243,52 @@ def test_slice_maps_are_drawn_within_their_frame(browser: Chromium, pages: dict[
     )  # fmt: skip
     assert browser.script("document.querySelectorAll('svg[role=img]').length") >= 6
     assert outside == []
+
+
+EXPERTS = """
+[...document.querySelectorAll('.experts g[class]')].map(g => {
+  const shape = g.querySelector('rect, path'), box = shape.getBoundingClientRect();
+  const frame = g.closest('svg').getBoundingClientRect();
+  return [g.classList[0], [...g.children].map(e => e.tagName + e.classList + e.getAttribute('d')).join(' '),
+    g.checkVisibility() && box.width > 5 && box.right <= frame.right && box.bottom <= frame.bottom + 1,
+    getComputedStyle(shape).stroke, getComputedStyle(g.parentElement.querySelector('g text')).fill,
+    getComputedStyle(document.body).backgroundColor];
+})
+"""
+"""What is drawn of the experts of each state: its shapes, whether they are in sight, and their colours."""
+
+
+@pytest.mark.parametrize("media", ["light", "dark", "print"])
+def test_experts_are_a_grid_of_shapes_that_can_be_told_apart(browser: Chromium, tmp_path: Path, media: str) -> None:
+    room = 2 * 704 * 2048
+    drawn = pictures.drawn(experts_of({(3, 0): -room, (9, 0): -1, (11, 0): 5}), range(2))
+    file = tmp_path / "experts.html"
+    file.write_text(render.rendered(Page("experts", [], params=[Param("w13", "", [], picture=drawn)])))
+    browser.media("print") if media == "print" else browser.media(prefers_color_scheme=media)
+    browser.open(file)
+    browser.script("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    cells = browser.script(EXPERTS)
+    assert all(seen for _, _, seen, *_ in cells)
+    shapes = {state: made for state, made, *_ in cells}
+    assert len(set(shapes.values())) == 4 and set(shapes) == {"whole", "partly", "missing", "twice"}
+    for state, _, _, stroke, text, ground in cells:
+        assert contrast(text, ground) >= 4.5 and (state == "whole" or contrast(stroke, ground) >= 3)
+    numbers = browser.script("[...document.querySelectorAll('.experts g text')].map(e => Number(e.textContent))")
+    assert numbers == [*range(64), *range(64)]
+    labels = browser.script("[...document.querySelectorAll('.experts')].map(e => e.getAttribute('aria-label'))")
+    assert labels[0].endswith("on rank 0: ■ 61 whole; ☒ 1 not placed: 3; ◧ 1 only partly placed: 9; ▣ 1 placed more "
+                              "than once: 11")  # fmt: skip
+    assert browser.complaints == []
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours as a browser spells them; as WCAG counts it."""
+    lights = []
+    for colour in (one, other):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+        lights.append(0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+    return max(lights) / min(lights)
 
 
 def test_a_print_has_everything_and_no_controls(browser: Chromium, pages: dict[str, Path]) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from tracer.prepare import Request, prepare
+from tracer.report.html.experts import SIZES
 from tracer.report.html.pictures import GEOMETRY, drawn
 from tracer.report.html.view import Picture
-from tracer.slices.picture import picture
+from tracer.slices.picture import SliceMap, picture
 from tracer.slices.placed import Placed
 
 ROOM = GEOMETRY.width - GEOMETRY.left - GEOMETRY.right
@@ -114,6 +116,53 @@ def test_parts_that_alternate_say_so_and_share_a_label() -> None:
 def test_experts_that_are_alike_are_one_picture() -> None:
     found = map_of("mixtral-8x7b", 2, "model.layers.0.block_sparse_moe.experts.routed_experts.w13_weight")
     assert "expert 0 of 8, which are all alike" in found.notes
+
+
+def experts_of(placed: dict[tuple[int, int], int], tp: int = 2) -> SliceMap:
+    """DeepSeek-V2-Lite's, where on some ranks (expert, rank) so many elements too few or too many were placed."""
+    prepared = prepare(Request(geometry="deepseek-v2-lite", tp=tp, plan_only=True))
+    whole = picture(Placed(prepared, tp), "model.layers.1.mlp.experts.routed_experts.w13_weight")
+    assert whole.experts and len(whole.experts.cells) == 64
+    cells = []
+    for cell in whole.experts.cells:
+        own = enumerate(cell.elements)
+        cells.append(replace(cell, elements=tuple(n + placed.get((cell.number, rank), 0) for rank, n in own)))
+    return replace(whole, experts=replace(whole.experts, cells=tuple(cells)))
+
+
+def test_every_expert_has_a_cell_that_tells_its_state_by_its_shape() -> None:
+    map = experts_of({(9, 0): -1, (9, 1): -1, (11, 1): 5})
+    found = drawn(map, range(2))
+    assert found and map.experts
+    for rank, grid in enumerate(found.grids):
+        assert [cell.state for cell in grid.cells] == [map.experts.state(cell, rank) for cell in map.experts.cells]
+        assert len({(cell.x, cell.y) for cell in grid.cells}) == 64 and grid.cells[0].chosen
+        assert max(cell.x for cell in grid.cells) + SIZES.cell <= GEOMETRY.width
+        assert all(cell.y + SIZES.row <= grid.height for cell in grid.cells)
+    assert [grid.told for grid in found.grids] == [
+        "■ 63 whole; ◧ 1 only partly placed: 9",
+        "■ 62 whole; ◧ 1 only partly placed: 9; ▣ 1 placed more than once: 11",
+    ]  # fmt: skip
+    assert found.grids[1].cells[11].told == "expert 11: placed more than once on rank 1"
+
+
+def test_ranks_that_have_the_same_experts_share_a_grid() -> None:
+    found = drawn(experts_of({}, 4), range(4))
+    assert found and [grid.who for grid in found.grids] == ["ranks 0..3"]
+    found = drawn(experts_of({(3, 2): -1}, 4), range(4))
+    assert found and [grid.who for grid in found.grids] == ["ranks 0..3 except 2", "rank 2"]
+
+
+def test_ranks_that_all_differ_have_eight_grids_and_the_others_are_named() -> None:
+    map = experts_of({(rank, rank): -1 for rank in range(16)}, 16)
+    found = drawn(map, range(16))
+    assert found and len(found.grids) == 8
+    assert "ranks 8..15 have each some other experts: --json has all" in found.notes
+
+
+def test_an_expert_of_which_nothing_came_is_drawn_though_it_has_no_slices() -> None:
+    found = drawn(replace(experts_of({(0, 0): -1}), bands=()), range(2))
+    assert found and not found.rows and found.grids[0].cells[0].state == "partly"
 
 
 def test_what_every_rank_holds_whole_needs_no_picture() -> None:

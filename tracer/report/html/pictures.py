@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mappings.names import blank, runs
 from tracer.report import words
+from tracer.report.html.experts import grids, hidden
 from tracer.report.html.ranks import MOST, as_planned
 from tracer.report.html.view import Block, Kind, Picture, Row
 from tracer.report.paths import Group
@@ -70,13 +71,17 @@ def drawn(map: SliceMap, ranks: Sequence[int]) -> Picture | None:
     """The rows of a picture, with those ranks that it has among `ranks`."""
     if map.refused:
         return Picture(map.param, [], [f"not drawn: {map.refused}"])
-    if not map.bands or (map.whole and len(map.bands) == 1):
+    if not map.experts and (not map.bands or (map.whole and len(map.bands) == 1)):
         return None
+    rows = list(_rows(map, ranks)) if map.bands else []
+    return Picture(map.param, rows, list(_notes(map)), list(grids(map)) if map.experts else [])
+
+
+def _rows(map: SliceMap, ranks: Sequence[int]) -> Iterator[Row]:
     scale = _Scale(map)
-    rows = [Row("whole", list(scale.whole()))]
+    yield Row("whole", list(scale.whole()))
     if not map.whole:
-        rows += [Row(f"rank {rank}", list(scale.rank(rank))) for rank in map.ranks if rank in ranks]
-    return Picture(map.param, rows, list(_notes(map)))
+        yield from (Row(f"rank {rank}", list(scale.rank(rank))) for rank in map.ranks if rank in ranks)
 
 
 def _notes(map: SliceMap) -> Iterator[str]:
@@ -95,6 +100,8 @@ def _notes(map: SliceMap) -> Iterator[str]:
         yield f"dotted: {reason}, {value:g}"
     if map.experts:
         yield _experts(map.experts, map.ranks)
+        if more := hidden(map):
+            yield f"ranks {runs(more)} have each some other experts: --json has all"
 
 
 def _in_turn(map: SliceMap, turns: Turns) -> str:
@@ -109,15 +116,9 @@ def _in_turn(map: SliceMap, turns: Turns) -> str:
 
 
 def _experts(experts: Experts, ranks: Sequence[int]) -> str:
-    odd = [
-        f"expert {cell.number} {state} on rank {rank}"
-        for cell in experts.cells for place, rank in enumerate(ranks)
-        if (state := experts.state(cell, place)) != "whole"
-    ]  # fmt: skip
     told = f"expert {experts.chosen} of {len(experts.cells)}"
-    if not odd:
-        return f"{told}, which are all alike"
-    return f"{told}; {', '.join(odd[:4])}{f' and {len(odd) - 4} more' if len(odd) > 4 else ''}"
+    whole = all(experts.state(cell, place) == "whole" for cell in experts.cells for place in range(len(ranks)))
+    return f"{told}, which are all alike" if whole else told
 
 
 class _Scale:

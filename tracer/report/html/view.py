@@ -108,6 +108,29 @@ class Row(NamedTuple):
     blocks: Sequence[Block]
 
 
+class Expert(NamedTuple):
+    """A cell of a grid."""
+
+    x: int
+    y: int
+    number: int
+    state: str
+    """`whole`, `partly`, `missing`, `twice`."""
+    chosen: bool
+    """Whether it is the one whose slices are drawn."""
+    told: str
+
+
+class Grid(NamedTuple):
+    """All experts of a parameter, as some ranks have them."""
+
+    who: str
+    cells: Sequence[Expert]
+    told: str
+    """How many are as they should be, and which are not."""
+    height: int
+
+
 class Picture(NamedTuple):
     """The slice map of one parameter."""
 
@@ -115,6 +138,7 @@ class Picture(NamedTuple):
     rows: Sequence[Row]
     notes: Sequence[str]
     """What the picture alone would not tell."""
+    grids: Sequence[Grid] = ()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mappings.names import runs
-from tracer.slices.picture import Cell, Experts, SliceMap
+from tracer.slices.picture import PLACED, Cell, Experts, SliceMap
 from tui.model.line import Line, Role, Span, Target
 
 STATES: dict[str, tuple[str, Role]] = {
@@ -73,5 +73,4 @@ def _wrong(experts: Experts, position: int, rank: int) -> Iterator[Line]:
     for state, numbers in found.items():
         if state != "whole":
             sign, role = STATES[state]
-            told = {"partly": "only partly placed", "missing": "not placed", "twice": "placed more than once"}[state]
-            yield Span(f"  {sign} ", role), Span(f"{told} on rank {rank}: {runs(numbers)}")
+            yield Span(f"  {sign} ", role), Span(f"{PLACED[state]} on rank {rank}: {runs(numbers)}")
