@@ -98,6 +98,8 @@ def _is_deep(value: object) -> bool:
     """Whether it is nested deeper than whatever is done with it later can follow."""
     level = [value]
     for _ in range(_LEVELS):
+        if not level:
+            return False
         inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, _NESTED)]
         level = [child for children in inner for child in children if isinstance(child, _NESTED)]
     return bool(level)
