@@ -7,6 +7,7 @@ import gc
 import sys
 
 from tui.app import Browser
+from tui.ending import Ending
 from tui.keys import as_toml, keymap_of
 
 TURN = 0.0005
@@ -24,7 +25,7 @@ def browse(args: argparse.Namespace) -> int:
     app = Browser(args.what, args.tp, keymap_of(args.keys, Browser))
     # To go through for garbage what stays, here as long as the process, would be felt when a key is pressed.
     app.kept = gc.freeze
-    status = app.run()
+    status = Ending(app).run()
     if app.failed:
         print(f"tracer: {app.failed}", file=sys.stderr)
     return status or app.return_code or 0

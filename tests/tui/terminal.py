@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 BROWSE = (sys.executable, "-P", "-m", "tracer", "browse")
 FULL_SCREEN, NORMAL_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
 HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"
-_SEQUENCE = re.compile(rb"\x1b(?:\[[0-9:;<=>?]*[ -/]*[@-~]|[=>78])")
+_SEQUENCE = re.compile(rb"\x1b(?:\[[0-9:;<=>?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>78])")
 MOUSE, NO_MOUSE = b"\x1b[?1000h", b"\x1b[?1000l"
 
 
@@ -33,6 +33,7 @@ class Terminal:
 
     def __init__(self, command: Sequence[str], **environment: str) -> None:
         self._master, self._slave = pty.openpty()
+        self._open = [self._master, self._slave]
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self.before = termios.tcgetattr(self._slave)
         self.process = subprocess.Popen(
@@ -48,8 +49,12 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        os.close(self._master)
-        os.close(self._slave)
+        self.close()
+
+    def close(self) -> None:
+        """Take the terminal away."""
+        while self._open:
+            os.close(self._open.pop())
 
     def type(self, keys: bytes) -> None:
         """Press keys."""
@@ -81,6 +86,10 @@ class Terminal:
         while self._take(0):
             pass
         return self.process.returncode
+
+    def ended_unread(self) -> int:
+        """The same, while nobody reads what it writes."""
+        return self.process.wait(PATIENCE)
 
     @property
     def told(self) -> list[str]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import io
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from tests.tui.subjects import folder
-from tests.tui.terminal import BROWSE, FULL_SCREEN, NORMAL_SCREEN, Terminal
+from tests.tui.terminal import BROWSE, FULL_SCREEN, NORMAL_SCREEN, PATIENCE, ROOT, Terminal
 from tracer.cli import main
 from tracer.errors import UsageError
 from tui.command import browse
@@ -26,6 +29,18 @@ def broken(self):
     raise RuntimeError("what nobody thought of")
 
 Browser.action_flat = broken
+sys.exit(main(["browse", sys.argv[1]]))
+"""
+
+IMPATIENT = """
+import sys, time
+from tracer.cli import main
+from tui import ending
+from tui.app import Browser
+
+ending.PATIENCE = 0.5
+if sys.argv[2:]:
+    Browser.on_unmount = lambda self: time.sleep(600)
 sys.exit(main(["browse", sys.argv[1]]))
 """
 
@@ -100,9 +115,10 @@ def test_ctrl_z_leads_to_the_shell_and_fg_back_and_ctrl_c_quits() -> None:
         assert terminal.as_before
 
 
-@pytest.mark.parametrize(
-    ("number", "expected"), [(signal.SIGTERM, (143, ["tracer: terminated"])), (signal.SIGINT, (0, []))]
-)
+@pytest.mark.parametrize(("number", "expected"), [
+    (signal.SIGTERM, (143, ["tracer: terminated"])), (signal.SIGINT, (130, ["tracer: interrupted"])),
+    (signal.SIGHUP, (-signal.SIGHUP, [])),
+])  # fmt: skip
 def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(
     number: signal.Signals, expected: tuple[int, list[str]]
 ) -> None:
@@ -111,6 +127,47 @@ def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(
         terminal.process.send_signal(number)
         assert (terminal.ended(), terminal.told) == expected
         assert terminal.as_before
+
+
+def test_without_its_terminal_it_ends_also_where_no_signal_says_so() -> None:
+    """As where it is none of the session that the terminal controls."""
+    with Terminal([*BROWSE, str(folder("clean"))]) as terminal:
+        terminal.until("not checked")
+        terminal.close()
+        assert terminal.ended_unread() == 128 + signal.SIGHUP
+
+
+def test_a_terminal_that_takes_nothing_any_more_is_not_waited_for() -> None:
+    with Terminal([sys.executable, "-c", IMPATIENT, str(folder("clean"))]) as terminal:
+        terminal.until("not checked")
+        terminal.type(b"b" * 500)  # drawn more often than the terminal, which nobody reads, has room for
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.ended_unread() == 128 + signal.SIGTERM
+        assert terminal.after == terminal.before
+
+
+def test_an_end_that_something_is_in_the_way_of_is_not_waited_for_either() -> None:
+    with Terminal([sys.executable, "-c", IMPATIENT, str(folder("clean")), "stuck"]) as terminal:
+        terminal.until("not checked")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.ended() == 128 + signal.SIGTERM
+        assert terminal.as_before
+
+
+def test_served_to_a_web_browser_it_begins_and_ends_without_a_terminal() -> None:
+    """As `textual serve` starts it: its driver speaks through pipes, and takes a signal for closing."""
+    environment = {**os.environ, "TEXTUAL_DRIVER": "textual.drivers.web_driver:WebDriver", "PYTHONPATH": str(ROOT)}
+    command = [*BROWSE, str(folder("clean"))]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment) as process:
+        assert process.stdout is not None
+        written = b""
+        while b"not checked" not in written:
+            came = os.read(process.stdout.fileno(), 1 << 16)
+            assert came, written
+            written += came
+        process.terminate()
+        assert process.communicate(timeout=PATIENCE)[1] == b""
+        assert process.returncode == 0
 
 
 def test_after_an_error_inside_the_terminal_is_as_it_was_and_the_error_is_told() -> None:
