@@ -7,7 +7,9 @@ from itertools import pairwise
 
 import pytest
 
+from tracer import session
 from tracer.prepare import Request, prepare
+from tracer.report.html import page
 from tracer.report.html.experts import SIZES
 from tracer.report.html.pictures import GEOMETRY, drawn
 from tracer.report.html.view import Picture
@@ -52,6 +54,19 @@ def test_heads_that_several_ranks_hold_are_marked_by_more_than_colour() -> None:
     assert kinds == {"q": "held", "k": "shared", "v": "shared"}
     assert "hatched: several ranks hold the same" in found.notes
     assert found.rows[3].blocks[1].told.endswith("held by ranks 2, 3")
+
+
+@pytest.mark.parametrize(("tp", "shown"), [(32, 32), (128, 128), (256, 128)])
+def test_every_rank_has_a_line_up_to_128_and_the_others_are_named(tp: int, shown: int) -> None:
+    heads = '{"num_attention_heads": 256, "head_dim": 16}'
+    request = Request(tp=tp, load_format="dummy", plan_only=True, overrides=heads)
+    found = page.of_result(session.run(request, told=session.Told(ranks=2)))
+    maps = [param.picture for param in found.params if param.picture and len(param.picture.rows) > 1]
+    assert len(maps) >= 5
+    for map in maps:
+        assert [row.label for row in map.rows] == ["whole", *(f"rank {rank}" for rank in range(shown))]
+        assert ("128 ranks without a line: 128..255" in map.notes) == (tp > shown)
+    assert ("128 more ranks" in found.cut) == (tp > shown)
 
 
 def test_padding_stands_behind_the_last_position() -> None:

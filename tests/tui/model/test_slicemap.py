@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -183,9 +184,42 @@ def test_tensors_and_ranks_lead_on() -> None:
     assert Target("param", "model.embed_tokens.weight") in targets(tied) and "tied to" in plain(tied[0])
 
 
+@cache
+def wide_llama(tp: int) -> Placed:
+    """The same with heads for 256 ranks."""
+    heads = '{"num_attention_heads": 256, "head_dim": 16}'
+    return Placed(prepare(Request(load_format="dummy", plan_only=True, overrides=heads)), tp)
+
+
+@pytest.mark.parametrize("tp", [16, 32, 64, 128])
+def test_up_to_128_ranks_have_each_a_line_of_their_own(tp: int) -> None:
+    drawn = picture(wide_llama(tp), QKV)
+    lines = text(map_lines(drawn, tp - 1, 80)).splitlines()
+    q, _, _ = drawn.bands
+    told_of = {int(line[7:].split()[0]): line for line in lines if line[2:].startswith("rank ")}
+    assert list(told_of) == list(range(tp)) and lines[-1].startswith(f"▶ rank {tp - 1} ")
+    for share in q.shares:
+        ((start, stop),) = share.held
+        assert f"q {start}:{stop} " in told_of[share.rank]
+
+
 def test_ranks_without_a_line_of_their_own_are_counted() -> None:
-    lines = text(map_lines(picture(llama(32), QKV), 30, 80))
-    assert "▶ rank 30" in lines and "… ranks 0..15" in lines and lines.count("rank ") < 32
+    lines = text(map_lines(picture(wide_llama(256), QKV), 250, 80))
+    assert "▶ rank 250" in lines and "… ranks 0..127  128 ranks without a line" in lines
+    assert lines.count("rank ") < 256
+
+
+def test_ranks_without_a_line_have_their_rule_where_all_of_them_follow_from_it() -> None:
+    drawn = picture(wide_llama(256), "model.layers.0.mlp.gate_up_proj.weight")
+    line = next(each for each in text(map_lines(drawn, 250, 80)).splitlines() if "…" in each)
+    assert line.startswith("  … ranks 0..127:") and line.endswith("in equal steps")
+    rules = re.findall(r"(\w+) (\d+):(\d+) \.\. (\d+):(\d+)", line)
+    assert [part for part, *_ in rules] == ["gate", "up"]
+    for band, (_, first, stop, last, end) in zip(drawn.bands, rules, strict=True):
+        step = (int(last) - int(first)) // 127
+        for share in band.shares[:128]:
+            own = int(first) + share.rank * step, int(stop) + share.rank * step
+            assert share.held == (own,) and int(end) == int(stop) + 127 * step
 
 
 def many(count: int) -> SliceMap:

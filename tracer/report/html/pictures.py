@@ -74,7 +74,8 @@ def drawn(map: SliceMap, ranks: Sequence[int]) -> Picture | None:
     if not map.experts and (not map.bands or (map.whole and len(map.bands) == 1)):
         return None
     rows = list(_rows(map, ranks)) if map.bands else []
-    return Picture(map.param, rows, list(_notes(map)), list(grids(map)) if map.experts else [])
+    notes = [*_notes(map), *([] if map.whole else _hidden(map, ranks))]
+    return Picture(map.param, rows, notes, list(grids(map)) if map.experts else [])
 
 
 def _rows(map: SliceMap, ranks: Sequence[int]) -> Iterator[Row]:
@@ -82,6 +83,11 @@ def _rows(map: SliceMap, ranks: Sequence[int]) -> Iterator[Row]:
     yield Row("whole", list(scale.whole()))
     if not map.whole:
         yield from (Row(f"rank {rank}", list(scale.rank(rank))) for rank in map.ranks if rank in ranks)
+
+
+def _hidden(map: SliceMap, ranks: Sequence[int]) -> Iterator[str]:
+    if hidden := [rank for rank in map.ranks if rank not in ranks]:
+        yield f"{words.plural(len(hidden), 'rank')} without a line: {runs(hidden)}"
 
 
 def _notes(map: SliceMap) -> Iterator[str]:

@@ -12,8 +12,10 @@ from tracer.report.paths import Hop, Line, planned_hop
 from tracer.report.table import SHOWN_RANKS, PathTable
 from tracer.session import Result
 
-MOST = 32
+MOST = 128
 """Ranks that a page spells out."""
+_MOST_FOLDED = 32
+"""The same where their moves must be folded one by one."""
 
 
 def table_of(result: Result) -> PathTable:
@@ -21,7 +23,7 @@ def table_of(result: Result) -> PathTable:
 
     To fold a terabyte's moves takes a fifth of a second a rank.
     """
-    return PathTable(result, shown=SHOWN_RANKS if as_planned(result) else MOST)
+    return PathTable(result, shown=SHOWN_RANKS if as_planned(result) else _MOST_FOLDED)
 
 
 def as_planned(result: Result) -> bool:

@@ -14,7 +14,7 @@ from textwrap import wrap
 from mappings.names import runs
 from mappings.views import Shape
 from tracer.commands.output import printable
-from tracer.report.words import plural, shape
+from tracer.report.words import shape
 from tracer.slices.picture import Band, Share, SliceMap
 from tracer.slices.spans import told
 from tracer.slices.turns import Turns
@@ -22,9 +22,8 @@ from tui.model.columns import cut_start, fitted, left, wide
 from tui.model.line import GLYPHS, Line, Role, Span, Target, plain
 from tui.model.slicemap.bands import FILLED, PADDED, PARTS, beginning, heights, rows_of
 from tui.model.slicemap.experts import expert_lines
+from tui.model.slicemap.ranks import led_by, rank_lines
 
-MOST_RANKS = 16
-"""That have a line of their own; of more those around the chosen one."""
 _LEAST, _MOST = 12, 96
 """Columns of the drawing."""
 _WIDE = 140
@@ -98,7 +97,7 @@ class Drawing:
         return Span(": "), Span(shape(own[self.first :]), "number"), Span(" on "), number
 
     def _rank(self, rank: int, text: str) -> Span:
-        return Span(text, "held" if rank == self.rank else "plain", Target("rank", str(rank)))
+        return led_by(rank, rank == self.rank, text)
 
     # --- words ---
 
@@ -338,38 +337,7 @@ class Drawing:
 
     @cached_property
     def _table(self) -> list[Line]:
-        """A line a rank: what it holds of each part, in positions of the part; nothing where all hold the same."""
-        return [] if len(self.picture.ranks) == 1 or self.picture.whole else list(self._ranks())
-
-    def _ranks(self) -> Iterator[Line]:
-        ranks = self._shown()
-        cells = {rank: [self._cell(band, rank) for band in self.picture.bands] for rank in ranks}
-        widths = [max(len(column[i].text) for column in cells.values()) for i in range(len(self.picture.bands))]
-        for rank in ranks:
-            mark = Span("▶ " if rank == self.rank else "  ", "held")
-            number = self._rank(rank, f"rank {rank}".ljust(5 + len(str(ranks[-1]))))
-            held = (left(cell, room) for cell, room in zip(cells[rank], widths, strict=True))
-            yield mark, number, *(span for cell in held for span in (Span("  "), cell)), *self._pad_cell(rank)
-        hidden = sorted(set(self.picture.ranks) - set(ranks))
-        if hidden:
-            yield (Span(f"  … ranks {runs(hidden)}", "dim", Target("rank", str(hidden[0]))),)
-
-    def _shown(self) -> list[int]:
-        ranks = list(self.picture.ranks)
-        first = max(0, min(ranks.index(self.rank) - MOST_RANKS // 2, len(ranks) - MOST_RANKS))
-        return ranks[first : first + MOST_RANKS]
-
-    def _cell(self, band: Band, rank: int) -> Span:
-        share, number = band.share(rank), self.picture.bands.index(band)
-        part = f"{printable(band.part)} " if band.part else ""
-        if share is None or not share.held:
-            return Span(f"{part}nothing", "dim")
-        copied = any(rank in segment.ranks for segment in band.replicated)
-        return Span(f"{part}{told(share.held)}{' ' + FILLED['shared'] if copied else ''}", PARTS[number % len(PARTS)])
-
-    def _pad_cell(self, rank: int) -> Line:
-        room = sum(b - a for pad in self.picture.pads if pad.rank == rank for a, b in pad.landing)
-        return (Span(f"  {PADDED} {plural(room, 'position')} of padding", "pad"),) if room else ()
+        return list(rank_lines(self.picture, self.rank))
 
 
 def _side_by_side(first: Sequence[Line], second: Sequence[Line], at: int) -> Iterator[Line]:
