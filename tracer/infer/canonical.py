@@ -41,6 +41,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Canonical name -> how configs spell it."""
 
+_ALIKE = {key: keys for keys in (*ALIASES.values(), ("torch_dtype", "dtype")) for key in keys}
 _OF_THE_WHOLE = ("tie", "vocab")
 
 NESTED = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
@@ -65,6 +66,11 @@ def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
         if key in inner and inner[key] != config.get(key, True):
             found.pop(key)
     return found
+
+
+def spellings(key: str) -> tuple[str, ...]:
+    """All keys under which configs have the same field, this one first."""
+    return (key, *(other for other in _ALIKE.get(key, ()) if other != key))
 
 
 def spelled_in(config: Mapping[str, Any], canonical: str) -> str | None:

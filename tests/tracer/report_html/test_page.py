@@ -14,6 +14,7 @@ from tests import placements, sabotage, small_llama, small_qwen2, vllm_traces
 from tests.tracer.printed import run
 from tests.tracer.report_html.reading import Element, parsed, paths, read
 from tracer import session
+from tracer.infer.canonical import spellings
 from tracer.report import words
 from tracer.report.html import page, render
 from tracer.report.html.findings import MOST_OF_A_CODE, shown
@@ -265,6 +266,26 @@ def test_fields_are_not_held_against_tensors_that_come_from_them() -> None:
     config = page_of(session.run(Request(plan_only=True))).section("config")
     assert "not checked" in config.text
     assert [head.text for head in config.one("thead").all("th")] == ["Field", "Config"]
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [({"torch_dtype": "float32"}, "✓ agrees"), ({"dtype": "float32"}, "✓ agrees"), ({"dtype": "bfloat16"}, "≠ differs"),
+     ({}, "≈ inferred"), ({"dtype": "float32", "torch_dtype": "float32"}, "✓ agrees")],
+)  # fmt: skip
+def test_a_field_of_two_names_has_a_line_for_each_that_the_file_has_and_no_other(
+    said: dict[str, str], state: str, tmp_path: Path
+) -> None:
+    small_llama.write(tmp_path)
+    saved = {key: value for key, value in small_llama.CONFIG.items() if key != "torch_dtype"} | said
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    told = settings(page_of(session.run(Request(str(tmp_path), plan_only=True))))
+    of_type = {name: cells for name, cells in told.items() if name in ("dtype", "torch_dtype")}
+    assert list(of_type) == (list(said) or ["torch_dtype"])
+    assert {cells[1] for cells in of_type.values()} == {state}
+    assert {cells[2].removeprefix("≈ ") for cells in of_type.values()} == {"float32 likely"}
+    assert [cells[0] for cells in of_type.values()] == (list(said.values()) or ["-"])
+    assert all(len([name for name in told if name in spellings(own)]) == 1 for own in saved if "dtype" not in own)
 
 
 def test_a_trained_model_agrees_with_its_config() -> None:

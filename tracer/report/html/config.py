@@ -8,13 +8,15 @@ from typing import Any
 from mappings.findings import Finding
 from tracer.errors import InputError
 from tracer.infer import Field, Inferred, infer
-from tracer.infer.canonical import text_config
+from tracer.infer.canonical import spellings, text_config
 from tracer.prepare import Prepared
 from tracer.report.html.findings import shown
 from tracer.report.html.view import Config, Setting
 from tracer.report.markdown import spelled
 
 _NO_TENSORS = "there are no tensors, names and shapes come from the config itself"
+
+_SURE = ("certain", "likely")
 
 
 def config(prepared: Prepared, first: int, templates: Collection[str]) -> Config:
@@ -45,16 +47,17 @@ class _Beside:
         self._seen = {field.name: field for field in inferred.fields}
         self._wrong = {str(name) for finding in inferred.findings for name in _named(finding)}
         config = prepared.configured.config
-        inner = text_config(config)
-        self._said = {**config, **{name: inner[name] for name in self._seen if name in inner}}
+        wanted = {key for name in self._seen for key in spellings(name)}
+        self._said = {**config, **{key: value for key, value in text_config(config).items() if key in wanted}}
 
     def settings(self) -> list[Setting]:
-        """Conflicts first, then as config.json has them, then what it does not say."""
-        names = list(dict.fromkeys([*self._said, *self._seen]))
+        """Conflicts first, then as config.json has them, then what it says under no name."""
+        unsaid = (name for name in self._seen if self._said.keys().isdisjoint(spellings(name)))
+        names = [*self._said, *unsaid]
         return sorted(map(self._setting, names), key=lambda setting: setting.state != "conflict")
 
     def _setting(self, name: str) -> Setting:
-        seen = self._seen.get(name)
+        seen = next((self._seen[key] for key in spellings(name) if key in self._seen), None)
         value = seen.value if seen else None
         said = self._said.get(name)
         return Setting(
@@ -66,13 +69,17 @@ class _Beside:
         )  # fmt: skip
 
     def _state(self, name: str, said: object, seen: Field | None) -> Any:
-        if name in self._wrong:
+        if any(key in self._wrong for key in spellings(name) if key == name or key not in self._said):
             return "conflict"
         if seen is None or seen.value is None:
             return "not compared"
         if said is None:
             return "inferred"
-        return "agrees" if _agree(said, seen.value) and not seen.taken else "not compared"
+        if seen.taken:
+            return "not compared"
+        if _agree(said, seen.value):
+            return "agrees"
+        return "differs" if seen.confidence in _SURE else "not compared"
 
     def _source(self, name: str) -> str:
         if name in self._configured.overrides:

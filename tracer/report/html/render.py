@@ -25,7 +25,7 @@ from tracer.session import Request, Result
 
 _SIGNS = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "not-checked": "·"}
 _MARKS = {"ok": ("✓", "ok"), "finding": ("✗", "finding"), "not-checked": ("·", "not checked")}
-_COMPARED = {"agrees": "✓", "conflict": "✗", "inferred": "≈", "not compared": "·"}
+_COMPARED = {"agrees": "✓", "conflict": "✗", "differs": "≠", "inferred": "≈", "not compared": "·"}
 
 
 def write(result: Result, target: str) -> None:

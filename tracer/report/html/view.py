@@ -168,7 +168,8 @@ class Setting(NamedTuple):
     name: str
     said: str | None
     seen: str | None
-    state: Literal["agrees", "conflict", "inferred", "not compared"]
+    state: Literal["agrees", "conflict", "differs", "inferred", "not compared"]
+    """`differs` where the tensors say otherwise, and that may be so."""
     sure: str
     evidence: str
     source: str

@@ -13,7 +13,7 @@ from typing import Any
 from mappings.findings import Finding
 from mappings.names import HOLE
 from tracer.commands.output import printable
-from tracer.infer.canonical import ALIASES, NESTED
+from tracer.infer.canonical import NESTED, spellings
 from tracer.infer.fields import Field
 from tracer.report.words import plural
 from tui.model.columns import cut, cut_start, fitted, left, wide
@@ -27,8 +27,6 @@ from tui.model.wrapped import paragraph
 
 _MARK = 2
 _LONGEST_NAME, _LONGEST_VALUE = 40, 28
-_ALIKE = {key: frozenset(keys) for keys in (*ALIASES.values(), ("torch_dtype", "dtype")) for key in keys}
-"""A field -> all spellings of the same."""
 _SURE = ("certain", "likely")
 
 
@@ -119,7 +117,7 @@ class _Fields:
         return outer in ("", *NESTED)
 
     def _seen(self, own: str) -> Field | None:
-        return next((self.seen[key] for key in (own, *_alike(own)) if key in self.seen), None)
+        return next((self.seen[key] for key in spellings(own) if key in self.seen), None)
 
     def _used(self, own: str) -> str:
         if self.subject.prepared is None:
@@ -144,7 +142,7 @@ class _Fields:
     def _missing(self, widths: _Widths) -> Iterator[Line]:
         said = {part for name in self.said for part in (name.partition(".")[0], name.rpartition(".")[2])}
         wanted = [Field(name, _right(found), "", "certain") for name, found in self.against.items() if name not in said]
-        seen = [f for f in self.seen.values() if f.name not in self.against and not said & {f.name, *_alike(f.name)}]
+        seen = [f for f in self.seen.values() if f.name not in self.against and said.isdisjoint(spellings(f.name))]
         if wanted or seen:
             yield ()
             yield line(Span("not in config.json" if self.said else "what the tensors say", "heading"))
@@ -164,10 +162,6 @@ class _Fields:
             yield from self._conflict(wrong, widths)
         else:
             yield from self._evidence(field.confidence, field, widths)
-
-
-def _alike(name: str) -> frozenset[str]:
-    return _ALIKE.get(name, frozenset())
 
 
 def _right(wrong: Finding) -> Any:
