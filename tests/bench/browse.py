@@ -56,7 +56,9 @@ SCRIPT: Sequence[tuple[str, bytes]] = [
     ("table", b"b"), ("end", END), ("page up", PAGE_UP), ("home", HOME), *[("down", DOWN)] * 3,
     *[("sort", b"s")] * 6, ("dtype", b"d"), ("dtype", b"d"), ("search", b"/"),
     *[(f"search in the table: {letter}", letter.encode()) for letter in "up"], ("clear", ESCAPE),
-    ("problems", b"f"), ("all again", b"f"), ("tree", b"b"),
+    ("problems", b"f"), ("all again", b"f"),
+    ("search", b"/"), ("search in the table: what nearly all have", b"e"), ("clear", ESCAPE), ("tree", b"b"),
+    ("search", b"/"), *[(f"search: {letter}, as in nearly all", letter.encode()) for letter in "ex"], ("clear", ESCAPE),
     ("problem", b"n"), ("problem before", b"N"), ("back", b"\x7f"),
 ]  # fmt: skip
 """At the end what may say something for a moment, as that is a frame more when it goes."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui.model.ordered import Chosen, Marks, Ordered
 from tui.model.orders import Orders
 from tui.model.search import Search
 from tui.model.subject import Subject
-from tui.model.table import ORDERS
-from tui.model.tree import Marks, Tree
+from tui.model.tree import Tree
 
 if TYPE_CHECKING:
     from tracer.slices.placed import Placed
@@ -22,6 +22,7 @@ class Arrival:
 
     subject: Subject
     marks: Marks
+    ordered: Ordered
     tree: Tree
     orders: Orders
     search: Search
@@ -36,20 +37,26 @@ def arrival(subject: Subject, tp: int, before: Arrival | None = None) -> Arrival
         subject.ordered, subject.runs = before.subject.ordered, before.subject.runs
     marks = _marks(subject) if subject.stage == "examined" else {}
     orders = before.orders if before is not None else Orders(subject.tensors)
-    tree = before.tree if before is not None and before.marks == marks else Tree(subject.ordered, marks, True)
+    if before is not None and before.marks == marks:
+        ordered, tree = before.ordered, before.tree
+    else:
+        ordered = Ordered(subject.ordered, marks, before.ordered.kinds if before else None)
+        tree = Tree(Chosen(ordered, range(len(subject.ordered))))
     search = before.search if before is not None else Search(subject.tensors)
     if subject.stage == "headers":  # first of all it is to be seen
-        return Arrival(subject, marks, tree, orders, search)
+        return Arrival(subject, marks, ordered, tree, orders, search)
     search.prepare()
+    ordered.prepare()
     _ = subject.positions, subject.stored
-    for order in (*ORDERS, "tree"):
-        orders.all(order)
-    return Arrival(subject, marks, tree, orders, search, _placed(subject, tp))
+    if subject.stage == "examined":
+        subject.index.prepare()
+    orders.prepare()
+    return Arrival(subject, marks, ordered, tree, orders, search, _placed(subject, tp))
 
 
-def grown(orders: Orders, positions: Sequence[int], marks: Marks) -> Tree:
-    """The tree of some tensors, which are in its order."""
-    return Tree([orders.infos[position] for position in positions], marks, ordered=True)
+def grown(what: Arrival, positions: Sequence[int]) -> Tree:
+    """The tree of some of its tensors."""
+    return Tree(Chosen(what.ordered, what.orders.places(positions)))
 
 
 def _marks(subject: Subject) -> Marks:

@@ -11,9 +11,10 @@ from tracer.report.words import plural
 from tui.model.arrival import Arrival, arrival, grown
 from tui.model.history import History, Place
 from tui.model.line import Page, Span, Target, Text, line
+from tui.model.ordered import Marks
 from tui.model.subject import Subject, Told
 from tui.model.table import TablePage, Wanted, kept
-from tui.model.tree import Marks, Tree
+from tui.model.tree import Tree, tree_of
 from tui.model.tree_page import TreePage
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from tui.model.comparing import Comparing
     from tui.model.follow.progress import Progress
     from tui.model.numbers.asking import Asking
-    from tui.model.orders import Orders
     from tui.model.overview.inference import Inference
 
 PageName: TypeAlias = Literal["overview", "path", "findings", "config", "values", "graph", "compare", "follow"]
@@ -128,11 +128,11 @@ class Browsing:
     def tree(self) -> Tree:
         """Grown when it is looked at; where names are left out, all of few is open. All names are as they were left."""
         if self._tree is None and self.last is not None:
-            self._tree = self.last.tree if not self.wanted.narrowed else self._narrowed(self.last.orders)
-        return self._tree or Tree((), {})
+            self._tree = self.last.tree if not self.wanted.narrowed else self._narrowed(self.last)
+        return self._tree or tree_of((), {})
 
-    def _narrowed(self, orders: Orders) -> Tree:
-        tree = grown(orders, orders.some(self._table.positions, "tree"), self.marks)
+    def _narrowed(self, what: Arrival) -> Tree:
+        tree = grown(what, self._table.positions)
         tree.open_up(MOST_OPEN)
         return tree
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import compress
 from math import prod
 from typing import Any, Literal, TypeAlias
 
@@ -21,6 +23,9 @@ _KEYS: dict[Order, Callable[[TensorInfo], Any]] = {
     "tree": together,
 }
 """Sorting is stable: equals stay in the order of the files, which is the order `file`."""
+
+FEW = 16
+"""Up to one tensor of so many is sorted; of more it is noted which they are."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,30 @@ class Orders:
         """These positions; those of equals as they stand."""
         _ = self.all(order)
         return wanted if order == "file" else sorted(wanted, key=self._ranked[order].__getitem__)
+
+    def places(self, wanted: Sequence[int]) -> Sequence[int]:
+        """Where these positions stand in the order of the tree, the first first."""
+        made = self.all("tree")
+        if len(wanted) * FEW < len(made):
+            return sorted(map(self._inverse.__getitem__, wanted))
+        flags = bytearray(len(made))
+        for position in wanted:
+            flags[position] = 1
+        return list(compress(range(len(made)), map(flags.__getitem__, made)))
+
+    @cached_property
+    def _inverse(self) -> Sequence[int]:
+        """Where each position stands in the order of the tree."""
+        found = array("Q", bytes(8 * len(self.infos)))
+        for place, position in enumerate(self.all("tree")):
+            found[position] = place
+        return found
+
+    def prepare(self) -> None:
+        """Make all of them, so that no key has to wait for one."""
+        for order in _KEYS:
+            self.all(order)
+        _ = self._inverse
 
     def _make(self, order: Order) -> None:
         if order == "file":

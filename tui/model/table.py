@@ -13,8 +13,8 @@ from tui.model.findings.chips import SHOWN
 from tui.model.kept import UNKNOWN, known, sized
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Span, Target
+from tui.model.ordered import Marks
 from tui.model.orders import Order, Orders
-from tui.model.tree import Marks
 
 __all__ = ["ORDERS", "Order", "TablePage", "Wanted", "kept", "rows"]
 
@@ -81,16 +81,24 @@ class TablePage:
     ) -> None:
         found = kept(Orders(infos), wanted, marks) if positions is None else positions
         self.positions, self.wanted, self.marks = found, wanted, marks
-        self.infos = [infos[position] for position in found]
+        self._infos = infos
+
+    @property
+    def infos(self) -> Sequence[TensorInfo]:
+        """The tensors that are shown."""
+        return [self._infos[position] for position in self.positions]
 
     def lines(self, width: int) -> Sequence[Line]:
-        if not self.infos and self.wanted.narrowed:
+        if not self.positions and self.wanted.narrowed:
             return [(Span("  nothing is left: Esc shows all names", "unsure"),)]
-        return Lazy(len(self.infos), lambda number: self._line(self.infos[number], width))
+        return Lazy(len(self.positions), lambda number: self._line(self._at(number), width))
 
     def row_of(self, name: str) -> int | None:
         """The line of a tensor, if it is shown."""
-        return next((number for number, info in enumerate(self.infos) if info.name == name), None)
+        return next((number for number in range(len(self.positions)) if self._at(number).name == name), None)
+
+    def _at(self, number: int) -> TensorInfo:
+        return self._infos[self.positions[number]]
 
     def heading(self, width: int) -> Line:
         def titled(name: str, room: int) -> Span:

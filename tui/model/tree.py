@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from mappings.findings import Severity
 from mappings.names import is_index, runs
 from tracer.checkpoint.tensor_info import TensorInfo
-from tui.model.kept import unknown
+from tui.model.ordered import NUMBER, Chosen, Marks, Ordered, Run
 
-Marks: TypeAlias = Mapping[str, Severity]
-"""The worst finding about each tensor that has one."""
-Alike: TypeAlias = tuple[Sequence[object], ...]
+Alike: TypeAlias = tuple[object, ...]
 """What two numbered groups must have in common to be folded: names below them, dtypes, shapes, findings."""
 
 
@@ -33,9 +31,8 @@ class Node:
     label: str
     prefix: str
     """The beginning of all names below, up to and with its own segments."""
-    infos: Sequence[TensorInfo]
-    """The tensors below, in the order of `together`: of a fold those of its first member."""
-    marks: Marks = field(repr=False)
+    run: Run
+    """The tensors below: of a fold those of its first member."""
     times: int = 1
     """For how many alike it stands, over all folds around it."""
     members: Sequence[Node] = ()
@@ -47,32 +44,32 @@ class Node:
     @property
     def is_tensor(self) -> bool:
         """Whether it is a tensor, or stands for some that are alike."""
-        return len(self.infos) == 1 and self.infos[0].name == self.prefix
+        return len(self.run) == 1 and self.run.first.name == self.prefix
 
     @property
     def count(self) -> int:
         """Tensors that it stands for."""
-        return len(self.infos) * self.times
+        return len(self.run) * self.times
 
-    @cached_property
+    @property
     def nbytes(self) -> int:
         """Their data. Those of a fold are alike, and so are their sizes."""
-        return sum([info.nbytes for info in self.infos]) * self.times
+        return self.run.nbytes * self.times
 
-    @cached_property
+    @property
     def unknown(self) -> int:
-        """Of how many of `infos` nothing is known but their names."""
-        return unknown(self.infos)
+        """Of how many of its `run` nothing is known but their names."""
+        return self.run.unknown
 
-    @cached_property
+    @property
     def severity(self) -> Severity | None:
         """The worst finding below."""
-        return worst(self.marks.get(info.name) for info in self.infos) if self.marks else None
+        return self.run.severity
 
     @cached_property
     def below(self) -> Sequence[Node]:
         """Its children where a fold is shown as one."""
-        return () if self.is_tensor else children(self.infos, len(self.prefix) + 1, self.marks, self.times)
+        return () if self.is_tensor else children(self.run, len(self.prefix) + 1, self.times)
 
     @property
     def children(self) -> Sequence[Node]:
@@ -106,54 +103,60 @@ def run(infos: Sequence[TensorInfo], name: str) -> tuple[int, int]:
     return begin, end
 
 
-def root(infos: Sequence[TensorInfo], marks: Marks) -> Node:
-    """The invisible node above all names, which are in the order of `together`."""
-    top = Node("", "", infos, marks, opened=True)
-    top.below = children(infos, 0, marks, 1)
+def root(run: Run) -> Node:
+    """The invisible node above all names."""
+    top = Node("", "", run, opened=True)
+    top.below = children(run, 0, 1)
     return top
 
 
-def children(infos: Sequence[TensorInfo], start: int, marks: Marks, times: int) -> list[Node]:
+def children(run: Run, start: int, times: int) -> list[Node]:
     """Groups by the segment that begins at `start`, in natural order, those that are alike folded."""
-    own = [Node(ITSELF, info.name, [info], marks, times) for info in infos[:1] if len(info.name) < start]
-    groups = dict(_groups(infos[len(own) :], start))
+    own = [Node(ITSELF, info.name, run.part(run.begin, run.begin + 1), times) for info in _first(run)
+           if len(info.name) < start]  # fmt: skip
+    groups = dict(_groups(run.part(run.begin + len(own), run.end), start))
     order = sorted(groups, key=natural)
     numbered = [segment for segment in order if is_index(segment)]
     if len(numbered) > 1:
-        folded = _folded({segment: groups[segment] for segment in numbered}, start, marks, times)
-        return [*own, *(_group(s, groups[s], start, marks, times) for s in order if not is_index(s)), *folded]
-    return own + [_group(segment, groups[segment], start, marks, times) for segment in order]
+        folded = _folded({segment: groups[segment] for segment in numbered}, start, times)
+        return [*own, *(_group(s, groups[s], start, times) for s in order if not is_index(s)), *folded]
+    return own + [_group(segment, groups[segment], start, times) for segment in order]
 
 
-def _groups(infos: Sequence[TensorInfo], start: int) -> Iterator[tuple[str, Sequence[TensorInfo]]]:
-    at = 0
-    while at < len(infos):
-        name = infos[at].name
+def _first(run: Run) -> Sequence[TensorInfo]:
+    return [run.first] if len(run) else []
+
+
+def _groups(run: Run, start: int) -> Iterator[tuple[str, Run]]:
+    at = run.begin
+    while at < run.end:
+        name = run.chosen[at].name
         end = name.find(".", start)
-        stop = _end(infos, at, end if end >= 0 else len(name))
-        yield name[start:end] if end >= 0 else name[start:], infos[at:stop]
+        stop = _end(run, at, end if end >= 0 else len(name))
+        yield name[start:end] if end >= 0 else name[start:], run.part(at, stop)
         at = stop
 
 
-def _end(infos: Sequence[TensorInfo], at: int, length: int) -> int:
+def _end(run: Run, at: int, length: int) -> int:
     """Where the run ends of those that begin as one does, looked for in steps that double: most runs are short."""
-    bound = _key(infos[at].name[:length]) + "\1"
+    chosen = run.chosen
+    bound = _key(chosen[at].name[:length]) + "\1"
     step = 1
-    while at + step < len(infos) and together(infos[at + step]) < bound:
+    while at + step < run.end and together(chosen[at + step]) < bound:
         step *= 2
-    return bisect_left(infos, bound, at + step // 2, min(at + step, len(infos)), key=together)
+    return bisect_left(chosen, bound, at + step // 2, min(at + step, run.end), key=together)
 
 
-def _group(segment: str, infos: Sequence[TensorInfo], start: int, marks: Marks, times: int) -> Node:
+def _group(segment: str, run: Run, start: int, times: int) -> Node:
     """A group; where only one way leads on, that way is part of its label."""
-    name, last, end = infos[0].name, infos[-1].name, start + len(segment)
+    name, last, end = run.first.name, run.last.name, start + len(segment)
     while end < len(name):
         after = name.find(".", end + 1)
         after = len(name) if after < 0 else after
         if is_index(name[end + 1 : after]) or not _under(last, name[:after]):
             break
         end = after
-    node = Node(name[start:end], name[:end], infos, marks, times)
+    node = Node(name[start:end], name[:end], run, times)
     below = node.below if not node.is_tensor else ()
     if len(below) == 1 and below[0].members:
         return _joined(node, below[0])
@@ -166,28 +169,32 @@ def _joined(group: Node, fold: Node) -> Node:
     return fold
 
 
-def _folded(groups: Mapping[str, Sequence[TensorInfo]], start: int, marks: Marks, times: int) -> Iterator[Node]:
+def _folded(groups: Mapping[str, Run], start: int, times: int) -> Iterator[Node]:
     alike: dict[Alike, list[str]] = {}
-    for segment, infos in groups.items():
-        alike.setdefault(_what(infos, start + len(segment), marks), []).append(segment)
+    for segment, run in groups.items():
+        alike.setdefault(_what(run, start, start + len(segment)), []).append(segment)
     for segments in alike.values():
-        members = [Node(s, groups[s][0].name[: start + len(s)], groups[s], marks, times) for s in segments]
+        members = [Node(s, groups[s].first.name[: start + len(s)], groups[s], times) for s in segments]
         yield members[0] if len(members) == 1 else _fold(members, times)
 
 
 def _fold(members: Sequence[Node], times: int) -> Node:
     first = members[0]
     label = runs(int(member.label) for member in members).replace("..", "-")
-    return Node(label, first.prefix, first.infos, first.marks, times * len(members), members)
+    return Node(label, first.prefix, first.run, times * len(members), members)
 
 
-def _what(infos: Sequence[TensorInfo], end: int, marks: Marks) -> Alike:
-    names = [info.name for info in infos]
+def _what(run: Run, start: int, end: int) -> Alike:
+    """Of a group whose number stands from `start` to `end` in its names."""
+    kinds = run.kinds() if NUMBER.search(run.first.name[:start]) is None else None
+    if kinds is not None:
+        return kinds, run.codes()
+    infos = list(run)
     return (
-        tuple([name[end:] for name in names]),
+        tuple([info.name[end:] for info in infos]),
         tuple([info.dtype for info in infos]),
         tuple([info.shape for info in infos]),
-        tuple(map(marks.get, names)) if marks else (),
+        run.codes(),
     )
 
 
@@ -211,14 +218,6 @@ def _piece(piece: str) -> tuple[bool, int, str]:
     return True, 0, piece
 
 
-_ORDER: dict[Severity | None, int] = {"error": 0, "warning": 1, "info": 2, None: 3}
-
-
-def worst(found: Iterable[Severity | None]) -> Severity | None:
-    """The gravest of some severities, None where there is none."""
-    return min(found, key=lambda severity: _ORDER[severity], default=None)
-
-
 @dataclass(frozen=True)
 class Row:
     """A node that is in sight."""
@@ -230,9 +229,8 @@ class Row:
 class Tree:
     """What is open of it, as rows."""
 
-    def __init__(self, infos: Sequence[TensorInfo], marks: Marks, ordered: bool = False) -> None:
-        """`ordered` is whether they are in the order of `together` already."""
-        self.root = root(infos if ordered else sorted(infos, key=together), marks)
+    def __init__(self, chosen: Chosen) -> None:
+        self.root = root(chosen.run)
         for node in self.root.children:
             node.opened = len(self.root.children) < 4 and not node.is_tensor
         self._rows: list[Row] | None = None
@@ -252,9 +250,12 @@ class Tree:
 
     def open_up(self, most: int) -> None:
         """Open groups from the top on, as long as there are not more than so many rows."""
-        number = 0
-        while number < len(self.rows) <= most:
-            self.toggle(number, True)
+        number, rows = 0, self.rows
+        while number < len(rows) <= most:
+            node = rows[number].node
+            if not node.is_tensor and not node.opened:
+                node.opened = True
+                rows[number + 1 : number + 1] = _rows(node, rows[number].depth + 1)
             number += 1
 
     def toggle(self, number: int, opened: bool | None = None) -> None:
@@ -299,6 +300,11 @@ class Tree:
             node = next(child for child in node.children if child.holds(name))
         self._rows = None
         return next(number for number, row in enumerate(self.rows) if row.node is node)
+
+
+def tree_of(infos: Sequence[TensorInfo], marks: Marks) -> Tree:
+    """The tree of tensors in any order."""
+    return Tree(Chosen(Ordered(sorted(infos, key=together), marks), range(len(infos))))
 
 
 def _reopen(nodes: Sequence[Node], opened: Set[str], unfolded: Set[str]) -> None:

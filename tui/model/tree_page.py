@@ -67,11 +67,11 @@ def _times(node: Node) -> tuple[Span, ...]:
 
 def _weight(node: Node, width: int) -> tuple[Span, ...]:
     unknown = node.unknown
-    told = UNKNOWN if unknown == len(node.infos) else f"{'over ' if unknown else ''}{words.size(node.nbytes)}"
+    told = UNKNOWN if unknown == len(node.run) else f"{'over ' if unknown else ''}{words.size(node.nbytes)}"
     size = right(Span(told, "number"), 11 + 5 * bool(unknown))
     if width < _WIDE:
         return (size,)
     if node.is_tensor:
-        info = node.infos[0]
+        info = node.run.first
         return right(Span(kept(info), "dim"), 24), size
     return right(Span(words.plural(node.count, "tensor"), "dim"), 24), size

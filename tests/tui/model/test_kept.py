@@ -11,7 +11,7 @@ from tui.model.opening import open_subject
 from tui.model.overview.page import overview
 from tui.model.path import path
 from tui.model.table import TablePage, Wanted
-from tui.model.tree import Tree
+from tui.model.tree import tree_of
 from tui.model.tree_page import TreePage
 
 SLUG = "minicpm-v-2.6-renamed-qwen2"
@@ -22,7 +22,7 @@ def test_a_tensor_of_which_nothing_tells_a_shape_has_none_on_any_page(tmp_path: 
     subject = open_subject(str(materialise(SLUG, tmp_path / SLUG)), 1, lambda seen: None)
     strange = [info for info in subject.tensors if info.name.startswith("resampler.")]
     assert strange
-    tree = Tree(strange, {})
+    tree = tree_of(strange, {})
     assert all(UNKNOWN in plain(line) for line in TreePage(tree).lines(120))
     table = TablePage(strange, Wanted(), {})
     assert all(UNKNOWN in plain(line) and "F32" not in plain(line) for line in table.lines(120))

@@ -15,7 +15,7 @@ from tui.model.arrival import arrival
 from tui.model.orders import Order, Orders
 from tui.model.stored import StoredRuns, stored
 from tui.model.subject import Subject
-from tui.model.tree import Tree, run, together
+from tui.model.tree import run, together, tree_of
 
 HOSTILE = st.text(st.sampled_from("a0.-\0\1/\x7f\u202e²"), max_size=6)
 
@@ -52,7 +52,7 @@ def test_some_positions_stand_as_they_do_among_all(
 
 @given(tensors())
 def test_a_tree_loses_no_name_whatever_is_in_it(infos: list[TensorInfo]) -> None:
-    tree = Tree(infos, {})
+    tree = tree_of(infos, {})
     assert sum(node.count for node in tree.root.children) == len(infos)
     assert all(tree.reveal(info.name) is not None for info in infos)
 

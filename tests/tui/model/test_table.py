@@ -14,8 +14,9 @@ from tests.tui.model.pages import WIDTHS, text
 from tracer.checkpoint.tensor_info import TensorInfo
 from tui.model.columns import wide
 from tui.model.line import plain, target
+from tui.model.ordered import Marks
 from tui.model.table import ORDERS, Order, TablePage, Wanted, rows
-from tui.model.tree import Marks, Tree
+from tui.model.tree import tree_of
 from tui.model.tree_page import TreePage
 
 DTYPES = ["BF16", "F32", "F8_E4M3FNUZ", "Q4_K"]
@@ -111,7 +112,7 @@ def test_lines_are_made_where_they_are_looked_at() -> None:
 
 def test_names_that_are_left_out_are_said_to_be_and_so_is_that_nothing_is_left() -> None:
     wanted = Wanted(dtype="F32", marked=True)
-    table, tree = TablePage((), wanted, {}), TreePage(Tree((), {}), wanted.told)
+    table, tree = TablePage((), wanted, {}), TreePage(tree_of((), {}), wanted.told)
     for page in (table, tree):
         heading = page.heading(80)
         assert heading is not None and "(only F32, with findings)" in plain(heading)

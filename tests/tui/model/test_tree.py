@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mappings.findings import Severity
 from tracer.checkpoint.tensor_info import TensorInfo
-from tui.model.tree import Node, Tree, natural
+from tui.model.tree import Node, Tree, natural, tree_of
 
 
 def info(name: str, dtype: str = "BF16", shape: tuple[int, ...] = (4, 4), nbytes: int = 32) -> TensorInfo:
@@ -36,7 +36,7 @@ def labels(tree: Tree) -> list[str]:
 
 def opened(infos: list[TensorInfo], marks: dict[str, Severity] | None = None) -> Tree:
     """With everything open."""
-    tree = Tree(infos, marks or {})
+    tree = tree_of(infos, marks or {})
     number = 0
     while number < len(tree.rows):
         tree.toggle(number, True)
@@ -81,7 +81,7 @@ def test_where_nothing_is_folded_nothing_unfolds() -> None:
 
 
 def test_a_tensor_is_gone_to_through_the_fold_that_stands_for_it() -> None:
-    tree = Tree(layers(32, "mlp.up.weight", "norm.weight"), {})
+    tree = tree_of(layers(32, "mlp.up.weight", "norm.weight"), {})
     number = tree.reveal("model.layers.7.mlp.up.weight")
     assert number is not None
     assert tree.rows[number].node.prefix == "model.layers.0.mlp.up.weight"
@@ -92,7 +92,7 @@ def test_a_tensor_is_gone_to_through_the_fold_that_stands_for_it() -> None:
 
 
 def test_a_name_that_nobody_has_is_nowhere() -> None:
-    assert Tree(layers(2, "a", "b"), {}).reveal("model.layers.9.a") is None
+    assert tree_of(layers(2, "a", "b"), {}).reveal("model.layers.9.a") is None
 
 
 def test_a_tensor_whose_name_is_the_beginning_of_others_is_beside_them() -> None:
@@ -124,5 +124,5 @@ def test_every_tensor_is_counted_once_weighs_what_it_weighs_and_can_be_gone_to(
     for each in infos:
         number = tree.reveal(each.name)
         assert number is not None
-        shown = tree.rows[number].node.infos[0]
+        shown = tree.rows[number].node.run.first
         assert (shown.dtype, shown.shape) == (each.dtype, each.shape)
