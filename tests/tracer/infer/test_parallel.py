@@ -16,13 +16,15 @@ from mappings.bind import Binding
 from mappings.plan import plan
 from mappings.proof.ranks import legal_sizes
 from mappings.registry import choose
+from mappings.sizes import Sizes
 from mappings.synth import synthesise
-from tests.mappings.small import LEGAL, bind
+from tests.mappings.small import CONFIGS, LEGAL, bind
 from tracer.checkpoint.dtypes import nbytes
 from tracer.infer.parallel import Cache, Parallel, estimated, obstacle, rows, sizes, split
 from tracer.infer.parallel.cache import windows
 from tracer.infer.parallel.experts import Held
 from tracer.infer.parallel.result import LARGEST_TP
+from tracer.infer.parallel.rows import field_of
 from tracer.infer.parallel.stages import cut
 
 
@@ -68,6 +70,28 @@ def test_a_size_that_cuts_a_block_of_the_quantisation_says_so() -> None:
 
 def test_a_product_of_fields_is_told_as_one() -> None:
     assert of("jamba-v0.1").obstacles[0].axis == "mamba_expand * hidden_size"
+
+
+WITHOUT_HEAD_DIM = {"head_dim": None, "hidden_size": 96}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [*((name, {}) for name in CONFIGS), *((name, WITHOUT_HEAD_DIM) for name in CONFIGS if "in gguf" in name)],
+)
+def test_what_an_axis_is_said_to_be_is_as_long_as_it(name: str, fields: dict[str, Any]) -> None:
+    binding = bind(name, **fields)
+    for axis in [*binding.arch.axes, *binding.arch.factors]:
+        told = field_of(binding, axis)
+        if told != axis and axis != "group":  # which is called by the heads that it is a share of
+            assert Sizes(binding.arch, binding.config).evaluate(told) == binding.axes.size(axis), (axis, told)
+
+
+def test_a_head_in_halves_is_told_as_the_whole_of_which_they_are_halves() -> None:
+    assert field_of(bind("llama in gguf"), "dim") == "head_dim"
+    assert field_of(bind("llama in gguf", **WITHOUT_HEAD_DIM), "dim") == "hidden_size / num_attention_heads"
+    assert field_of(bind("llama in gguf", **WITHOUT_HEAD_DIM), "half").endswith(" / 2")
+    assert field_of(bind("llama in gguf", head_dim=5), "dim") == "2 * (ceil head_dim / 2)"  # six, and not five
 
 
 @pytest.mark.parametrize("name", ["llama-3-8b", "qwen2-0.5b", "qwen2-7b", "qwen3-8b", "mixtral-8x7b", "phi-3-mini-4k"])

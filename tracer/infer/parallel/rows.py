@@ -11,6 +11,7 @@ from mappings.forms import AtomPart
 from mappings.params import Part
 from mappings.proof.ranks import at, violations
 from mappings.shards import replicas
+from mappings.sizes import ConfigError, Sizes
 from tracer.checkpoint.dtypes import nbytes
 from tracer.infer.parallel.cache import Cache, windows
 from tracer.infer.parallel.result import LARGEST_TP, Obstacle
@@ -41,9 +42,23 @@ def field_of(binding: Binding, axis: str) -> str:
     for alternative in binding.arch.axes.get(atom, "").split(" | "):
         names = [word for word in alternative.split() if word.isidentifier() and word != "ceil"]
         if names and "@" not in alternative and all(fields.get(name) is not None for name in names):
-            told = names[0] if atom == "group" else alternative
+            told = names[0] if atom == "group" else _times_constants(binding, first, alternative)
             return f"{told} in blocks of {block}" if slash else told
     return "num_attention_heads" if atom == "group" and "num_attention_heads" in fields else axis
+
+
+def _times_constants(binding: Binding, axis: str, told: str) -> str:
+    """`head_dim`, where an axis is two halves and `told` is one of them; the product where that is not the same."""
+    sizes = (binding.arch.axes.get(factor, "") for factor in binding.arch.factors.get(axis, ()))
+    times = prod(int(size) for size in sizes if size.isdigit())
+    if times == 1:
+        return told
+    whole = told.removeprefix("ceil ").removesuffix(f" / {times}")
+    try:
+        same = Sizes(binding.arch, binding.config).evaluate(whole) == binding.axes.size(axis)
+    except ConfigError:
+        same = False
+    return whole if same else f"{times} * ({told})"
 
 
 @dataclass(frozen=True)
