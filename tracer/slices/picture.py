@@ -156,6 +156,16 @@ class SliceMap:
         """Whether every rank holds all of it."""
         return bool(self.bands) and all(band.whole for band in self.bands) and not self.pads
 
+    @property
+    def number(self) -> bool:
+        """Whether it has no dimensions: one number, such as a scale."""
+        return not any(self.shapes)
+
+    @property
+    def holding(self) -> list[int]:
+        """The ranks that hold any of it."""
+        return sorted({rank for band in self.bands for segment in band.segments for rank in segment.ranks})
+
     @cached_property
     def turns(self) -> tuple[Turns, ...]:
         """The places of all bands, those that alternate together."""

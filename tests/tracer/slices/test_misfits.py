@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mappings.plan import plan
@@ -9,9 +11,12 @@ from mappings.synth import synthesise
 from mappings.views import Ranges, Shape
 from tests.mappings.small import bind
 from tracer.events import Move
+from tracer.report.html import pictures as html
 from tracer.slices.picture import SliceMap, picture
 from tracer.slices.placed import Placed
 from tracer.slices.spans import Segment
+from tui.model.line import plain
+from tui.model.slicemap.drawing import map_lines
 
 
 class Told(Placed):
@@ -42,6 +47,24 @@ def test_a_single_number_without_dimensions_is_drawn_as_a_list_of_one() -> None:
     assert band.segments == (Segment(0, 1, (0, 1)),)
     (band,) = drawn((3,), (), ((), ((0, 1, 1),)), ((), ((2, 3, 1),))).bands
     assert [share.landing for share in band.shares] == [((0, 1),), ((2, 3),)]
+
+
+def test_a_single_number_is_told_as_one_with_the_ranks_that_hold_it() -> None:
+    every, third = drawn((), (), ((), ()), ((), ())), drawn((), (5,), (((3, 4, 1),), ()))
+    assert every.number and every.holding == [0, 1]
+    lines = [plain(line).strip() for line in map_lines(every, 1, 80)]
+    assert lines[0] == "one number, whole on every rank: replicated, not cut"
+    assert any(line.endswith("│ one number") for line in lines) and any("ranks 0, 1" in line for line in lines)
+    assert any("│ elements 3:4 -> one number" in plain(line) for line in map_lines(third, 0, 80))
+    on_page = html.drawn(every, range(2))
+    assert on_page and on_page.notes == ["one number, which every rank holds"] and not on_page.rows
+    alone = replace(every, bands=(replace(every.bands[0], segments=(Segment(0, 1, (1,)),)),))
+    on_page = html.drawn(alone, range(2))
+    assert on_page and on_page.notes == ["one number, on rank 1 alone"]
+
+
+def test_a_list_of_one_is_not_a_single_number() -> None:
+    assert not drawn((1,), (), ((), ((0, 1, 1),))).number and not drawn((0,), (0,), (((0, 0, 1),), ((0, 0, 1),))).number
 
 
 @pytest.mark.parametrize("wrong", [(-2, 2, 1), (0, 5, 1), (3, 1, 1), (0, 4, 0), (3, 0, -1)])

@@ -71,11 +71,19 @@ def drawn(map: SliceMap, ranks: Sequence[int]) -> Picture | None:
     """The rows of a picture, with those ranks that it has among `ranks`."""
     if map.refused:
         return Picture(map.param, [], [f"not drawn: {map.refused}"])
+    if map.number:
+        return Picture(map.param, [], [_number(map)])
     if not map.experts and (not map.bands or (map.whole and len(map.bands) == 1)):
         return None
     rows = list(_rows(map, ranks)) if map.bands else []
     notes = [*_notes(map), *([] if map.whole else _hidden(map, ranks))]
     return Picture(map.param, rows, notes, list(grids(map)) if map.experts else [])
+
+
+def _number(map: SliceMap) -> str:
+    if len(map.holding) == len(map.ranks):
+        return "one number, which every rank holds"
+    return f"one number, on rank {runs(map.holding)} alone" if map.holding else "one number, on no rank"
 
 
 def _rows(map: SliceMap, ranks: Sequence[int]) -> Iterator[Row]:

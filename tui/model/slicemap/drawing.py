@@ -72,7 +72,8 @@ class Drawing:
         whole, own = self.picture.whole_shape, self.picture.shape(self.rank)
         experts = self.picture.experts
         each = f"{len(experts.cells)} experts of " if experts else ""
-        size = Span(shape(whole[self.first :]) if whole else "a parameter", "number")
+        what = "one number," if self.picture.number else shape(whole[self.first :]) if whole else "a parameter"
+        size = Span(what, "number")
         yield Span(each), size, Span(f"{', each' if experts else ''} {self._how()}"), *self._on_rank(whole, own)
 
     def _how(self) -> str:
@@ -85,13 +86,13 @@ class Drawing:
         if self.picture.whole:
             return "whole on every rank: replicated, not cut"
         if cut is None:
-            holding = sorted({rank for band in self.picture.bands for s in band.segments for rank in s.ranks})
+            holding = self.picture.holding
             return f"not cut: it is on rank {runs(holding)} alone" if holding else "on no rank"
         known = "" if len(ranks) == tp else f", {len(ranks)} of them known"
         return f"cut by {self.word(cut, False, self._dims)} over {tp} ranks{known}"
 
     def _on_rank(self, whole: Shape | None, own: Shape) -> Line:
-        if whole == own:
+        if whole == own or self.picture.number:
             return ()
         number = self._rank(self.rank, f"rank {self.rank}")
         return Span(": "), Span(shape(own[self.first :]), "number"), Span(" on "), number
@@ -128,6 +129,8 @@ class Drawing:
         if not share.held:
             return f"nothing of it on rank {share.rank}"
         source, landing = self._source(band), self._landing(band)
+        if self.picture.number:
+            return "one number" if band.shape == (1,) else f"{source} {told(share.source)} -> one number"
         to = told(share.landing) if source == landing else f"{landing} {told(share.landing)}"
         return f"{source} {told(share.source)} -> {to}"
 
