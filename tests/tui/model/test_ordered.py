@@ -15,19 +15,25 @@ from tui.model.orders import FEW, Orders
 from tui.model.tree import Tree, together, tree_of
 
 SEGMENTS = st.sampled_from(["0", "1", "10", "07", "a", "layers", "weight\n", "²", "1" * 10, ""])
-NAMES = st.lists(SEGMENTS, min_size=1, max_size=5).map(".".join)
+STRANGE = st.lists(SEGMENTS, min_size=1, max_size=5).map(".".join)
+LAYERS = st.sampled_from([[f"{before}.{layer}{after}" for layer in range(3) for after in afters]
+    for before in ("a", "0.b") for afters in ([""], [".w"], [".e.0.w", ".e.1.w"])
+])  # fmt: skip
+"""Names that are folded if nothing else is between them."""
+KINDS = st.sampled_from([
+    *[("F32", (1,), "a", None, 4)] * 6, ("I32", (1,), "a", None, 4), ("F32", (2,), "a", None, 8),
+    ("", (0,), None, None, 0),
+])  # fmt: skip
 
 
 @st.composite
 def checkpoints(draw: st.DrawFn) -> tuple[list[TensorInfo], dict[str, Severity]]:
     """Tensors of few kinds, some of which only an index has, and findings about some."""
-    names = draw(st.lists(NAMES, unique=True, max_size=24))
-    infos = [
-        TensorInfo(name, draw(st.sampled_from(["BF16", "F32"])), (draw(st.integers(0, 2)),), file, None, size)
-        for name in names
-        for file, size in [draw(st.sampled_from([("a", 4), ("a", 8), (None, 0)]))]
-    ]
-    marked = draw(st.lists(st.sampled_from(names), unique=True)) if names else []
+    layers = draw(LAYERS)
+    lost = draw(st.sets(st.sampled_from(layers), max_size=3)) if len(layers) > 3 else set()
+    names = list(dict.fromkeys([*(n for n in layers if n not in lost), *draw(st.lists(STRANGE, max_size=6))]))
+    infos = [TensorInfo(name, *draw(KINDS)) for name in names]
+    marked = draw(st.lists(st.sampled_from(names), unique=True, max_size=2))
     return infos, {name: draw(st.sampled_from(GRAVITY)) for name in marked}
 
 
@@ -51,7 +57,7 @@ def test_a_run_says_of_its_tensors_what_they_say(
 ) -> None:
     infos, marks = what
     ordered = prepared(infos, marks)
-    places = sorted(data.draw(st.sets(st.sampled_from(range(len(infos)))))) if infos else []
+    places = sorted(data.draw(st.sets(st.sampled_from(range(len(infos))))))
     own = [ordered.infos[place] for place in places]
     begin = data.draw(st.integers(0, len(own)))
     end = data.draw(st.integers(begin, len(own)))
@@ -67,7 +73,7 @@ def test_a_tree_of_some_is_that_of_these_alone_and_one_that_was_prepared_that_of
     what: tuple[list[TensorInfo], dict[str, Severity]], data: st.DataObject
 ) -> None:
     infos, marks = what
-    chosen = data.draw(st.sets(st.sampled_from(range(len(infos))))) if infos else set()
+    chosen = data.draw(st.one_of(st.just(set(range(len(infos)))), st.sets(st.sampled_from(range(len(infos))))))
     places = Orders(infos).places(sorted(chosen))
     by_columns = seen(Tree(Chosen(prepared(infos, marks), places)))
     assert by_columns == seen(tree_of([infos[position] for position in chosen], marks))
