@@ -85,3 +85,10 @@ def test_few_positions_and_many_stand_where_they_stand_among_all(order: list[int
     orders, wanted = Orders(infos), order[:count]
     made = orders.all("tree")
     assert orders.places(wanted) == sorted(place for place, position in enumerate(made) if position in wanted)
+
+
+def test_layers_that_differ_in_the_number_of_an_expert_alone_are_not_alike() -> None:
+    infos = [TensorInfo(f"layers.{layer}.experts.{layer % 2}.w", "F32", (1,), "a", None, 4) for layer in range(4)]
+    tree = Tree(Chosen(prepared(infos, {}), range(4)))
+    tree.open_up(10)
+    assert [row.node.label for row in tree.rows if row.node.members] == ["0, 2", "1, 3"]
