@@ -64,7 +64,7 @@ class Ending:
         if self._heard is None:
             self._heard = number
             signal.setitimer(signal.ITIMER_REAL, PATIENCE)
-            loop.call_soon_threadsafe(self._app.exit)
+            loop.call_soon_threadsafe(self._app.call_later, self._app.exit)  # when all it consists of is there
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         """Without Textual, which waits."""

@@ -44,6 +44,21 @@ if sys.argv[2:]:
 sys.exit(main(["browse", sys.argv[1]]))
 """
 
+EARLY = """
+import os, signal, sys
+from tracer.cli import main
+from tui.app import Browser
+
+compose = Browser.compose
+
+def stopped(self):
+    os.kill(os.getpid(), signal.SIGTERM)
+    yield from compose(self)
+
+Browser.compose = stopped
+sys.exit(main(["browse", sys.argv[1]]))
+"""
+
 
 class Screen(io.StringIO):
     """A file that says that it is a terminal."""
@@ -126,6 +141,12 @@ def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(
         terminal.until("not checked")
         terminal.process.send_signal(number)
         assert (terminal.ended(), terminal.told) == expected
+        assert terminal.as_before
+
+
+def test_a_signal_that_comes_while_the_screen_is_made_ends_it_when_it_is_there() -> None:
+    with Terminal([sys.executable, "-c", EARLY, str(folder("clean"))]) as terminal:
+        assert (terminal.ended(), terminal.told) == (143, ["tracer: terminated"])
         assert terminal.as_before
 
 
