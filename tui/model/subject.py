@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tracer.diagnose.cause import Cause
     from tracer.prepare import Prepared
     from tracer.store import Store
+    from tui.model.findings.index import Index
+    from tui.model.findings.named import Names
 
 Stage = Literal["headers", "plan", "examined"]
 
@@ -98,6 +100,8 @@ class Subject:
         if subject.tensors is self.tensors:
             subject.positions, subject.ordered = self.positions, self.ordered
             subject.runs, subject.stored = self.runs, self.stored
+            if "names" in vars(self):
+                subject.names = self.names
         return subject
 
     def tensor(self, name: str) -> TensorInfo | None:
@@ -114,6 +118,20 @@ class Subject:
             told.append(Told(cause.finding))
             told += [Told(symptom, own) for symptom in cause.explains]
         return told + [Told(finding) for finding in self.remarks]
+
+    @cached_property
+    def names(self) -> Names:
+        """Its tensors' names, found by what findings call them."""
+        from tui.model.findings.named import Names
+
+        return Names(self.positions)
+
+    @cached_property
+    def index(self) -> Index:
+        """Its findings as keys ask for them; of a subject of which more is known it is another."""
+        from tui.model.findings.index import Index
+
+        return Index(self)
 
     @property
     def nbytes(self) -> int:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -14,6 +19,7 @@ from mappings.names import collapse
 from tests.test_docs import README
 from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
 from tracer.checks import Check
+from tracer.cli import main
 from tracer.diagnose.cause import Cause
 from tui.model.findings.chips import chips
 from tui.model.findings.page import (
@@ -30,6 +36,7 @@ from tui.model.subject import Told
 
 CODES = re.findall(r"`([a-z]+\.[a-z-]+)`", README.split("## Findings")[1].split("## ")[0])
 WORDS: dict[Severity, str] = {"error": "✗ error", "warning": "! warning", "info": "i remark"}
+OPTIONS = ["--no-values", "--json", "FILE"]
 NAME = "model.layers.3.mlp.up_proj.weight"
 
 
@@ -152,6 +159,29 @@ def test_names_that_were_folded_are_marked_and_no_others(chosen: set[tuple[int, 
     assert set(marks(examined(causes, names=every))) == meant
 
 
+@given(st.sets(st.tuples(st.integers(0, 12), st.integers(0, 3), st.sampled_from(["up", "down"])), min_size=1))
+def test_a_tensor_knows_just_the_findings_that_mean_it(chosen: set[tuple[int, int, str]]) -> None:
+    """Looked up from the name, without going through all that was found."""
+    every = [f"h.{layer}.e.{n}.{w}.weight" for layer in range(13) for n in range(4) for w in ("up", "down")]
+    meant = {f"h.{layer}.e.{n}.{w}.weight" for layer, n, w in chosen}
+    texts = [told for told, _ in collapse(sorted(meant))]
+    subject = examined([Cause(error("other.weight")), *(Cause(error(text)) for text in texts)], names=every)
+    for name in every:
+        about = subject.index.about(name)
+        assert bool(about) == (name in meant)
+        assert all(marks(examined([Cause(subject.findings[n].finding)], names=[name])) for n in about)
+
+
+@pytest.mark.parametrize(("told", "name", "about"), [
+    ("h.2.b", "h.2.b.weight", True), ("h.2.b", "h.2.b_bias", True), ("h.2.b", "h.2.bc", False),
+    ("h.2.b", "h.2.b", True), ("h.{1, 2}.b", "h.2.b.weight", True), ("h.{1, 2}.b", "h.3.b.weight", False),
+    ("h.2.**", "h.2.b", True), ("h.2.**", "h.2", False), ("h.{layer}.b", "h.7.b", True), ("h.b.2", "h.b.2", True),
+])  # fmt: skip
+def test_modules_and_rows_mean_what_lies_below_them(told: str, name: str, about: bool) -> None:
+    for finding in (error(told), error("config.json", names=["x", told])):
+        assert examined([Cause(finding)], names=[name]).index.about(name) == [0] * about
+
+
 @pytest.mark.parametrize(("told", "meant"), [
     ("h.{0..5 except 1, 3}.w", ["h.0.w", "h.2.w", "h.4.w", "h.5.w"]), ("h.{layer}.w", [f"h.{n}.w" for n in range(6)]),
     ("h.2.**", ["h.2.b.a", "h.2.w"]), ("h.2.b", ["h.2.b.a"]), ("h.9.w", []), ("nothing at all", []),
@@ -202,6 +232,45 @@ def test_names_are_copied_whole_each_on_a_line_and_what_was_left_out_is_counted(
     shown = markdown(Told(error(names=names, each={"a.weight": [1, 2]}))).splitlines()
     assert shown[shown.index("names:") + 1 :][:21] == [f"  {name}" for name in names[:20]] + ["  ... and 70 more"]
     assert "each: a.weight: [1, 2]" in shown
+
+
+def test_of_very_much_the_first_is_copied_whole_the_rest_counted_with_the_command_that_has_it() -> None:
+    causes = [Cause(error(f"a{n}.w", names=[f"a{n}.w"])) for n in range(90_000)]
+    checks = [Check("values", unchecked="no values")]
+    subject = replace(examined([*causes, Cause(warning())], checks=checks), where="my model", tp=4)
+    subject.index.prepare()
+    began = process_time()
+    shown = all_markdown(subject)
+    assert process_time() - began < 0.05
+    assert len(b64encode(shown.encode())) < 1 << 16, "more than that no terminal takes"
+    whole = shown.count("**error** `shape.mismatch`")
+    assert whole > 100 and markdown(subject.findings[whole - 1]) in shown
+    assert f"`a{whole - 1}.w`" in shown and f"`a{whole}.w`" not in shown
+    told = f"**Cut here**: {90_001 - whole:,} more findings ({90_000 - whole:,} `shape.mismatch`, 1 `tensor.unmapped`)."
+    assert told in shown and "values: no values" in shown
+    command = re.search(r"`tracer (.*?)` writes", shown)
+    assert command and shlex.split(command[1]) == [
+        "diagnose",
+        "my model",
+        *["--tp", "4", "--no-values", "--json", "FILE"],
+    ]
+
+
+def test_little_is_copied_whole() -> None:
+    assert "Cut here" not in all_markdown(examined([Cause(error()), Cause(warning())]))
+
+
+def test_the_command_for_all_findings_is_one_that_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model").mkdir()
+    subject = small(tmp_path / "model", lambda config: config.update(intermediate_size=24))
+    many = subject.further(causes=[*subject.causes, *(Cause(error(f"a{n}")) for n in range(900))])
+    command = re.search(r"`tracer (.*?)` writes", all_markdown(many))
+    assert command
+    assert main([each.replace("FILE", str(tmp_path / "all.jsonl")) for each in shlex.split(command[1])]) == 1
+    capsys.readouterr()
+    records = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    said = {(record["code"], record["subject"]) for record in records if record["kind"] == "finding"}
+    assert said >= {(told.finding.code, told.finding.subject) for told in subject.findings}
 
 
 def test_all_of_it_as_markdown_says_what_was_not_checked() -> None:

@@ -125,7 +125,8 @@ class _Fields:
         return self.uses[own].words() if own in self.uses else "no row reads it"
 
     def _conflict(self, wrong: Finding, widths: _Widths) -> Iterator[Line]:
-        number = next((n for n, told in enumerate(self.subject.findings) if told.finding is wrong), None)
+        found = self.subject.findings
+        number = next((n for n in self.subject.index.with_codes([wrong.code]) if found[n].finding is wrong), None)
         target = Target("finding", str(number)) if number is not None else None
         yield from paragraph(wrong.message, widths.whole, " " * (_MARK + 2), "bad", target)
         if wrong.fix:

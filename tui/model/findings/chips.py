@@ -41,13 +41,15 @@ def _absent(subject: Subject) -> Iterator[Span]:
 
 def _found(subject: Subject, severity: Severity) -> Iterator[Span]:
     """Causes, and in brackets what follows from others and is mended with them."""
-    found = [(number, told) for number, told in enumerate(subject.findings) if told.finding.severity == severity]
-    if not found:
+    causes, count = subject.index.causes.get(severity, ()), subject.index.counts[severity]
+    if not count:
         return
-    follow = sum(told.under is not None for _, told in found)
-    called = plural(len(found) - follow, "remark" if severity == "info" else severity)
+    follow = count - len(causes)
+    called = plural(len(causes), "remark" if severity == "info" else severity)
     more = f" ({follow} more {'follows' if follow == 1 else 'follow'})" if follow else ""
-    first = next((number for number, told in found if told.under is None), found[0][0])
+    first = next(iter(causes), None)
+    if first is None:
+        first = next(n for n, told in enumerate(subject.findings) if told.finding.severity == severity)
     glyph, role = SHOWN[severity]
     yield Span(f"{glyph} {called}{more}", role, Target("finding", str(first)))
 

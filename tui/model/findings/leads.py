@@ -8,7 +8,8 @@ from mappings.findings import Finding
 from mappings.names import blank
 from tracer.infer.parallel.rows import field_of
 from tui.model.config.fields import config_of, dotted
-from tui.model.findings.named import NAMING, Names, named, spelled
+from tui.model.findings.index import FILES
+from tui.model.findings.named import NAMING, named, spelled
 from tui.model.line import Target
 from tui.model.subject import Subject, Told
 
@@ -21,11 +22,11 @@ _OF_FILES = ("file", "header", "index", "shards", "pickle")
 
 def subject_target(subject: Subject, told: Told) -> Target | None:
     """The thing that a finding is about, if it can be shown: of several tensors the first."""
-    return Leads(subject).of(told.finding)
+    return subject.index.leads.of(told.finding)
 
 
 class Leads:
-    """The things of one subject, found by what findings call them; made when first asked for, for all findings."""
+    """The things of one subject, found by what findings call them; `Index.leads` are those of all its findings."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
@@ -49,7 +50,7 @@ class Leads:
             return self._field(value)
         if key in (*NAMING, "to", "tensor"):
             return self._tensor(value)
-        return self._file(value) if key in ("file", "files", "missing", "index", "read", "ignored") else None
+        return self._file(value) if key in FILES else None
 
     def _by_evidence(self, finding: Finding) -> Target | None:
         if finding.code in _OF_CLASSES and not finding.subject.startswith("general."):
@@ -60,9 +61,10 @@ class Leads:
             return Target("field", self.prepared.plan.binding.arch.layers)
         return next((target for text in named(finding) if (target := self._tensor(text))), None)
 
-    @cached_property
-    def _names(self) -> Names:
-        return Names(self.subject.positions)
+    def prepare(self) -> None:
+        """All that is looked up, so that no key has to wait."""
+        self.subject.names.prepare()
+        _ = self._files, self._rows
 
     @cached_property
     def _files(self) -> frozenset[str]:
@@ -86,7 +88,7 @@ class Leads:
             return Target("tensor", text)
         if not text or (checkpoint is not None and checkpoint.files.has(text)):
             return None
-        first = min(self._names.spelled(text), key=positions.__getitem__, default=None)
+        first = min(self.subject.names.spelled(text), key=positions.__getitem__, default=None)
         return Target("tensor", first) if first is not None else None
 
     def _param(self, text: str) -> Target | None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from shlex import quote
+
 from tracer.report.markdown import code, fenced, of_finding
 from tracer.report.words import plural
 from tui.model.subject import Subject, Told
+
+MOST_CHARACTERS = 48_000
+"""Of findings: a terminal takes a clipboard of 64 KiB or so at once, in Base64; what is more, many refuse whole."""
 
 
 def markdown(told: Told) -> str:
@@ -13,11 +20,14 @@ def markdown(told: Told) -> str:
 
 
 def all_markdown(subject: Subject) -> str:
-    """Everything that was found, with what was not checked: without it the list would claim more than it knows."""
+    """What was found, with what was not checked: without it the list would claim more than it knows."""
     found, checks = subject.findings, subject.checks
-    errors = sum(each.finding.severity == "error" and each.under is None for each in found)
+    errors = len(subject.index.causes.get("error", ()))
     pieces = [f"## {code(subject.title)}: {plural(errors, 'error')}, {plural(len(found), 'finding')}\n"]
-    pieces += [f"{_below(found, each)}{markdown(each)}" for each in found]
+    whole = list(_first(found))
+    pieces += whole
+    if len(whole) < len(found):
+        pieces.append(_cut(subject, len(whole)))
     if undone := [f"{check.name}: {check.unchecked}" for check in checks if check.unchecked]:
         pieces.append(f"Not checked:\n\n{fenced(undone)}\n")
     if ok := [code(check.name) for check in checks if check.state == "ok"]:
@@ -27,5 +37,35 @@ def all_markdown(subject: Subject) -> str:
     return "\n".join(pieces)
 
 
-def _below(found: list[Told], told: Told) -> str:
+def _first(found: Sequence[Told]) -> Iterator[str]:
+    """Findings whole, as many as have room; the first in any case."""
+    room = MOST_CHARACTERS
+    for told in found:
+        piece = f"{_below(found, told)}{markdown(told)}"
+        room -= len(piece)
+        if room < 0 and told is not found[0]:
+            return
+        yield piece
+
+
+def _cut(subject: Subject, shown: int) -> str:
+    """The rest by its codes, and where all of it is."""
+    told = Counter(told.finding.code for told in subject.findings[:shown])
+    rest = {each: len(own) - told[each] for each, own in subject.index.by_code.items() if len(own) > told[each]}
+    counted = ", ".join(f"{count:,} {code(each)}" for each, count in rest.items())
+    left = plural(len(subject.findings) - shown, "more finding")
+    return f"**Cut here**: {left} ({counted}). {_all_of_it(subject)}\n"
+
+
+def _all_of_it(subject: Subject) -> str:
+    """The command that writes every finding."""
+    if not subject.where:
+        return f"{code('trace-load --plan --json FILE')} writes them."
+    if subject.store is not None:
+        return f"{code(f'tracer audit {quote(subject.where)} --json FILE')} writes all that the records show."
+    ranks = f" --tp {subject.tp}" if subject.tp > 1 else ""
+    return f"{code(f'tracer diagnose {quote(subject.where)}{ranks} --no-values --json FILE')} writes all of them."
+
+
+def _below(found: Sequence[Told], told: Told) -> str:
     return "" if told.under is None else f"(follows from {code(found[told.under].finding.code)}) "

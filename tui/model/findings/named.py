@@ -93,6 +93,10 @@ class Names:
         """In order, so that those that begin alike stand together."""
         return sorted(self._by_template)
 
+    def prepare(self) -> None:
+        """Read all of them, so that nobody has to wait for it later."""
+        _ = self._templates
+
     def spelled(self, text: str) -> list[str]:
         """All names that a text means: just these, or else those of the module that it names."""
         if text in self.names:
@@ -134,21 +138,12 @@ def named(finding: Finding) -> Iterator[str]:
             yield from (each for each in told if isinstance(each, str))
 
 
-def means(text: str, name: str) -> bool:
-    """Whether a text that a finding spells means this tensor, or the module that it belongs to."""
-    if text == name:
-        return True
-    wanted, (template, indices) = spelled(text), blank(name)
-    below = template.startswith((f"{wanted.template}.", f"{wanted.template}_"))
-    return (below or (template == wanted.template and not wanted.below)) and wanted.fits(indices)
-
-
 def marks(subject: Subject) -> Mapping[str, Severity]:
     """The tensors that a finding names, each with the worst that is said of it."""
     found: dict[str, Severity] = {}
     if not subject.findings:
         return found
-    names, files = Names(subject.positions), {info.file for info in subject.tensors}
+    names, files = subject.names, {info.file for info in subject.tensors}
     for told in sorted(subject.findings, key=lambda told: ORDER[told.finding.severity]):
         for text in dict.fromkeys(named(told.finding)):
             # Most checkpoints have a remark about a file and nothing else: no name is looked up for it.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from mappings.findings import Finding, Severity
@@ -15,7 +16,7 @@ from tracer.report.markdown import several
 from tracer.report.words import plural
 from tui.model.columns import fitted, wide
 from tui.model.findings.chips import SHOWN
-from tui.model.findings.leads import Leads, subject_target
+from tui.model.findings.leads import subject_target
 from tui.model.findings.markdown import all_markdown, markdown
 from tui.model.findings.named import marks
 from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line, plain
@@ -26,7 +27,7 @@ __all__ = ["all_markdown", "findings", "markdown", "marks", "next_number", "subj
 
 CLOSED, OPENED = "▸", "▾"
 _INDENT = "    "
-MOST_OF_A_CODE = 500
+MOST_OF_A_CODE = 100
 """Findings of one code and severity that are listed, and as many that follow from a cause."""
 _MOST_OF_A_LIST = 6
 """Entries of a list in the evidence that are shown; the Markdown and --json have more."""
@@ -34,17 +35,25 @@ _MOST_OF_A_LIST = 6
 
 def findings(subject: Subject, opened: frozenset[int] = frozenset()) -> Page:
     """Of the causes whose numbers are in `opened`, what follows from them is shown too."""
-    listed = _Listed(subject, opened)
-    return Text(lambda width: [fitted(spans, width) for spans in listed.lines(width)])
+    return Text(lambda width: _drawn(subject, opened, width))
+
+
+def _drawn(subject: Subject, opened: frozenset[int], width: int) -> Sequence[Line]:
+    """Once for all keys that change nothing of it."""
+    asked, index = (opened, width), subject.index
+    if index.listed[0] != asked:
+        index.listed = asked, [fitted(spans, width) for spans in _Listed(subject, opened).lines(width)]
+    return index.listed[1]
 
 
 def next_number(subject: Subject, current: int | None, backwards: bool = False) -> int | None:
     """The next error or warning, round the end; what follows from a cause is skipped, as it is mended with it."""
-    numbers = [n for n, told in enumerate(subject.findings) if told.under is None and told.finding.severity != "info"]
+    numbers = subject.index.walked
+    if not numbers:
+        return None
     if backwards:
-        before = [number for number in numbers if current is not None and number < current]
-        return next(iter([*reversed(before), *reversed(numbers)]), None)
-    return next((n for n in numbers if current is None or n > current), next(iter(numbers), None))
+        return numbers[(0 if current is None else bisect_left(numbers, current)) - 1]
+    return numbers[(0 if current is None else bisect_right(numbers, current)) % len(numbers)]
 
 
 def _looking(subject: Subject, width: int) -> Iterator[Line]:
@@ -77,33 +86,21 @@ class _Listed:
 
     def __init__(self, subject: Subject, opened: frozenset[int]) -> None:
         self.subject, self.opened = subject, opened
-        self.leads = Leads(subject)
-
-    @cached_property
-    def _under(self) -> Mapping[int, Sequence[int]]:
-        """Cause -> what follows from it."""
-        found: dict[int, list[int]] = {}
-        for number, told in enumerate(self.subject.findings):
-            if told.under is not None:
-                found.setdefault(told.under, []).append(number)
-        return found
+        self.leads = subject.index.leads
 
     def lines(self, width: int) -> Iterator[Line]:
         subject = self.subject
         if subject.stage != "examined":
             yield from _looking(subject, width)
             return
-        if not any(told.finding.severity == "error" for told in subject.findings):
+        if not subject.index.counts["error"]:
             yield from _nothing(subject, width)
-        seen: Counter[tuple[Severity, str]] = Counter()
-        for number, told in enumerate(subject.findings):
-            kind = told.finding.severity, told.finding.code
-            seen[kind] += told.under is None
-            if told.under is None and seen[kind] <= MOST_OF_A_CODE:
-                yield from self._finding(number, width)
-                yield from self._explained(number, width)
-                yield ()
-        yield from _more(seen, width)
+        kinds = subject.index.kinds
+        for number in sorted(chain.from_iterable(own[:MOST_OF_A_CODE] for own in kinds.values())):
+            yield from self._finding(number, width)
+            yield from self._explained(number, width)
+            yield ()
+        yield from _more({kind: len(own) for kind, own in kinds.items()}, width)
         yield from _checks(subject.checks, width)
 
     def _finding(self, number: int, width: int, indent: str = "") -> Iterator[Line]:
@@ -144,7 +141,7 @@ class _Listed:
             yield line(Span(" " * (len(indent) + len(name) + 2) + more, "dim"))
 
     def _explained(self, number: int, width: int) -> Iterator[Line]:
-        follows = self._under.get(number, ())
+        follows = self.subject.index.following.get(number, ())
         if not follows:
             return
         opened, counts = number in self.opened, Counter[str]()

@@ -49,9 +49,10 @@ def _mark(inference: Inference) -> tuple[str, Role]:
 
 def _against(subject: Subject) -> tuple[int, Sequence[int]] | None:
     """A finding against this number of ranks, and the numbers that it leaves: it may know more of packing than rows."""
-    for number, told in enumerate(subject.findings):
-        legal = told.finding.evidence.get("legal")
-        if told.finding.severity == "error" and told.finding.code.startswith("tp.") and isinstance(legal, list):
+    for number in subject.index.with_codes([code for code in subject.index.by_code if code.startswith("tp.")]):
+        finding = subject.findings[number].finding
+        legal = finding.evidence.get("legal")
+        if finding.severity == "error" and isinstance(legal, list):
             return number, legal
     return None
 

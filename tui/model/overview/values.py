@@ -132,6 +132,6 @@ def conflicts(subject: Subject, inference: Inference) -> dict[str, Finding]:
 
 def _said_against(subject: Subject, inference: Inference) -> Iterator[Finding]:
     codes = ("config.conflict", "config.invalid", "config.missing-field", "arch.mismatch")
-    yield from (told.finding for told in subject.findings if told.finding.code in codes)
+    yield from (subject.findings[number].finding for number in subject.index.with_codes(codes))
     if subject.stage != "examined" and inference.found:
         yield from (finding for finding in inference.found.findings if finding.code in codes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mappings.findings import Finding
+from tracer.infer.canonical import NESTED
 from tui.model.config.fields import config_of, dotted
 from tui.model.line import Line, Span
 from tui.model.path.finding import found_lines
@@ -16,14 +16,16 @@ _NOWHERE = object()
 
 def of_field(scene: Scene, name: str) -> Sequence[Line]:
     lines = [*scene.title(Span(name, "strong"), Span("  field of config.json", "dim")), *_value(scene, name)]
-    numbers = [n for n, told in enumerate(scene.subject.findings) if _is_about(scene, told.finding, name)]
-    return [*lines, *found_lines(scene, numbers)]
+    return [*lines, *found_lines(scene, scene.subject.index.of(*_spellings(scene, name)))]
 
 
-def _is_about(scene: Scene, finding: Finding, name: str) -> bool:
-    """By the dotted name, or by the field's own."""
-    told = (finding.subject, finding.evidence.get("field"))
-    return any(isinstance(each, str) and name in (each, dotted(config_of(scene.subject), each)) for each in told)
+def _spellings(scene: Scene, name: str) -> Iterator[str]:
+    """The dotted name, and the field's own where that means this one."""
+    yield name
+    config = config_of(scene.subject)
+    for key in NESTED:
+        if name.startswith(f"{key}.") and dotted(config, own := name[len(key) + 1 :]) == name:
+            yield own
 
 
 def _value(scene: Scene, name: str) -> Sequence[Line]:

@@ -49,7 +49,7 @@ def _symptoms(scene: Scene, number: int) -> Iterator[Line]:
     cause = found[number].under
     if cause is not None:
         yield scene.hop("explained", Span(found[cause].finding.code, "strong", Target("finding", str(cause))))
-    own = [n for n, told in enumerate(found) if told.under == number]
+    own = scene.subject.index.following.get(number, ())
     for place, n in enumerate(own[:MOST_SYMPTOMS]):
         what = "explains" if place == 0 else ""
         finding = found[n].finding

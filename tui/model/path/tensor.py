@@ -10,7 +10,6 @@ from tracer.report.paths import Hop
 from tracer.slices.picture import picture
 from tracer.slices.placement import Verdict, shard_of_expert
 from tui.model.columns import wide
-from tui.model.findings.named import means, named
 from tui.model.kept import kept, known
 from tui.model.line import Line, Span, Target
 from tui.model.path.finding import found_lines
@@ -137,8 +136,7 @@ def _slice(scene: Scene, rank: int, moves: Sequence[Move], shape: tuple[int, ...
 
 def _found(scene: Scene, name: str) -> Iterator[Line]:
     """What was found about it, by its own name or by one that stands for many."""
-    found = scene.subject.findings
-    numbers = [n for n, told in enumerate(found) if any(means(text, name) for text in named(told.finding))]
+    numbers = scene.subject.index.about(name)
     if numbers:
         yield ()
     yield from found_lines(scene, numbers)
