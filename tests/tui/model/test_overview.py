@@ -13,7 +13,9 @@ from fixtures import header_set, small_checkpoint
 from fixtures.geometries import geometry
 from fixtures.hostile import framed
 from tests.corpus import materialise
+from tests.tracer.doctor.told import write_json, write_safetensors
 from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
+from tests.tui.subjects import CONFIG, sizes
 from tracer.infer.parallel.rows import on_rank
 from tracer.report.words import count, size
 from tui.model.opening import open_subject
@@ -86,6 +88,86 @@ def test_layers_that_alternate_are_two_boxes_whose_counts_are_seen_where_their_p
     shown = text(overview(subject, study(subject)), 60)
     assert "─ 70 layers: 0-6, 8-14" in shown and "│ linear attention  64 heads × 128" in shown
     assert "─ 10 layers: 7, 15, 23" in shown and "│ attention  64 heads × 128, 8 KV" in shown
+
+
+def uneven(folder: Path, shapes: dict[str, tuple[int, ...]]) -> Subject:
+    """The small Llama of four layers, with some weights of another shape."""
+    write_json(folder / "config.json", CONFIG)
+    write_safetensors(folder / "model.safetensors", sizes() | {name: ("BF16", own) for name, own in shapes.items()})
+    return opened(folder)
+
+
+def mlp(layer: int, width: int) -> dict[str, tuple[int, ...]]:
+    start = f"model.layers.{layer}.mlp."
+    return {
+        f"{start}gate_proj.weight": (width, 64), f"{start}up_proj.weight": (width, 64),
+        f"{start}down_proj.weight": (64, width),
+    }  # fmt: skip
+
+
+def boxes(subject: Subject, width: int = 50) -> dict[str, str]:
+    """Title -> what stands in the frame."""
+    shown = text(overview(subject, study(subject)), width)
+    found = re.findall(r"╭─ (.*?) ─+╮\n(.*?)╰", shown, re.S)
+    return {title: " ".join(" ".join(rows.replace("│", " ").split()).split()) for title, rows in found}
+
+
+def test_layers_of_the_same_modules_and_other_widths_are_other_boxes_each_with_its_width(tmp_path: Path) -> None:
+    found = boxes(uneven(tmp_path, {**mlp(1, 96), **mlp(3, 96), **mlp(2, 32)}))
+    assert found == {
+        "layer 0": "attention 8 heads × 8, 4 KV mlp 128, gated",
+        "layers 1, 3 ×2": "attention 8 heads × 8, 4 KV mlp 96, gated",
+        "layer 2": "attention 8 heads × 8, 4 KV mlp 32, gated",
+    }
+
+
+def test_a_layer_whose_attention_has_other_heads_shows_its_shapes_and_the_others_their_heads(tmp_path: Path) -> None:
+    start = "model.layers.2.self_attn."
+    found = boxes(uneven(tmp_path, {f"{start}q_proj.weight": (32, 64), f"{start}o_proj.weight": (64, 32)}))
+    assert found["layers 0-3 except 2 ×3"].startswith("attention 8 heads × 8, 4 KV")
+    assert "q_proj 32 × 64" in found["layer 2"] and "o_proj 64 × 32" in found["layer 2"]
+    assert "8 heads" not in found["layer 2"]
+
+
+def test_a_weight_of_which_no_row_tells_the_width_has_a_row_of_its_own(tmp_path: Path) -> None:
+    found = boxes(uneven(tmp_path, {"model.layers.1.input_layernorm.weight": (32,)}))
+    assert found["layer 1"].endswith("input_layernorm 32")
+    assert found["layers 0-3 except 1 ×3"].endswith("input_layernorm 64")
+
+
+def test_models_without_a_config_whose_layers_all_differ_are_drawn_too(tmp_path: Path) -> None:
+    """As OpenELM is: from layer to layer wider, under names of its own."""
+    tensors = {"transformer.token_embeddings.weight": ("BF16", (256, 64))}
+    for layer in range(8):
+        start, width = f"transformer.layers.{layer}.", 32 * (layer + 1)
+        tensors[f"{start}attn.qkv_proj.weight"] = ("BF16", (width, 64))
+        tensors[f"{start}ffn.proj_1.weight"] = ("BF16", (2 * width, 64))
+        tensors[f"{start}ffn.proj_2.weight"] = ("BF16", (64, width))
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    found = boxes(opened(tmp_path))
+    assert [f"layer {n}" for n in range(6)] == list(found)[:6] and "2 more kinds of layers" in found
+    for layer in range(6):
+        width = 32 * (layer + 1)
+        assert f"qkv_proj {width} × 64" in found[f"layer {layer}"]
+        assert f"ffn.proj_1 {2 * width} × 64" in found[f"layer {layer}"]
+
+
+def test_bits_that_differ_between_layers_are_no_widths(tmp_path: Path) -> None:
+    even = {name: shape for name, (_, shape) in sizes().items()}
+    write_json(tmp_path / "config.json", CONFIG)
+    tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, shape in even.items():
+        if not name.endswith("mlp.up_proj.weight"):
+            tensors[name] = ("F16", shape)
+            continue
+        packed = 8 if ".1." in name else 4  # so many codes in an integer
+        module, rows, columns = name.removesuffix(".weight"), *shape
+        tensors |= {
+            f"{module}.qweight": ("I32", (columns // packed, rows)), f"{module}.g_idx": ("I32", (columns,)),
+            f"{module}.qzeros": ("I32", (2, rows // packed)), f"{module}.scales": ("F16", (2, rows)),
+        }  # fmt: skip
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    assert list(boxes(opened(tmp_path))) == ["layers 0-3 ×4"]
 
 
 # --- the facts ---

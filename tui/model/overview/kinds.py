@@ -1,4 +1,6 @@
-"""Layers of a model by what is in them: dense ones, those with experts, those of a state space, folded losslessly."""
+"""Layers of a model by what is in them: dense ones, those with experts, those of a state space, wider and narrower
+ones, folded losslessly.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from dataclasses import dataclass
 
 from mappings.names import HOLE
 from tracer.infer.names import Group, Structure
+from tui.model.overview.widths import ShapeOf, Width, widths
 
 _DERIVED = ("inv_freq", "mask")
 """Roles of what is recomputed: that some layers store it makes them no other kind."""
@@ -15,7 +18,7 @@ _DERIVED = ("inv_freq", "mask")
 
 @dataclass(frozen=True)
 class Kind:
-    """Layers with the same modules."""
+    """Layers with the same modules, of the same widths."""
 
     layers: tuple[int, ...]
     roles: frozenset[str]
@@ -24,9 +27,11 @@ class Kind:
     """Modules of which nothing is known."""
     differs: str = ""
     """What it has or lacks against the commonest kind."""
+    widths: tuple[Width, ...] = ()
+    """Of its weights those that other layers have in another shape."""
 
 
-def kinds(names: Structure) -> list[Kind]:
+def kinds(names: Structure, shape_of: ShapeOf) -> list[Kind]:
     """In the order of their first layers."""
     modules: dict[int, set[str]] = {}
     roles: dict[str, str] = {}
@@ -34,16 +39,20 @@ def kinds(names: Structure) -> list[Kind]:
         roles[group.module] = group.role
         for layer in {indices[0] for indices in group.indices if indices}:
             modules.setdefault(layer, set()).add(group.module)
-    same: dict[frozenset[str], list[int]] = {}
+    own = widths(names, shape_of)
+    same: dict[tuple[frozenset[str], tuple[Width, ...]], list[int]] = {}
     for layer in sorted(modules):
-        same.setdefault(frozenset(modules[layer]), []).append(layer)
-    common = max(same, key=lambda own: len(same[own]), default=frozenset())
+        same.setdefault((frozenset(modules[layer]), own.get(layer, ())), []).append(layer)
+    counted: Counter[frozenset[str]] = Counter()
+    for (held, _), layers in same.items():
+        counted[held] += len(layers)
+    common = counted.most_common(1)[0][0] if counted else frozenset()
     return [
         Kind(
-            tuple(layers), frozenset(filter(None, (roles[module] for module in own))), own,
-            tuple(sorted(module for module in own if not roles[module])), _difference(own, common),
+            tuple(layers), frozenset(filter(None, (roles[module] for module in held))), held,
+            tuple(sorted(module for module in held if not roles[module])), _difference(held, common), wide,
         )
-        for own, layers in same.items()
+        for (held, wide), layers in same.items()
     ]  # fmt: skip
 
 

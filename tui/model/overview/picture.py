@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mappings.names import runs
+from mappings.names import HOLE, runs
 from tracer.infer.names import Group, Structure
+from tracer.report.words import plural
 from tui.model.columns import cut, fitted, wide
 from tui.model.line import Line, Span, line
 from tui.model.overview.kinds import Kind, kinds
 from tui.model.overview.values import Value, Values
+from tui.model.overview.widths import Width, attention_fits, mlp_width
 
 _MOST_KINDS = 6
 _SHORT = 24
 _ARROW = " → "
 _TABLES = ("embed", "positions", "types")
+_ATTENTION = ("q", "k", "v", "qkv", "out")
+_MLP = ("up", "gate", "gate_up", "down")
+_MOST_WIDTHS = 3
+"""Of weights that differ between layers, in one box."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def _shape(group: Group, values: Values) -> Iterator[Span]:
 
 
 def _layers(names: Structure, values: Values) -> Iterator[Box]:
-    found = kinds(names)
+    found = kinds(names, lambda name: info.shape if (info := values.subject.tensor(name)) else None)
     drawn = [_aligned(list(_rows(kind, values))) for kind in found]
     for kind, rows in zip(found[:_MOST_KINDS], drawn, strict=False):
         # Two boxes that say the same must say what tells them apart.
@@ -135,7 +141,9 @@ def _title(kind: Kind) -> str:
 def _rows(kind: Kind, values: Values) -> Iterator[Labelled]:
     """What a layer of this kind computes, as far as its modules are known."""
     roles = kind.roles
-    if "out_gate" in roles:
+    if own := _own_attention(kind, values):
+        yield "attention", tuple(_shapes(own))
+    elif "out_gate" in roles:
         yield "linear attention", tuple(_times(values.get("heads"), values.get("head_dim"), "heads"))
     elif roles & {"q", "k", "qkv", "kv_a", "out"}:
         yield "attention", tuple(_attention(kind, values))
@@ -147,13 +155,59 @@ def _rows(kind: Kind, values: Values) -> Iterator[Labelled]:
         yield "cross attention", ()
     if roles & {"up", "gate_up", "gate"}:
         gated = ", gated" if roles & {"gate", "gate_up"} else ""
-        yield "mlp", (*_one(values.get("ffn")), Span(gated))
+        yield "mlp", (*_mlp(kind, values), Span(gated))
     if any(role.startswith("expert") for role in roles):
         yield "experts", tuple(_experts(kind, values))
     if kind.strange:
         shown = ", ".join(module.replace("{}", "*") for module in kind.strange[:3])
         more = f" and {len(kind.strange) - 3} more" if len(kind.strange) > 3 else ""
         yield "other", (Span(shown + more, "unsure"),)
+    yield from _more(kind)
+
+
+def _own_attention(kind: Kind, values: Values) -> list[Width]:
+    """The weights of attention where they have other heads than the model is said to have."""
+    own = [width for width in kind.widths if width.role in _ATTENTION]
+    hidden, heads, kv, dim = (_number(values, name) for name in ("hidden", "heads", "kv_heads", "head_dim"))
+    return [] if all(attention_fits(width, hidden, heads, kv, dim) for width in own) else own
+
+
+def _number(values: Values, name: str) -> int:
+    found = values.get(name)
+    return found.value if found is not None and type(found.value) is int else 0
+
+
+def _mlp(kind: Kind, values: Values) -> Iterator[Span]:
+    own = [width for width in kind.widths if width.role in _MLP]
+    if not own:
+        yield from _one(values.get("ffn"))
+        return
+    width = mlp_width(own, _number(values, "hidden"))
+    yield from _shapes(own) if width is None else [Span(f"{width:,}", "number")]
+
+
+def _more(kind: Kind) -> Iterator[Labelled]:
+    """Weights that differ between layers and that no other row tells."""
+    rest = [width for width in kind.widths if width.role not in (*_ATTENTION, *_MLP)]
+    for width in rest[:_MOST_WIDTHS]:
+        yield width.module.replace(HOLE, "*"), tuple(_extents(width))
+    if more := rest[_MOST_WIDTHS:]:
+        yield f"{len(more)} more", (Span("that differ between layers", "dim"),)
+
+
+def _shapes(found: Sequence[Width]) -> Iterator[Span]:
+    """`q_proj 2,048 × 4,096, k_proj 512 × 4,096`."""
+    for number, width in enumerate(found[:_MOST_WIDTHS]):
+        yield Span(f"{', ' * bool(number)}{width.module.rpartition('.')[2]} ")
+        yield from _extents(width)
+    if more := found[_MOST_WIDTHS:]:
+        yield Span(f" and {len(more)} more")
+
+
+def _extents(width: Width) -> Iterator[Span]:
+    first, *others = width.shapes
+    yield Span(" × ".join(f"{extent:,}" for extent in first) or "one number", "number")
+    yield from [Span(f" and {plural(len(others), 'other shape')}", "dim")] if others else []
 
 
 def _one(value: Value | None) -> Iterator[Span]:
