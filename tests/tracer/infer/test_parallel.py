@@ -72,7 +72,7 @@ def test_a_product_of_fields_is_told_as_one() -> None:
     assert of("jamba-v0.1").obstacles[0].axis == "mamba_expand * hidden_size"
 
 
-WITHOUT_HEAD_DIM = {"head_dim": None, "hidden_size": 96}
+WITHOUT_HEAD_DIM: dict[str, Any] = {"head_dim": None, "hidden_size": 96}
 
 
 @pytest.mark.parametrize(
