@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from mappings.findings import Finding
@@ -32,6 +33,23 @@ def _open_store(path: Path) -> Store:
         store.close()
         raise InputError(f"{path}: {error}", subject=str(path)) from error
     return store
+
+
+def check_structure(path: Path) -> None:
+    """Raises InputError for a store whose pages or indexes are damaged: what is looked for there would not be found.
+
+    Takes as long as reading it again, over a connection of its own, so that others need not wait. JSON Lines have none.
+    """
+    if not is_store(path):
+        return
+    with closing(Store.open(path)) as store:
+        try:
+            found = next(iter(store.db.execute("PRAGMA integrity_check(1)")))[0]
+        except sqlite3.Error as error:
+            raise InputError(f"{path}: {error}", subject=str(path)) from error
+    if found != "ok":
+        said = " ".join(str(found).split())
+        raise InputError(f"{path}: the trace store is damaged: {said}", subject=str(path))
 
 
 def _read_lines(path: Path) -> Store:

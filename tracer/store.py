@@ -138,10 +138,10 @@ class Store:
             db = _read_only(path, wait)
             try:
                 found = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            except sqlite3.Error:
+            except (sqlite3.Error, UnicodeDecodeError):
                 db.close()
                 raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for a message that quotes a damaged name
             raise InputError(f"{path}: expected a trace store (SQLite), found: {error}", subject=str(path)) from error
         if not {"run", "move", "tensor"} <= found:
             raise InputError(f"{path}: an SQLite file, but no trace: tables are {sorted(found)}", subject=str(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from tracer.report.words import plural
@@ -158,9 +158,10 @@ class Browsing:
             return Text(lambda width: [line(Span("reading headers …", "dim"))])
         if self.subject.stage == "headers":  # all else is not imported yet
             return Text(lambda width: [line(Span("what they are is being looked at …", "dim"))])
+        from tui.model.guarded import guarded
         from tui.model.pages import BUILDERS
 
-        return BUILDERS[self.page](self, self.subject)
+        return guarded(partial(BUILDERS[self.page], self, self.subject))
 
     @property
     def looked_at(self) -> TensorInfo | None:

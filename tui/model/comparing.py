@@ -18,7 +18,7 @@ from tracer.diff.loads.compare import compare as compare_loads
 from tracer.diff.loads.placements import Load
 from tracer.diff.sides import is_trace, open_side
 from tracer.errors import UsageError
-from tracer.reading import open_trace
+from tracer.reading import check_structure, open_trace
 from tui.model.columns import both, cut_start, fitted, wide
 from tui.model.findings.chips import SHOWN
 from tui.model.findings.named import spelled
@@ -70,6 +70,7 @@ def _here(check: Check) -> Check:
 
 
 def _loads(a: str, b: str) -> Compared:
+    check_structure(Path(b))  # the other one was examined when it was opened
     with closing(open_trace(Path(a))) as one, closing(open_trace(Path(b))) as two:
         found = compare_loads(Load("A", a, one), Load("B", b, two))
         rows = [(group.name, f"x{group.tensors}", f"{group.at}{group.text}") for group in telling.groups(found)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,20 +10,27 @@ from mappings.findings import Finding, in_order
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.checks import Check
 from tracer.diagnose.cause import Cause
-from tracer.errors import Refused
+from tracer.errors import InputError, Refused
 from tracer.prepare import Prepared, Request, replan
-from tracer.reading import open_trace
+from tracer.reading import check_structure, open_trace
 from tracer.store import Store
 from tui.model.subject import Subject
 
 
 def open_recorded(where: str, arrived: Callable[[Subject], None]) -> Subject:
     """What is in it is there at once, the plan a little later. Raises InputError."""
-    store = open_trace(Path(where))
+    try:
+        return _opened(where, open_trace(Path(where)), arrived)
+    except sqlite3.Error as error:
+        raise InputError(f"{where}: the trace store cannot be read: {error}", subject=where) from error
+
+
+def _opened(where: str, store: Store, arrived: Callable[[Subject], None]) -> Subject:
     run = store.run
     infos = [TensorInfo(t.name, t.dtype, t.shape, t.file, t.offset, t.nbytes) for t in store.tensors()]
     subject = Subject(where, run.model, infos, tp=run.tp, store=store)
     arrived(subject)
+    check_structure(Path(where))
     prepared, refused = _replanned(store, infos)
     found = in_order(store.findings())
     subject = subject.further(
