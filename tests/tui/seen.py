@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from textual import _wait
 from textual.events import Paste
 from textual.pilot import Pilot
 from textual.strip import Strip
@@ -19,6 +20,8 @@ from tui.app import Browser
 from tui.model.overview import inference
 from tui.widgets.sheet import Sheet
 
+_wait.SLEEP_GRANULARITY, _wait.SLEEP_IDLE = 1 / 200, 1 / 4000
+"""A pilot looks three times a key whether everything rests, and slept for most of the tests' time between two looks."""
 MOST_WAITING = 300
 """Pauses of ten milliseconds before something that does not come is called missing."""
 

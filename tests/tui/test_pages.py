@@ -77,8 +77,8 @@ def test_a_load_is_waited_for_and_its_trace_opened_when_it_is_there(
     async def follow() -> None:
         async with Browser(str(wanted), 1).run_test(size=(120, 30)) as pilot:
             seen = Seen(pilot)
-            await seen.until("wanted.db")
-            assert "╭─ layers" not in seen.text and seen.tab == "follow"
+            await seen.until("▸8 follow")
+            assert "wanted.db" in seen.top and "╭─ layers" not in seen.text and seen.tab == "follow"
             os.replace(made, wanted)
             await seen.until("╭─ layers 0-3 ×4")
             assert "trace  tp 2" in seen.top.replace(", planned", "")
