@@ -40,7 +40,7 @@ from tui.app import Browser
 
 ending.PATIENCE = 0.5
 if sys.argv[2:]:
-    Browser.on_unmount = lambda self: time.sleep(600)
+    Browser.exit = lambda self: time.sleep(600)
 sys.exit(main(["browse", sys.argv[1]]))
 """
 
