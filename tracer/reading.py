@@ -13,7 +13,7 @@ from tracer.errors import InputError
 from tracer.events import Check, End, Event, Move, Padding, Parameter, Run, Tensor, from_json
 from tracer.integrity import check_cells
 from tracer.outputs import is_store
-from tracer.store import Store, add_events
+from tracer.store import Store, add_events, read_only
 
 
 def open_trace(path: Path) -> Store:
@@ -42,11 +42,11 @@ def check_structure(path: Path) -> None:
     """
     if not is_store(path):
         return
-    with closing(Store.open(path)) as store:
-        try:
-            found = next(iter(store.db.execute("PRAGMA integrity_check(1)")))[0]
-        except sqlite3.Error as error:
-            raise InputError(f"{path}: {error}", subject=str(path)) from error
+    try:
+        with closing(read_only(path)) as db:
+            found = next(iter(db.execute("PRAGMA integrity_check(1)")))[0]
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: {error}", subject=str(path)) from error
     if found != "ok":
         said = " ".join(str(found).split())
         raise InputError(f"{path}: the trace store is damaged: {said}", subject=str(path))

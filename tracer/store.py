@@ -135,7 +135,7 @@ class Store:
     def open(cls, path: Path, wait: float = WAIT) -> Store:
         """A saved store. Raises InputError when the file is none, or when others keep it locked for so many seconds."""
         try:
-            db = _read_only(path, wait)
+            db = read_only(path, wait)
             try:
                 found = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             except (sqlite3.Error, UnicodeDecodeError):
@@ -262,7 +262,7 @@ class Store:
                 os.replace(self._partial, self._final)
             except OSError as error:
                 raise UsageError(f"cannot write {self._final}: {error.strerror}") from error
-            self.db = _read_only(self._final)
+            self.db = read_only(self._final)
             self._partial = None
 
     def close(self) -> None:
@@ -331,7 +331,8 @@ class Store:
         return [record_of("finding", row[0]) for row in self.db.execute("SELECT value FROM finding ORDER BY id")]
 
 
-def _read_only(path: Path, wait: float = WAIT) -> sqlite3.Connection:
+def read_only(path: Path, wait: float = WAIT) -> sqlite3.Connection:
+    """A store that is not written to. Raises sqlite3.Error."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", wait, uri=True, check_same_thread=False)
 
 

@@ -15,7 +15,7 @@ from tracer.errors import Refused
 from tracer.events import Run, to_json
 from tracer.outputs import check_output
 from tracer.prepare import replan
-from tracer.reading import open_trace
+from tracer.reading import check_structure, open_trace
 from tracer.report import jsonl, verdict
 from tracer.store import Store
 
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json and args.json != "-":
         check_output("--json", Path(args.json), [str(args.trace)])
     with closing(open_trace(args.trace)) as store:
+        check_structure(args.trace)
         try:
             checked = again(store)
         except Refused as refused:

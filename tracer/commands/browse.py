@@ -15,7 +15,7 @@ DESCRIPTION = """Browse a checkpoint or a trace in the terminal: names, paths, s
 
 MODEL is what it is elsewhere: a folder, a file, an id on the Hub, or nothing for the embedded default. TRACE is a saved
 trace (--save, --json). Headers only: tensors are read when their values are asked for. Press ? for the keys."""
-EPILOG = "Exit status: 0 after quitting, 2 bad usage or unreadable input."
+EPILOG = "Exit status: 0 after quitting, 2 bad usage or unreadable input; 130 after SIGINT, 143 after SIGTERM."
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from tracer.diff.loads.telling import groups, lines, sentence
 from tracer.diff.records import record
 from tracer.diff.table import SCREEN
 from tracer.errors import UsageError
-from tracer.reading import open_trace
+from tracer.reading import check_structure, open_trace
 from tracer.report import jsonl
 from tracer.report.words import plural
 
@@ -28,6 +28,8 @@ def run_traces(args: argparse.Namespace, printer: Printer) -> int:
     if args.values:
         raise UsageError("--values: traces have no values; compare the checkpoints")
     with closing(open_trace(Path(args.a))) as one, closing(open_trace(Path(args.b))) as other:
+        for trace in args.a, args.b:
+            check_structure(Path(trace))
         comparison = compare(Load("A", args.a, one), Load("B", args.b, other))
         checks, verdict = load_checks(comparison), sentence(comparison)
         if args.json:

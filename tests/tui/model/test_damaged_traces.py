@@ -13,6 +13,7 @@ import pytest
 from fixtures import small_checkpoint
 from tests.tui.model.material import subject, trace
 from tests.tui.model.pages import prose, text
+from tracer.cli import main
 from tracer.errors import InputError
 from tracer.reading import open_trace
 from tui.model.browsing import PAGES, Browsing
@@ -114,7 +115,16 @@ def test_an_index_that_hides_moves_is_seen_though_every_cell_is_sound(without_in
     assert str(without_index) in str(refused.value)
 
 
-def test_it_is_not_compared_either(sound: Path, without_index: Path) -> None:
+@pytest.mark.parametrize("command", ["audit", "diff"])
+def test_it_is_neither_audited_nor_compared(
+    command: str, sound: Path, without_index: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    assert main([command, *[str(sound)] * (command == "diff"), str(without_index)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{without_index}: the trace store is damaged: " in line
+
+
+def test_nor_in_the_browser(sound: Path, without_index: Path) -> None:
     whole = subject(sound)
     assert whole.store is not None
     with closing(whole.store), pytest.raises(InputError, match="the trace store is damaged: "):
