@@ -331,7 +331,8 @@ def test_evidence_and_fix_of_a_finding_are_shown_whole_at_every_width() -> None:
 def test_a_field_is_found_wherever_it_is_nested_and_whatever_it_is_called(tmp_path: Path) -> None:
     config = {"a": {"b.c": {"d": 7}}, "e.f": 8, "g": {}, "long": list(range(100))}
     opened = examined([Cause(Finding("config.conflict", "error", "d", "no", {"field": "a.b.c.d"}))])
-    opened.checkpoint = type("Here", (), {"config": config, "files": None})()
+    files = type("Files", (), {"has": lambda self, name: False, "names": lambda self: []})()
+    opened.checkpoint = type("Here", (), {"config": config, "files": files})()
     for name, value in (("a.b.c.d", "7"), ("e.f", "8"), ("g", "{}"), ("long", ", 99]")):
         for width in WIDTHS:
             assert value in prose(path(opened, None, Target("field", name), 0), width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from mappings.findings import Finding, Severity
@@ -13,13 +14,15 @@ from tui.model.findings.named import Spelled, named, spelled
 
 if TYPE_CHECKING:
     from tui.model.findings.leads import Leads
-    from tui.model.line import Line
+    from tui.model.line import Line, Target
     from tui.model.subject import Subject
 
 FILES = ("file", "files", "missing", "index", "read", "ignored")
 """Fields of evidence that name files."""
 _ENTRIES = ("field", "row", "to", "tensor", *FILES)
 """Fields of evidence that name one thing of another kind, or several."""
+
+_MOST_LED = 20
 
 
 class Index:
@@ -99,6 +102,12 @@ class Index:
                 if not (wanted.below and start == template) and wanted.fits(indices):
                     found.add(number)
         return sorted(found)
+
+    def on_page(self, target: Target, numbers: Sequence[int]) -> list[int]:
+        """These, and of each kind the first that lead to this page whatever they call what it is about."""
+        firsts = chain.from_iterable(own[:_MOST_LED] for own in self.kinds.values())
+        led = (number for number in firsts if self.leads.of(self.subject.findings[number].finding) == target)
+        return sorted({*numbers, *led})
 
     @cached_property
     def _said(self) -> Mapping[str, Sequence[int]]:

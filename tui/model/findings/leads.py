@@ -59,7 +59,27 @@ class Leads:
             return Target("field", name)
         if finding.code == "layers.missing" and self.prepared:
             return Target("field", self.prepared.plan.binding.arch.layers)
-        return next((target for text in named(finding) if (target := self._tensor(text))), None)
+        tensor = next((target for text in named(finding) if (target := self._tensor(text))), None)
+        return tensor or self._module(finding.subject) or self._file_said(finding)
+
+    def _module(self, text: str) -> Target | None:
+        """The first parameter of a module that fuses what the checkpoint has apart."""
+        start = f"{spelled(text).template}."
+        for leaf in self.prepared.plan.binding.leaves if self.prepared else ():
+            if leaf.pattern.template.startswith(start):
+                wanted = f"{text}.{leaf.pattern.template.removeprefix(start)}"
+                if (param := self._param(wanted)) is not None:
+                    return param
+        return None
+
+    def _file_said(self, finding: Finding) -> Target | None:
+        """The file in whose header a name stands that no tensor of the model has, or the first of a second copy."""
+        for key in FILES:
+            told = finding.evidence.get(key)
+            for text in (told,) if isinstance(told, str) else told if isinstance(told, list | tuple) else ():
+                if isinstance(text, str) and text in self._files:
+                    return Target("file", text)
+        return None
 
     def prepare(self) -> None:
         """All that is looked up, so that no key has to wait."""

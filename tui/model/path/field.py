@@ -7,7 +7,7 @@ from typing import Any
 
 from tracer.infer.canonical import NESTED
 from tui.model.config.fields import config_of, dotted
-from tui.model.line import Line, Span
+from tui.model.line import Line, Span, Target
 from tui.model.path.finding import found_lines
 from tui.model.path.scene import HOP, Scene
 
@@ -16,7 +16,8 @@ _NOWHERE = object()
 
 def of_field(scene: Scene, name: str) -> Sequence[Line]:
     lines = [*scene.title(Span(name, "strong"), Span("  field of config.json", "dim")), *_value(scene, name)]
-    return [*lines, *found_lines(scene, scene.subject.index.of(*_spellings(scene, name)))]
+    index = scene.subject.index
+    return [*lines, *found_lines(scene, index.on_page(Target("field", name), index.of(*_spellings(scene, name))))]
 
 
 def _spellings(scene: Scene, name: str) -> Iterator[str]:

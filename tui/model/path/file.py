@@ -8,6 +8,7 @@ from tracer.report import words
 from tui.model.columns import both, cut_start, right
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Span, Target
+from tui.model.path.finding import found_lines
 from tui.model.path.scene import Scene
 
 NOT_KNOWN = "not known"
@@ -17,12 +18,15 @@ _TITLES = Span("first byte", "heading"), right(Span("size", "heading"), 12)
 def of_file(scene: Scene, name: str) -> Sequence[Line]:
     own = sorted((t for t in scene.subject.tensors if t.file == name), key=lambda info: info.offset or 0)
     total = words.size(sum(info.nbytes for info in own))
+    index = scene.subject.index
+    found = list(found_lines(scene, index.on_page(Target("file", name), index.of(name))))
     top = [
         *scene.title(Span(name, "strong"), Span(f"  {words.plural(len(own), 'tensor')}, {total}", "dim")),
+        *found,
         both((Span("tensor", "heading"),), _TITLES, scene.width),
     ]
     if not own:
-        return [*scene.title(Span(name, "strong")), *scene.told("no tensor in it is known here", "unsure")]
+        return [*scene.title(Span(name, "strong")), *scene.told("no tensor in it is known here", "unsure"), *found]
 
     def line(number: int) -> Line:
         if number < len(top):

@@ -11,6 +11,7 @@ from tui.model.path.scene import HOP, Scene
 from tui.model.subject import Told
 
 MOST_SYMPTOMS = 8
+MOST_ABOUT_ONE = 20
 
 
 def of_finding(scene: Scene, name: str) -> Sequence[Line]:
@@ -59,9 +60,11 @@ def _symptoms(scene: Scene, number: int) -> Iterator[Line]:
 
 
 def found_lines(scene: Scene, numbers: Sequence[int]) -> Iterator[Line]:
-    """Findings on the page of what they are about."""
-    for number in numbers:
+    """Findings on the page of what they are about; a file may have 90,000."""
+    for number in numbers[:MOST_ABOUT_ONE]:
         finding = scene.subject.findings[number].finding
         glyph, role = SHOWN[finding.severity]
         yield scene.hop("finding", Span(f"{glyph} {finding.code}", role, Target("finding", str(number))))
         yield from scene.told(finding.message, indent=HOP)
+    if len(numbers) > MOST_ABOUT_ONE:
+        yield scene.under(Span(f"… and {len(numbers) - MOST_ABOUT_ONE:,} more", "dim", Target("page", "findings")))

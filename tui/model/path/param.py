@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from tracer.events import Padding
 from tracer.report import words
 from tracer.slices.picture import picture
+from tracer.slices.placement import Placement
 from tui.model.kept import kept
 from tui.model.line import Line, Span, Target
+from tui.model.path.finding import found_lines
 from tui.model.path.scene import HOP, Scene
 from tui.model.path.tensor import param_lines
 from tui.model.slicemap.drawing import map_lines
@@ -21,7 +23,21 @@ def of_param(scene: Scene, name: str) -> Sequence[Line]:
     placement = scene.placement
     if placement is None:
         return list(scene.told("no rows apply, so no parameter is known", "unsure"))
-    lines = [*scene.title(Span(name, "strong"), Span("  parameter of the engine", "dim"))]
+    title = scene.title(Span(name, "strong"), Span("  parameter of the engine", "dim"))
+    return [*title, *_body(scene, placement, name), *_found(scene, name)]
+
+
+def _found(scene: Scene, name: str) -> Iterator[Line]:
+    """What was found about it."""
+    index = scene.subject.index
+    numbers = index.on_page(Target("param", name), index.about(name))
+    if numbers:
+        yield ()
+    yield from found_lines(scene, numbers)
+
+
+def _body(scene: Scene, placement: Placement, name: str) -> Sequence[Line]:
+    lines: list[Line] = []
     lines += param_lines(scene, name, None)
     for alias in placement.aliases(name):
         lines.append(scene.under(Span("= "), Span(alias, "derived", Target("param", alias)), Span(" is tied to it")))

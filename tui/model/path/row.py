@@ -10,6 +10,7 @@ from mappings.claims import Claim, Owner
 from mappings.rows import Skip, Tie
 from tracer.slices.placement import verdict_of
 from tui.model.line import Line, Span, Target
+from tui.model.path.finding import found_lines
 from tui.model.path.scene import Scene
 
 MOST = 2000
@@ -29,7 +30,9 @@ def of_row(scene: Scene, name: str) -> Sequence[Line]:
     ]  # fmt: skip
     if row.op:
         lines.append(scene.hop("value", Span(f"⚙ {row.op}", "conversion")))
-    return [*lines, (), *_claims(scene, row)]
+    index = scene.subject.index
+    about = index.on_page(Target("row", row.id), index.of(row.id, row.pattern.text))
+    return [*lines, *found_lines(scene, about), (), *_claims(scene, row)]
 
 
 def _first_param(row: BoundRow) -> Target | None:

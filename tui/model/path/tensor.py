@@ -136,7 +136,8 @@ def _slice(scene: Scene, rank: int, moves: Sequence[Move], shape: tuple[int, ...
 
 def _found(scene: Scene, name: str) -> Iterator[Line]:
     """What was found about it, by its own name or by one that stands for many."""
-    numbers = scene.subject.index.about(name)
+    index = scene.subject.index
+    numbers = index.on_page(Target("tensor", name), index.about(name))
     if numbers:
         yield ()
     yield from found_lines(scene, numbers)
