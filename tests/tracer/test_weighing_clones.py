@@ -52,11 +52,14 @@ def config_of(name: str) -> dict[str, Any]:
 
 def stored(tensors: list[Synthetic]) -> Sizes:
     """In shards, as `save_pretrained` cuts them."""
-    shards: list[list[Synthetic]] = [[]]
+    shards, filled = list[list[Synthetic]]([[]]), 0
     for tensor in tensors:
-        if shards[-1] and sum(map(nbytes, shards[-1])) + nbytes(tensor) > LIMIT:
+        size = nbytes(tensor)
+        if shards[-1] and filled + size > LIMIT:
             shards.append([])
+            filled = 0
         shards[-1].append(tensor)
+        filled += size
     files = [f"model-{n + 1:05}-of-{len(shards):05}.safetensors" for n in range(len(shards))]
     homes = {tensor.name: file for file, own in zip(files, shards, strict=True) for tensor in own}
     return Sizes(homes, dict(zip(files, map(file_size, shards), strict=True)), sum(map(nbytes, tensors)))
