@@ -27,6 +27,8 @@ from tui.model.subject import Subject
 from tui.model.wrapped import paragraph
 
 _BELOW = "    "
+MOST_ROWS = 500
+"""Lines of names that are drawn: two models that have nothing in common differ in each of 90,000."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,11 @@ def _found(found: Compared, subject: Subject, width: int) -> Iterator[Line]:
     for side in (found.a, found.b):
         yield from paragraph(side, width, "  ", "dim")
     yield ()
-    for row in found.rows:
+    for row in found.rows[:MOST_ROWS]:
         yield from _row(subject, *row, width)
+    if len(found.rows) > MOST_ROWS:
+        told = f"{len(found.rows) - MOST_ROWS:,} more lines; `tracer diff --all` prints them"
+        yield from paragraph(told, width, Span("… ", "dim"), "dim")
     yield ()
     for finding in findings(found.checks):
         mark, role = SHOWN[finding.severity]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -180,3 +181,14 @@ def test_fields_of_the_config_that_differ_are_told(own: Subject, checkpoints: di
     other = diffing.write(tmp_path, diffing.model(), rope_theta=5.0)
     assert json.loads((tmp_path / "config.json").read_text())["rope_theta"] == 5.0
     assert "rope_theta" in page(beside(own, other), own)
+
+
+def test_of_two_that_have_nothing_in_common_the_first_lines_are_drawn_and_the_rest_counted(own: Subject) -> None:
+    rows = [(f"a{number}.weight", "x1", "only in A") for number in range(90_000)]
+    page = compared(Comparing("b", Compared("nothing in common", "A: a", "B: b", False, rows)), own)
+    began = process_time()
+    shown = text(page)
+    assert process_time() - began < 0.05
+    drawn = shown.count("only in A")
+    assert 100 < drawn and f"a{drawn - 1}.weight" in shown
+    assert f"… {90_000 - drawn:,} more lines; `tracer diff --all` prints them" in shown
