@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -55,6 +56,25 @@ def configured(folder: Path, **fields: Any) -> Path:
     return folder
 
 
+class Spoilt(NamedTuple):
+    """A trained model with a fault, and what is found in it."""
+
+    folder: Path
+    ended: dict[str, Meant]
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Spoilt]:
+    """By model and fault, each made and examined once."""
+
+    @cache
+    def made(name: str, fault: str) -> Spoilt:
+        folder = written(TRAINED / name, tmp_path_factory.mktemp("spoilt") / "model", FAULTS[fault])
+        return Spoilt(folder, examined(folder))
+
+    return made
+
+
 # --- as trained, and with each fault ---
 
 
@@ -70,9 +90,11 @@ def test_of_a_trained_model_every_test_is_fine_and_says_what_it_looked_at(name: 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_is_found_by_its_test_and_by_no_other(name: str, fault: str, tmp_path: Path) -> None:
+def test_each_fault_is_found_by_its_test_and_by_no_other(
+    name: str, fault: str, spoilt: Callable[[str, str], Spoilt]
+) -> None:
     planted = FAULTS[fault]
-    ended = examined(written(TRAINED / name, tmp_path / "model", planted))
+    ended = spoilt(name, fault).ended
     assert codes(ended) == [planted.code]
     (found,) = ended[planted.test].check.findings
     assert found.subject.split(".")[0] in found.message
@@ -82,11 +104,12 @@ def test_each_fault_is_found_by_its_test_and_by_no_other(name: str, fault: str, 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("fault", REPAIRED)
-def test_the_changes_beside_a_finding_give_the_trained_model_back(name: str, fault: str, tmp_path: Path) -> None:
-    spoilt = written(TRAINED / name, tmp_path / "model", FAULTS[fault])
-    ended = examined(spoilt)
+def test_the_changes_beside_a_finding_give_the_trained_model_back(
+    name: str, fault: str, spoilt: Callable[[str, str], Spoilt]
+) -> None:
+    folder, ended = spoilt(name, fault)
     changes = [change for each in ended.values() for change in each.changes]
-    after = mended(load_file(spoilt / "model.safetensors"), changes)
+    after = mended(load_file(folder / "model.safetensors"), changes)
     for tensor, values in load_file(TRAINED / name / "model.safetensors").items():
         # A norm that was moved by 1 and back was rounded to bfloat16 on the way.
         slack = 2**-7 if "norm" in tensor else 0.0
@@ -94,10 +117,10 @@ def test_the_changes_beside_a_finding_give_the_trained_model_back(name: str, fau
 
 
 @pytest.mark.parametrize("fault", REPAIRED)
-def test_a_repaired_copy_is_fine(fault: str, tmp_path: Path) -> None:
-    spoilt = written(LLAMA, tmp_path / "model", FAULTS[fault])
-    changes = [change for each in examined(spoilt).values() for change in each.changes]
-    repair(open_checkpoint(spoilt), [changes], tmp_path / "mended")
+def test_a_repaired_copy_is_fine(fault: str, spoilt: Callable[[str, str], Spoilt], tmp_path: Path) -> None:
+    folder, ended = spoilt(LLAMA.name, fault)
+    changes = [change for each in ended.values() for change in each.changes]
+    repair(open_checkpoint(folder), [changes], tmp_path / "mended")
     assert codes(examined(tmp_path / "mended")) == []
 
 
