@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fixtures import small_checkpoint
 from mappings.bind import Binding
 from mappings.findings import Finding
 from mappings.registry import choose
 from mappings.sizes import ConfigError
 from tests.mappings.small import CONFIGS
+from tests.tui.model.material import trace
 from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
 from tracer.diagnose.cause import Cause
 from tracer.infer.canonical import text_config
+from tracer.report.html import config as report
 from tui.model.config.fields import dotted, flat
 from tui.model.config.page import config
 from tui.model.config.uses import uses
@@ -22,6 +26,12 @@ from tui.model.line import Target, plain, target
 from tui.model.opening import open_subject
 from tui.model.overview.inference import study
 from tui.model.subject import Subject
+
+TRAINED = Path(__file__).parents[2] / "data" / "trained"
+
+
+def opened(where: Path | None, tp: int = 1) -> Subject:
+    return open_subject(str(where) if where else None, tp, lambda seen: None)
 
 
 def rows(subject: Subject, width: int = 120) -> dict[str, str]:
@@ -67,6 +77,42 @@ def test_before_the_tensors_were_looked_at_nothing_is_ticked(tmp_path: Path) -> 
     shown = text(config(headers))
     assert "… what the tensors say was not looked at yet" in shown and "… not looked at yet" in shown
     assert not any(line.startswith("✓") for line in shown.splitlines())
+
+
+def made_up(folder: Path) -> list[Subject]:
+    """The embedded default, a config without files, and traces of it: observed, and of its plan alone."""
+    (folder / "config.json").write_text(json.dumps(small_checkpoint.CONFIG))
+    traces = [trace(folder, 2, folder / f"{only}.db", plan_only=only) for only in (False, True)]
+    return [opened(where, 2) for where in (None, folder, *traces)]
+
+
+def test_a_config_is_not_confirmed_by_tensors_that_were_made_from_it(tmp_path: Path) -> None:
+    for subject in made_up(tmp_path):
+        assert subject.tensors and "hidden_size" in rows(subject)
+        shown = prose(config(subject, study(subject)))
+        assert "✓" not in shown and "≈" not in shown and "the tensors say" not in shown, subject.title
+        assert "not compared with tensors: " in shown and "come from the config itself" in shown
+
+
+def test_names_of_an_index_tell_what_names_can_and_nothing_of_shapes(tmp_path: Path) -> None:
+    small(tmp_path)
+    for file in (small_checkpoint.FIRST, small_checkpoint.SECOND):
+        (tmp_path / file).unlink()
+    found = rows(opened(tmp_path))
+    assert found["num_hidden_layers"].startswith("✓") and found["hidden_size"].startswith("  ")
+
+
+@pytest.mark.parametrize("name", ["llama-3", "qwen3-3", "in conflict"])
+def test_the_page_of_the_report_says_the_same_of_every_field(name: str, tmp_path: Path) -> None:
+    wrong = name == "in conflict"
+    subject = small(tmp_path, lambda config: config.update(intermediate_size=24)) if wrong else opened(TRAINED / name)
+    assert subject.prepared is not None
+    told = {each.name: each.state for each in report.config(subject.prepared, 1, ()).settings if each.said is not None}
+    here = {field: line[0] for field, line in rows(subject, 200).items() if field in told}
+    assert len(here) > 8 and {"agrees", "not compared"} <= {told[field] for field in here}
+    assert {field for field in here if told[field] == "agrees"} == {field for field in here if here[field] == "✓"}
+    assert {field for field in here if told[field] == "conflict"} == {field for field in here if here[field] == "✗"}
+    assert ("conflict" in told.values()) == wrong
 
 
 def test_without_a_config_the_page_has_what_the_tensors_say(tmp_path: Path) -> None:

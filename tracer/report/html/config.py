@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from mappings.findings import Finding
 from tracer.errors import InputError
 from tracer.infer import Field, Inferred, infer
 from tracer.infer.canonical import spellings, text_config
+from tracer.infer.standing import MADE_UP, standing
 from tracer.prepare import Prepared
 from tracer.report.html.findings import shown
-from tracer.report.html.view import Config, Setting
+from tracer.report.html.view import Compared, Config, Setting
 from tracer.report.markdown import spelled
-
-_NO_TENSORS = "there are no tensors, names and shapes come from the config itself"
-
-_SURE = ("certain", "likely")
 
 
 def config(prepared: Prepared, first: int, templates: Collection[str]) -> Config:
@@ -32,7 +28,7 @@ def _inferred(prepared: Prepared) -> tuple[Inferred, str]:
     """What the tensors say, or nothing and the reason why."""
     checkpoint = prepared.checkpoint
     if checkpoint is None or checkpoint.state == "config-only":
-        return Inferred([]), _NO_TENSORS
+        return Inferred([]), MADE_UP
     try:
         return infer(checkpoint), ""
     except InputError as error:
@@ -68,18 +64,10 @@ class _Beside:
             seen.evidence if seen else "", self._source(name),
         )  # fmt: skip
 
-    def _state(self, name: str, said: object, seen: Field | None) -> Any:
-        if any(key in self._wrong for key in spellings(name) if key == name or key not in self._said):
-            return "conflict"
-        if seen is None or seen.value is None:
-            return "not compared"
-        if said is None:
-            return "inferred"
-        if seen.taken:
-            return "not compared"
-        if _agree(said, seen.value):
-            return "agrees"
-        return "differs" if seen.confidence in _SURE else "not compared"
+    def _state(self, name: str, said: object, seen: Field | None) -> Compared:
+        wrong = any(key in self._wrong for key in spellings(name) if key == name or key not in self._said)
+        found = standing(said, seen, wrong)
+        return "not compared" if found == "fits" else found
 
     def _source(self, name: str) -> str:
         if name in self._configured.overrides:
@@ -91,10 +79,3 @@ def _named(finding: Finding) -> tuple[str, ...]:
     """The field that a finding is about; remarks are no conflict."""
     field = finding.evidence.get("field", finding.subject)
     return (field,) if finding.severity != "info" and isinstance(field, str) else ()
-
-
-def _agree(said: object, seen: object) -> bool:
-    """Whether a field says what was seen; of a quantisation not all can be."""
-    if isinstance(said, Mapping) and isinstance(seen, Mapping):
-        return all(key in said and said[key] == value for key, value in seen.items())
-    return said == seen

@@ -11,6 +11,8 @@ from mappings.findings import Severity
 State: TypeAlias = Literal["ok", "finding", "not-checked"]
 Kind: TypeAlias = Literal["held", "shared", "scattered", "gap", "pad"]
 """Of a block: one rank holds it, several do, one holds pieces of it, none does, no tensor fills it."""
+Compared: TypeAlias = Literal["agrees", "conflict", "differs", "inferred", "not compared"]
+"""Of a field: `differs` where the tensors say otherwise, and that may be so."""
 
 
 class Chip(NamedTuple):
@@ -168,8 +170,7 @@ class Setting(NamedTuple):
     name: str
     said: str | None
     seen: str | None
-    state: Literal["agrees", "conflict", "differs", "inferred", "not compared"]
-    """`differs` where the tensors say otherwise, and that may be so."""
+    state: Compared
     sure: str
     evidence: str
     source: str

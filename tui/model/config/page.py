@@ -15,6 +15,7 @@ from mappings.names import HOLE
 from tracer.commands.output import printable
 from tracer.infer.canonical import NESTED, spellings
 from tracer.infer.fields import Field
+from tracer.infer.standing import SURE, Standing, standing
 from tracer.report.words import plural
 from tui.model.columns import cut, cut_start, fitted, left, wide
 from tui.model.config.fields import config_of, flat
@@ -27,7 +28,7 @@ from tui.model.wrapped import paragraph
 
 _MARK = 2
 _LONGEST_NAME, _LONGEST_VALUE = 40, 28
-_SURE = ("certain", "likely")
+_ROLES: Mapping[Standing, Role] = {"conflict": "bad", "fits": "inferred", "agrees": "good"}
 
 
 def config(subject: Subject, inference: Inference | None = None) -> Page:
@@ -51,7 +52,8 @@ class _Fields:
         self.against = conflicts(subject, held)
         self.uses: Mapping[str, Use] = uses(subject.prepared.plan.binding) if subject.prepared else {}
         self.names = _first_names(held)
-        self.taken = [own for own, field in self.seen.items() if field.taken and self.said.get(own) == field.value]
+        self.standing = {name: self._standing(name, value) for name, value in self.said.items()}
+        self.taken = [name.rpartition(".")[2] for name, each in self.standing.items() if each == "fits"]
 
     def lines(self, width: int) -> list[Line]:
         longest = max((wide(printable(name)) for name in (*self.said, *self.seen, *self.against)), default=0)
@@ -69,10 +71,8 @@ class _Fields:
     def _state(self, width: int) -> Iterator[Line]:
         source = self.subject.prepared.configured.source if self.subject.prepared else "config.json"
         if self.said:
-            yield line(
-                Span(printable(source), "heading"),
-                Span(f"  {plural(len(self.said), 'field')}; ✓ the tensors say the same", "dim"),
-            )
+            ticked = f"; {GLYPHS['good']} the tensors say the same" if "agrees" in self.standing.values() else ""
+            yield line(Span(printable(source), "heading"), Span(f"  {plural(len(self.said), 'field')}{ticked}", "dim"))
             if self.taken:
                 told = f"shapes do not tell {', '.join(self.taken)}, they only fit"
                 yield from paragraph(told, width, Span(f"{GLYPHS['inferred']} ", "inferred"), "inferred")
@@ -83,8 +83,8 @@ class _Fields:
             yield from paragraph(told, width, Span(f"{GLYPHS['bad']} ", "bad"), "bad")
         if self.inference is None:
             yield line(Span("… what the tensors say was not looked at yet", "unsure"))
-        elif self.inference.why_not or self.inference.found is None:
-            why = self.inference.why_not or "there are none here"
+        elif self.inference.why_not or self.inference.made_up or self.inference.found is None:
+            why = self.inference.why_not or self.inference.made_up or "there are none here"
             yield from paragraph(f"not compared with tensors: {why}", width, Span("· ", "unsure"), "unsure")
         elif self.inference.found.unchecked:
             why = "; ".join(item.reason for item in self.inference.found.unchecked)
@@ -94,10 +94,8 @@ class _Fields:
 
     def _field(self, name: str, value: Any, widths: _Widths) -> Iterator[Line]:
         own = name.rpartition(".")[2]
-        wrong, seen = self.against.get(own), self._seen(own) if self._is_text(name) else None
-        agrees = seen is not None and seen.value == value and seen.confidence in _SURE
-        fits = agrees and seen is not None and seen.taken
-        role: Role = "bad" if wrong else "inferred" if fits else "good" if agrees else "plain"
+        wrong, seen, standing = self.against.get(own), self._seen(name), self.standing[name]
+        role = _ROLES.get(standing, "plain")
         told = self._used(own if self._is_text(name) else name.partition(".")[0])
         target = Target("field", name)
         shown = Span(_shown(value), "bad" if wrong else "number", target)
@@ -108,7 +106,7 @@ class _Fields:
         )  # fmt: skip
         if wrong:
             yield from self._conflict(wrong, widths)
-        elif seen is not None and not agrees and seen.value != value and seen.confidence in _SURE:
+        elif seen is not None and standing in ("differs", "inferred") and seen.confidence in SURE:
             yield from self._evidence(f"the tensors: {_shown(seen.value)}, {seen.confidence}", seen, widths)
 
     def _is_text(self, name: str) -> bool:
@@ -116,8 +114,13 @@ class _Fields:
         outer, _, _ = name.rpartition(".")
         return outer in ("", *NESTED)
 
-    def _seen(self, own: str) -> Field | None:
-        return next((self.seen[key] for key in spellings(own) if key in self.seen), None)
+    def _standing(self, name: str, value: Any) -> Standing:
+        return standing(value, self._seen(name), name.rpartition(".")[2] in self.against)
+
+    def _seen(self, name: str) -> Field | None:
+        """What the tensors say of a field of theirs."""
+        keys = spellings(name.rpartition(".")[2]) if self._is_text(name) else ()
+        return next((self.seen[key] for key in keys if key in self.seen), None)
 
     def _used(self, own: str) -> str:
         if self.subject.prepared is None:

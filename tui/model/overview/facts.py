@@ -151,7 +151,7 @@ def _tie(values: Values) -> Iterator[Fact]:
 
 def _quantisation(values: Values, inference: Inference | None) -> Iterator[Fact]:
     told = values.config.get("quantization_config", values.config.get("quantization"))
-    known = inference.found.known if inference and inference.found else None
+    known = inference.found.known if inference and inference.found and not inference.made_up else None
     if isinstance(told, dict):
         seen = f"the tensors: {known.quantised_by}" if known and known.quantised_by else ""
         yield Fact("quantised", (Span(_scheme(told), target=Target("field", "quantization_config")),), seen)

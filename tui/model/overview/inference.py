@@ -16,8 +16,11 @@ from tracer.infer import Inferred, infer, logical, of_names
 from tracer.infer.canonical import canonical, text_config
 from tracer.infer.names import Group
 from tracer.infer.parallel import Parallel, estimated, sizes
+from tracer.infer.standing import MADE_UP
 from tui.model.config.fields import config_of
 from tui.model.subject import Subject
+
+_OF_A_TRACE = "the trace has no tensor that was in a file: names and shapes may come from the config itself"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Inference:
     """What was found instead of a model."""
     why_not: str = ""
     """What could not be read."""
+    made_up: str = ""
+    """Why `found` says nothing of config.json, where its names stand for tensors that are not here."""
 
 
 def study(subject: Subject) -> Inference:
@@ -54,7 +59,16 @@ def study(subject: Subject) -> Inference:
     except InputError as error:
         return Inference(why_not=str(error))
     parallel, exact = _parallel(subject, found)
-    return Inference(found, _parameters(subject, found), parallel, exact, _adapter(subject))
+    return Inference(found, _parameters(subject, found), parallel, exact, _adapter(subject), made_up=_made_up(subject))
+
+
+def _made_up(subject: Subject) -> str:
+    """A name without a file is that of an index, or was made from the config; a trace does not say of which."""
+    if subject.checkpoint is not None and subject.checkpoint.names:
+        return ""
+    if not subject.tensors or any(info.file is not None for info in subject.tensors):
+        return ""
+    return MADE_UP if subject.store is None else _OF_A_TRACE
 
 
 def _inferred(subject: Subject) -> Inferred | None:
@@ -62,7 +76,8 @@ def _inferred(subject: Subject) -> Inferred | None:
     if checkpoint is not None and (checkpoint.names or (checkpoint.pointer_sizes and not subject.tensors)):
         return infer(checkpoint)
     names = [info.name for info in subject.tensors]
-    return of_names(names, subject.tensors, dict(config_of(subject)) or None) if names else None
+    held = [info for info in subject.tensors if info.file is not None] or subject.tensors
+    return of_names(names, held, dict(config_of(subject)) or None) if names else None
 
 
 def _adapter(subject: Subject) -> Adapter | None:

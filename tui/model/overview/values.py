@@ -116,8 +116,10 @@ class Values:
 
 
 def seen_fields(inference: Inference) -> dict[str, Field]:
-    """What the tensors say, by the names of the config's fields."""
-    return {field.name: field for field in inference.found.fields} if inference.found else {}
+    """What the tensors say, by the names of the config's fields; of made-up ones it would be the config's own word."""
+    if inference.found is None or inference.made_up:
+        return {}
+    return {field.name: field for field in inference.found.fields}
 
 
 def conflicts(subject: Subject, inference: Inference) -> dict[str, Finding]:
@@ -133,5 +135,5 @@ def conflicts(subject: Subject, inference: Inference) -> dict[str, Finding]:
 def _said_against(subject: Subject, inference: Inference) -> Iterator[Finding]:
     codes = ("config.conflict", "config.invalid", "config.missing-field", "arch.mismatch")
     yield from (subject.findings[number].finding for number in subject.index.with_codes(codes))
-    if subject.stage != "examined" and inference.found:
+    if subject.stage != "examined" and inference.found and not inference.made_up:
         yield from (finding for finding in inference.found.findings if finding.code in codes)
