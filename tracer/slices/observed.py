@@ -34,6 +34,10 @@ class Observed:
             return None
         return Placed(plan, self.tp) if plan else None
 
+    @property
+    def cut_short(self) -> bool:
+        return self.store.run.observed and self.store.end is None
+
     def refusal(self, tp: int | None = None) -> str | None:
         if tp in (None, self.tp):
             return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
+from mappings.names import runs
 from mappings.views import Ranges, Shape
 from tracer.events import Move
 from tracer.slices.placement import Placement, shard_of_expert, volume
@@ -48,21 +49,21 @@ class Band:
     length: int
     """Positions along it; where parts are interleaved on disk, the part's own are counted."""
     shares: tuple[Share, ...]
-    """One a rank."""
+    """One a rank that is known."""
     segments: tuple[Segment, ...]
-    """All positions, by the ranks that hold them."""
+    """All positions, by the ranks that hold them; of a rank that is not known, by what is planned for it."""
     op: str | None = None
     """The transform of its values, where there is one."""
 
-    @property
-    def whole(self) -> bool:
+    def on_all(self, tp: int) -> bool:
         """Whether every rank holds all of it."""
-        return all(share.held == ((0, self.length),) for share in self.shares)
+        return bool(self.segments) and all(len(segment.ranks) == tp for segment in self.segments)
 
     @property
     def cut(self) -> bool:
         """Whether it is divided: some rank holds some of it, and not all."""
-        return any(share.held not in ((), ((0, self.length),)) for share in self.shares)
+        holding = {rank for segment in self.segments for rank in segment.ranks}
+        return any(rank not in segment.ranks for segment in self.segments for rank in holding)
 
     @property
     def replicated(self) -> tuple[Segment, ...]:
@@ -131,6 +132,7 @@ class SliceMap:
     param: str
     tp: int
     ranks: tuple[int, ...]
+    """Those that are known."""
     whole_shape: Shape | None
     """Before cutting, padding not counted."""
     shapes: tuple[Shape, ...]
@@ -143,6 +145,10 @@ class SliceMap:
     """The parameter whose storage this is; the picture is of that one."""
     aliases: tuple[str, ...] = ()
     """Parameters that are tied to this one."""
+    planned: bool = True
+    """Whether anything says what ranks hold that are not known."""
+    cut_short: bool = False
+    """Whether more may have been placed than was recorded."""
     refused: str | None = None
     """Why there is no picture."""
 
@@ -154,7 +160,21 @@ class SliceMap:
     @property
     def whole(self) -> bool:
         """Whether every rank holds all of it."""
-        return bool(self.bands) and all(band.whole for band in self.bands) and not self.pads
+        return bool(self.bands) and all(band.on_all(self.tp) for band in self.bands) and not self.pads
+
+    @property
+    def known(self) -> str:
+        """Which ranks are known, where not all of them are."""
+        if len(self.ranks) == self.tp:
+            return ""
+        one = len(self.ranks) == 1
+        known = f"rank{'' if one else 's'} {runs(self.ranks)} of {self.tp} {'is' if one else 'are'} known"
+        return f"{known}; the others are {'as planned' if self.planned else 'not'}"
+
+    @property
+    def lacking(self) -> str:
+        """Where what no rank is known to hold is."""
+        return "not recorded" if self.cut_short else "on no rank"
 
     @property
     def number(self) -> bool:
@@ -177,18 +197,26 @@ class SliceMap:
 
 def picture(places: Placement, param: str, expert: int = 0) -> SliceMap:
     """The picture of a parameter; of one with experts, the bands of one of them."""
-    ranks, tied_to = tuple(places.ranks), places.tied(param)
-    shapes = tuple(shape for rank in ranks if (shape := places.shape(param, rank)) is not None)
-    refused = places.refusal() or (None if len(shapes) == len(ranks) else f"no parameter of this name: {param}")
+    tied_to = places.tied(param)
+    shapes = {rank: shape for rank in places.ranks if (shape := places.shape(param, rank)) is not None}
+    refused = places.refusal() or (None if shapes else _shapeless(places, param))
     if refused:
         return SliceMap(param, places.tp, (), places.whole_shape(param), (), refused=refused)
-    found = Drawn(places, tied_to or param, dict(zip(ranks, shapes, strict=True)), expert)
+    found = Drawn(places, tied_to or param, shapes, expert)
     if found.misfit:
         return SliceMap(param, places.tp, (), places.whole_shape(param), (), refused=found.misfit)
     return SliceMap(
-        param, places.tp, ranks, places.whole_shape(param), shapes, found.bands(), found.pads(), found.experts(),
-        tied_to, tuple(places.aliases(param)),
+        param, places.tp, tuple(shapes), places.whole_shape(param), tuple(shapes.values()), found.bands(),
+        found.pads(), found.experts(), tied_to, tuple(places.aliases(param)),
+        len(shapes) == places.tp or places.planned is not None, places.cut_short,
     )  # fmt: skip
+
+
+def _shapeless(places: Placement, param: str) -> str:
+    planned = places.planned is not None and places.planned.whole_shape(param) is not None
+    if planned or places.into(param):
+        return f"no record says what ranks allocate for {param}"
+    return f"no parameter of this name: {param}"
 
 
 _LARGEST = 1 << 28
@@ -208,8 +236,17 @@ class Drawn:
         """The first dimension of the parameter that is not the experts'."""
         chosen = self.expert if self.count else None
         self.moves = list(map(_with_a_dimension, places.into(param, chosen)))
-        self.lost = list(map(_with_a_dimension, places.lost(param, chosen)))
-        self.sources = {move.tensor: self._source(move.tensor) for move in (*self.moves, *self.lost)}
+        self.lost = [_with_a_dimension(move) for move in places.lost(param, chosen) if move.rank in shapes]
+        self.beyond = list(map(_with_a_dimension, self._beyond(chosen)))
+        """What is planned for ranks of which nothing is known."""
+        self.told = [*self.moves, *self.lost, *self.beyond]
+        self.sources = {move.tensor: self._source(move.tensor) for move in self.told}
+
+    def _beyond(self, chosen: int | None) -> list[Move]:
+        planned = self.places.planned
+        if planned is None or len(self.shapes) == self.places.tp:
+            return []
+        return [move for move in planned.into(self.param, chosen) if move.rank not in self.shapes]
 
     def _source(self, tensor: str) -> Shape | None:
         shape = self.places.tensor_shape(tensor)
@@ -223,14 +260,15 @@ class Drawn:
             if target is None or not _within(move.dst, target) or not (source is None or _within(move.src, source)):
                 return f"rank {move.rank}: a move from {move.tensor} does not lie within {move.param}"
         positions = (size for shape in (*self.shapes.values(), *self.sources.values()) for size in shape or ())
-        if max(positions, default=0) * len(self.shapes) > _LARGEST:
+        ranks = {*self.shapes, *(move.rank for move in self.beyond)}
+        if max(positions, default=0) * len(ranks) > _LARGEST:
             return "it has more positions than can be drawn"
         wrong = next((p for p in self.places.pads(self.param) if not _within(p.dst, self.shapes.get(p.rank, ()))), None)
         return f"rank {wrong.rank}: padding does not lie within {self.param}" if wrong else None
 
     def bands(self) -> tuple[Band, ...]:
         parts: dict[tuple[str, str], list[Move]] = {}
-        for move in (*self.moves, *self.lost):
+        for move in self.told:
             parts.setdefault((shard_of_expert(move.shard)[1], move.tensor), []).append(move)
         lost = set(self.lost)
         ordered = sorted(parts.items(), key=lambda item: min(move.dst for move in item[1]))
@@ -250,11 +288,11 @@ class Drawn:
         all_of = mask(size, (move.src[where.along] for move in moves))
         by_rank = {rank: [move for move in own if move not in lost] for rank, own in by_rank.items()}
         masks = {rank: mask(size, (move.src[where.along] for move in own)) for rank, own in by_rank.items()}
-        shares = tuple(self._share(rank, own, where, masks[rank], all_of) for rank, own in by_rank.items())
+        shares = tuple(self._share(rank, by_rank[rank], where, masks[rank], all_of) for rank in self.shapes)
         length = all_of.count(1)
+        held = {rank: spans(within(own, all_of)) for rank, own in masks.items()}
         return Band(
-            part, tensor, shape, where.along, where.lands, length, shares,
-            segments(length, {share.rank: share.held for share in shares}), moves[0].op,
+            part, tensor, shape, where.along, where.lands, length, shares, segments(length, held), moves[0].op,
         )  # fmt: skip
 
     def _share(self, rank: int, moves: Sequence[Move], where: Sides, own: bytes, all_of: bytes) -> Share:

@@ -24,6 +24,9 @@ EXPERT = "expert"
 class Placed:
     """The plan at `tp` ranks, whatever number it was prepared for."""
 
+    planned: None = None
+    cut_short = False
+
     def __init__(self, prepared: Prepared | LoadPlan, tp: int, known: Known | None = None) -> None:
         self.tp = tp
         self.known = known or Known(prepared if isinstance(prepared, LoadPlan) else prepared.plan)

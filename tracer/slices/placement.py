@@ -86,6 +86,16 @@ class Placement(Protocol):
         """The ranks that it knows of."""
         ...
 
+    @property
+    def planned(self) -> Placement | None:
+        """What should have happened, where this is what did; None for a plan itself, and where no rows apply."""
+        ...
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether it was recorded and lacks its end, so that more may have happened."""
+        ...
+
     def refusal(self, tp: int | None = None) -> str | None:
         """Why so many ranks (its own number unless another is given) cannot divide the model; None where they can.
         Where it is refused there are no moves.

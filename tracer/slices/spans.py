@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, pairwise
 from typing import NamedTuple, TypeAlias
 
@@ -79,7 +79,7 @@ class Segment(NamedTuple):
     """Several where they are replicated; none where a load has left a gap."""
 
 
-def segments(length: int, held: dict[int, Sequence[Span]]) -> tuple[Segment, ...]:
+def segments(length: int, held: Mapping[int, Sequence[Span]]) -> tuple[Segment, ...]:
     """`0..length`, cut wherever a rank begins or ends to hold something."""
     changes: dict[int, set[int]] = {0: set(), length: set()}
     for rank, own in held.items():

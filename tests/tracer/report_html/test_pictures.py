@@ -15,6 +15,7 @@ from tracer.report.html.pictures import GEOMETRY, drawn
 from tracer.report.html.view import Picture
 from tracer.slices.picture import SliceMap, picture
 from tracer.slices.placed import Placed
+from tracer.slices.spans import Segment
 
 ROOM = GEOMETRY.width - GEOMETRY.left - GEOMETRY.right
 
@@ -54,6 +55,19 @@ def test_heads_that_several_ranks_hold_are_marked_by_more_than_colour() -> None:
     assert kinds == {"q": "held", "k": "shared", "v": "shared"}
     assert "hatched: several ranks hold the same" in found.notes
     assert found.rows[3].blocks[1].told.endswith("held by ranks 2, 3")
+
+
+def test_a_run_of_one_rank_shows_that_rank_and_says_that_the_others_are_planned() -> None:
+    request = Request(geometry="llama-3-8b", tp=4, rank=3, load_format="dummy")
+    found = {param.name: param.picture for param in page.of_result(session.run(request)).params}
+    head = found["lm_head.weight"]
+    assert head and head.notes == ["rank 3 of 4 is known; the others are as planned"]
+    assert [row.label for row in head.rows] == ["whole", "rank 3"]
+    assert [block.label for block in head.rows[1].blocks] == ["96192:128256"] and head.rows[0].blocks[0].width == ROOM
+    untold = replace(picture(Placed(prepare(request), 4), "lm_head.weight"), ranks=(3,), planned=False)
+    alone = replace(untold.bands[0], segments=(Segment(0, 32064, (3,)),), length=32064)
+    on_page = drawn(replace(untold, bands=(alone,)), range(4))
+    assert on_page and on_page.notes == ["rank 3 of 4 is known; the others are not"]
 
 
 @pytest.mark.parametrize(("tp", "shown"), [(32, 32), (128, 128), (256, 128)])

@@ -109,6 +109,45 @@ def test_the_trace_of_one_rank_shows_that_rank(tmp_path: Path) -> None:
     assert [share.source for band in drawn.bands for share in band.shares] == [((24, 36),), ((3, 6),), ((3, 6),)]
 
 
+@pytest.mark.parametrize("name", ["llama", "mixtral", "bloom", "gpt-oss"])
+def test_the_trace_of_one_rank_has_the_others_as_they_are_planned(name: str, tmp_path: Path) -> None:
+    asked = Request(**{**vars(request(name, tmp_path, 2, plan_only=False)), "rank": 1})
+    observed, planned = Observed(run(asked).store), Placed(prepare(request(name, tmp_path, 1)), 2)
+    for param in params(planned.plan):
+        one, all_of = picture(observed, param), picture(planned, param)
+        assert (one.cut, one.holding, one.ranks) == (all_of.cut, all_of.holding, (1,)), param
+        assert [(b.tensor, b.length, b.segments) for b in one.bands] == [
+            (b.tensor, b.length, b.segments) for b in all_of.bands
+        ], param  # fmt: skip
+        assert [b.shares for b in one.bands] == [(b.share(1),) for b in all_of.bands], param
+        assert one.known == "rank 1 of 2 is known; the others are as planned" and not all_of.known, param
+        assert one.whole or not all_of.whole, param
+
+
+@pytest.mark.parametrize("rank", [0, 3])
+def test_nothing_is_called_whole_on_every_rank_where_one_rank_alone_is_known(rank: int, tmp_path: Path) -> None:
+    asked = Request(**{**vars(request("llama", tmp_path, 4)), "rank": rank})
+    observed = Observed(run(asked).store)
+    observed.planned = None
+    for param in params(prepare(request("llama", tmp_path, 4)).plan):
+        drawn = picture(observed, param)
+        assert not drawn.whole and (drawn.holding == [rank] or drawn.pads), param
+        assert drawn.known == f"rank {rank} of 4 is known; the others are not", param
+
+
+def test_a_rank_without_a_record_of_a_parameter_is_not_known_and_the_others_are_drawn(tmp_path: Path) -> None:
+    store, name = store_of("llama tied", tmp_path, 2, plan_only=False), "model.layers.1.self_attn.qkv_proj.weight"
+    before = picture(Observed(store), name)
+    of_it = "(SELECT id FROM name WHERE text = ?)"
+    store.db.execute(f"DELETE FROM param WHERE rank = 1 AND name = {of_it}", (name,))
+    store.db.execute(f"DELETE FROM move WHERE rank = 1 AND param = {of_it}", (name,))
+    after = picture(Observed(store), name)
+    assert (after.ranks, after.cut) == ((0,), before.cut)
+    assert [band.segments for band in after.bands] == [band.segments for band in before.bands]
+    store.db.execute(f"DELETE FROM param WHERE name = {of_it}", (name,))
+    assert picture(Observed(store), name).refused == f"no record says what ranks allocate for {name}"
+
+
 def test_an_illegal_number_of_ranks_is_a_reason_and_no_picture() -> None:
     places = Placed(prepare(LLAMA), 3)
     refused = places.refusal()

@@ -257,6 +257,15 @@ def test_experts_that_are_not_as_they_should_be_are_named() -> None:
     assert "partly" not in text(map_lines(drawn, 1, 80))
 
 
+def test_experts_that_a_trace_without_an_end_lacks_are_not_recorded() -> None:
+    drawn = picture(small("mixtral").at(2), W13)
+    assert drawn.experts
+    cells = tuple(replace(cell, elements=(0, 0)) if cell.number == 1 else cell for cell in drawn.experts.cells)
+    lacking = replace(drawn, experts=replace(drawn.experts, cells=cells))
+    assert "not placed on rank 0: 1" in text(map_lines(lacking, 0, 80))
+    assert "not recorded on rank 0: 1" in text(map_lines(replace(lacking, cut_short=True), 0, 80))
+
+
 def test_another_expert_can_be_chosen() -> None:
     lines = text(map_lines(picture(small("mixtral").at(2), W13, 2), 0, 80))
     assert "◆ expert 2, drawn below" in lines and "experts.2.w1.weight" in lines and "experts.0.w1" not in lines
@@ -279,6 +288,32 @@ def test_what_a_loader_was_seen_to_skip_is_on_no_rank(tmp_path: Path) -> None:
             lines = text(map_lines(drawn, 0, 80))
             assert ("nothing of it on rank 0" in lines, "✗ 64 rows on no rank" in lines) == (crossed, crossed)
             assert ("not all of it" in lines) == (crossed and tp == 1)
+
+
+def test_a_trace_of_one_rank_says_what_is_planned_and_what_nobody_knows(tmp_path: Path) -> None:
+    small_llama.write(tmp_path)
+    observed = Observed(run(Request(str(tmp_path), 4, load_format="dummy", rank=3)).store)
+    head, norm = (text(map_lines(picture(observed, f"{name}.weight"), 3, 80)) for name in ("lm_head", "model.norm"))
+    assert "cut by rows over 4 ranks: (64, 64) on rank 3\n· rank 3 of 4 is known; the others are as planned" in head
+    assert re.findall(r"^ *(\d) │", head, re.MULTILINE) == ["0", "1", "2", "3"] and "░░ other ranks" in head
+    assert "whole on every rank: replicated, not cut\n· rank 3 of 4 is known; the others are as planned" in norm
+    observed.planned = None
+    untold = text(map_lines(picture(observed, "lm_head.weight"), 3, 80))
+    assert "a parameter on rank 3: (64, 64) on rank 3\n· rank 3 of 4 is known; the others are not" in untold
+    assert "every rank" not in untold and "not cut" not in untold
+
+
+def test_what_a_trace_without_an_end_lacks_is_not_recorded_and_not_lost(tmp_path: Path) -> None:
+    small_llama.write(tmp_path)
+    store = run(Request(str(tmp_path), 2, load_format="dummy"), loader=sabotage.SkipsARow).store
+    store.db.execute("DELETE FROM finish")
+    lines = text(map_lines(picture(Observed(store), "model.layers.1.self_attn.qkv_proj.weight"), 0, 80))
+    assert "· 64 rows not recorded" in lines and "╳╳ not recorded" in lines and "on no rank" not in lines
+    store.db.execute("DELETE FROM move")
+    observed = Observed(store)
+    observed.planned = None
+    lines = text(map_lines(picture(observed, "model.norm.weight"), 0, 80))
+    assert "· nothing of it was recorded: the trace was cut short" in lines and "✗" not in lines
 
 
 def test_a_refusal_is_told_over_as_many_lines_as_it_takes() -> None:

@@ -50,7 +50,9 @@ class Pictures:
     def __init__(self, result: Result) -> None:
         plan = result.prepared.plan
         tp = result.prepared.request.tp
-        self._places: Placement = Placed(result.prepared, tp) if as_planned(result) else Observed(result.store, plan)
+        some = result.prepared.run.observed and len(result.prepared.request.ranks) < tp
+        told = as_planned(result) and not some
+        self._places: Placement = Placed(result.prepared, tp) if told else Observed(result.store, plan)
         self._ranks = result.prepared.request.ranks[:MOST]
         self._names: dict[str, str] = {}
         wrong = {finding.subject for finding in result.findings if finding.severity == "error"}
@@ -72,17 +74,19 @@ def drawn(map: SliceMap, ranks: Sequence[int]) -> Picture | None:
     if map.refused:
         return Picture(map.param, [], [f"not drawn: {map.refused}"])
     if map.number:
-        return Picture(map.param, [], [_number(map)])
+        return Picture(map.param, [], [_number(map), *filter(None, [map.known])])
     if not map.experts and (not map.bands or (map.whole and len(map.bands) == 1)):
         return None
     rows = list(_rows(map, ranks)) if map.bands else []
-    notes = [*_notes(map), *([] if map.whole else _hidden(map, ranks))]
+    notes = [*filter(None, [map.known]), *_notes(map), *([] if map.whole else _hidden(map, ranks))]
     return Picture(map.param, rows, notes, list(grids(map)) if map.experts else [])
 
 
 def _number(map: SliceMap) -> str:
-    if len(map.holding) == len(map.ranks):
+    if map.whole:
         return "one number, which every rank holds"
+    if map.holding and not map.planned:
+        return f"one number, on rank {runs(map.holding)}"
     return f"one number, on rank {runs(map.holding)} alone" if map.holding else "one number, on no rank"
 
 

@@ -54,7 +54,7 @@ class Drawing:
             yield from expert_lines(self.picture, self.rank, self.width)
         yield ()
         if not self.picture.bands and not self.picture.pads:
-            yield (Span("✗ ", "bad"), Span("nothing was placed in it"))
+            yield self._nothing()
             return
         drawn = [*self._box(), self._legend()]
         if self._beside:
@@ -63,6 +63,11 @@ class Drawing:
         yield from drawn
         if self._table:
             yield from ((), *self._table)
+
+    def _nothing(self) -> Line:
+        if self.picture.cut_short:
+            return Span(f"{GLYPHS['unsure']} ", "unsure"), Span("nothing of it was recorded: the trace was cut short")
+        return Span(f"{GLYPHS['bad']} ", "bad"), Span("nothing was placed in it")
 
     def _headline(self) -> Iterator[Line]:
         tied_to = self.picture.tied_to
@@ -75,21 +80,25 @@ class Drawing:
         what = "one number," if self.picture.number else shape(whole[self.first :]) if whole else "a parameter"
         size = Span(what, "number")
         yield Span(each), size, Span(f"{', each' if experts else ''} {self._how()}"), *self._on_rank(whole, own)
+        if self.picture.known:
+            yield (Span(f"{GLYPHS['unsure']} {self.picture.known}", "unsure"),)
 
     def _how(self) -> str:
-        tp, ranks, cut = self.picture.tp, self.picture.ranks, self.picture.cut
+        tp, cut = self.picture.tp, self.picture.cut
         if not self.picture.bands and not self.picture.pads:
-            return "on no rank"
+            return self.picture.lacking
         if tp == 1:
             lacking = any(band.gaps for band in self.picture.bands)
-            return "not all of it on the only rank" if lacking else "whole on the only rank"
+            done = "recorded" if self.picture.cut_short else "on the only rank"
+            return f"not all of it {done}" if lacking else "whole on the only rank"
         if self.picture.whole:
             return "whole on every rank: replicated, not cut"
-        if cut is None:
-            holding = self.picture.holding
-            return f"not cut: it is on rank {runs(holding)} alone" if holding else "on no rank"
-        known = "" if len(ranks) == tp else f", {len(ranks)} of them known"
-        return f"cut by {self.word(cut, False, self._dims)} over {tp} ranks{known}"
+        if cut is not None:
+            return f"cut by {self.word(cut, False, self._dims)} over {tp} ranks"
+        holding = self.picture.holding
+        if holding and not self.picture.planned:
+            return f"on rank {runs(holding)}"
+        return f"not cut: it is on rank {runs(holding)} alone" if holding else self.picture.lacking
 
     def _on_rank(self, whole: Shape | None, own: Shape) -> Line:
         if whole == own or self.picture.number:
@@ -167,7 +176,8 @@ class Drawing:
             texts.append(Span(f"{GLYPHS['conversion']} {printable(band.op)}", "conversion"))
         lost = sum(gap.stop - gap.start for gap in band.gaps)
         if lost:
-            texts.append(Span(f"✗ {lost} {self._source(band)} on no rank", "bad"))
+            role: Role = "unsure" if self.picture.cut_short else "bad"
+            texts.append(Span(f"{GLYPHS[role]} {lost} {self._source(band)} {self.picture.lacking}", role))
         return [text for text in texts if text.text]
 
     @cached_property
@@ -330,7 +340,7 @@ class Drawing:
         signs: list[tuple[bool, str, Role, str]] = [
             (alone, FILLED["held"], "part0", f"rank {self.rank}"), (shared, FILLED["shared"], "part0", "replicated"),
             (others, FILLED["others"], "part0", "other ranks"), (bool(self.picture.pads), PADDED, "pad", "padding"),
-            (any(band.gaps for band in bands), FILLED["gap"], "bad", "on no rank"),
+            (any(band.gaps for band in bands), FILLED["gap"], "bad", self.picture.lacking),
         ]  # fmt: skip
         spans = [Span(" " * (sum(self._gutter) + 3))]
         for there, sign, role, word in signs:

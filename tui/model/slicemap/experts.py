@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mappings.names import runs
 from tracer.slices.picture import PLACED, Cell, Experts, SliceMap
@@ -11,6 +11,8 @@ from tui.model.line import Line, Role, Span, Target
 STATES: dict[str, tuple[str, Role]] = {
     "whole": ("■", "good"), "partly": ("◧", "warn"), "missing": ("·", "bad"), "twice": ("▣", "bad"),
 }  # fmt: skip
+RECORDED = {**PLACED, "partly": "only partly recorded", "missing": "not recorded"}
+"""The states where a trace lacks its end."""
 CHOSEN = "◆"
 _GROUP = 8
 """Cells that stand together."""
@@ -30,7 +32,7 @@ def expert_lines(picture: SliceMap, rank: int, width: int) -> Iterator[Line]:
     )  # fmt: skip
     spans = [_cell(experts, cell, position) for cell in experts.cells]
     yield from _numbered(spans, width) if len(spans) <= _NUMBERED else _grid(spans, width)
-    yield from _wrong(experts, position, rank)
+    yield from _wrong(experts, position, rank, RECORDED if picture.cut_short else PLACED)
 
 
 def _leads(cell: Cell) -> Target | None:
@@ -66,11 +68,11 @@ def _grid(spans: Sequence[Span], width: int) -> Iterator[Line]:
         yield tuple(line)
 
 
-def _wrong(experts: Experts, position: int, rank: int) -> Iterator[Line]:
+def _wrong(experts: Experts, position: int, rank: int, words: Mapping[str, str]) -> Iterator[Line]:
     found: dict[str, list[int]] = {}
     for cell in experts.cells:
         found.setdefault(experts.state(cell, position), []).append(cell.number)
     for state, numbers in found.items():
         if state != "whole":
             sign, role = STATES[state]
-            yield Span(f"  {sign} ", role), Span(f"{PLACED[state]} on rank {rank}: {runs(numbers)}")
+            yield Span(f"  {sign} ", role), Span(f"{words[state]} on rank {rank}: {runs(numbers)}")
