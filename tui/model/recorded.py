@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mappings.findings import Finding, in_order
@@ -11,8 +11,10 @@ from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.checks import Check
 from tracer.diagnose.cause import Cause
 from tracer.errors import InputError, Refused
+from tracer.events import Run
 from tracer.prepare import Prepared, Request, replan
 from tracer.reading import check_structure, open_trace
+from tracer.report.words import plural
 from tracer.store import Store
 from tui.model.subject import Subject
 
@@ -28,7 +30,7 @@ def open_recorded(where: str, arrived: Callable[[Subject], None]) -> Subject:
 def _opened(where: str, store: Store, arrived: Callable[[Subject], None]) -> Subject:
     run = store.run
     infos = [TensorInfo(t.name, t.dtype, t.shape, t.file, t.offset, t.nbytes) for t in store.tensors()]
-    subject = Subject(where, run.model, infos, tp=run.tp, store=store)
+    subject = Subject(where, run.model, infos, tp=run.tp, store=store, made_up=_made_up(run, infos))
     arrived(subject)
     check_structure(Path(where))
     prepared, refused = _replanned(store, infos)
@@ -40,6 +42,14 @@ def _opened(where: str, store: Store, arrived: Callable[[Subject], None]) -> Sub
     )  # fmt: skip
     arrived(subject)
     return subject
+
+
+def _made_up(run: Run, infos: Sequence[TensorInfo]) -> list[str]:
+    """As far as a trace tells it: a tensor that was in no file was made for the load."""
+    absent = sum(info.file is None for info in infos)
+    whose = "" if absent == len(infos) else f" of {plural(absent, 'tensor')}"
+    shapes = [f"shapes and data types{whose}"] if absent else []
+    return [*shapes, "the bytes"] if absent or run.load_format == "dummy" else []
 
 
 def _replanned(store: Store, infos: list[TensorInfo]) -> tuple[Prepared | None, Finding | None]:

@@ -14,6 +14,7 @@ from fixtures.geometries import geometry
 from fixtures.hostile import framed
 from tests.corpus import materialise
 from tests.tracer.doctor.told import write_json, write_safetensors
+from tests.tui.model.material import trace
 from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
 from tests.tui.subjects import CONFIG, sizes
 from tracer.infer.parallel.rows import on_rank
@@ -22,6 +23,8 @@ from tui.model.opening import open_subject
 from tui.model.overview.inference import study
 from tui.model.overview.page import overview
 from tui.model.subject import Subject
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 1000\n"
 
 
 def opened(folder: Path, tp: int = 1) -> Subject:
@@ -241,6 +244,36 @@ def test_at_every_stage_the_page_says_what_was_not_looked_at(tmp_path: Path) -> 
 def test_what_was_made_up_is_said() -> None:
     subject = open_subject(None, 1, lambda seen: None)
     assert fact(subject, "made up").startswith("names, shapes and data types (from config.json); the bytes")
+
+
+def marked(subject: Subject) -> set[str]:
+    """The sizes that are shown as inferred."""
+    return {label for label in ("parameters", "bytes", "stored as") if fact(subject, label).startswith("≈")}
+
+
+def test_sizes_that_no_header_tells_are_marked_and_those_of_headers_are_not(tmp_path: Path) -> None:
+    everything = {"parameters", "bytes", "stored as"}
+    assert marked(open_subject(None, 1, lambda seen: None)) == everything
+    assert marked(small(tmp_path)) == set()
+    (tmp_path / small_checkpoint.SECOND).write_text(POINTER)
+    partly = opened(tmp_path)  # what is here is counted, and the rest is known by its names
+    assert marked(partly) == {"parameters"}
+    assert sum(prod(info.shape) for info in partly.tensors) < study(partly).parameters.total  # type: ignore[union-attr]
+    (tmp_path / small_checkpoint.FIRST).write_text(POINTER)
+    assert marked(opened(tmp_path)) == everything
+    for name in (small_checkpoint.FIRST, small_checkpoint.SECOND, small_checkpoint.INDEX):
+        (tmp_path / name).unlink()
+    assert marked(opened(tmp_path)) == everything
+
+
+def test_a_trace_says_what_of_it_was_made_up(tmp_path: Path) -> None:
+    small(tmp_path)
+    held = opened(trace(tmp_path, 2, tmp_path / "held.db"))
+    assert fact(held, "made up").startswith("the bytes") and marked(held) == set()
+    for name in (small_checkpoint.FIRST, small_checkpoint.SECOND, small_checkpoint.INDEX):
+        (tmp_path / name).unlink()
+    bare = opened(trace(tmp_path, 2, tmp_path / "bare.db"))
+    assert fact(bare, "made up").startswith("shapes and data types; the bytes") and len(marked(bare)) == 3
 
 
 def test_a_folder_with_only_a_config_shows_its_numbers_and_that_no_weights_are_here(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from tracer.report.words import count, plural, size
 from tui.model.line import GLYPHS, Line, Role, Span, Target
 from tui.model.overview.inference import Inference
 from tui.model.overview.values import Value, Values
+from tui.model.subject import Subject
 
 LATER = Span("… not looked at yet", "unsure")
 _NUMBERS = (
@@ -85,14 +86,25 @@ def _size(values: Values, inference: Inference | None) -> Iterator[Fact]:
     if inference is None:
         yield Fact("parameters", (LATER,))
     elif held := inference.parameters:
-        mark: tuple[str, Role] = ("≈ ", "inferred") if held.unpacked else ("", "number")
         active = f", {count(held.active)} of them for each token" if held.active else ""
         told = "counted unpacked" if held.unpacked else f"{held.total:,} elements"
-        yield Fact("parameters", (Span(f"{mark[0]}{count(held.total)}", mark[1]), Span(active)), told)
+        more = ", more than the headers here tell" if held.surmised else ""
+        shown = _sized(count(held.total), held.unpacked or held.surmised)
+        yield Fact("parameters", (shown, Span(active)), told + more)
     if subject.tensors:
         unknown = subject.unknown
-        shown = (Span(size(subject.nbytes), "number"), Span(f" in {plural(len(subject.tensors) - unknown, 'tensor')}"))
-        yield Fact("bytes", shown, f"{subject.nbytes:,}" + (f", and {unknown:,} of unknown size" if unknown else ""))
+        held_in = Span(f" in {plural(len(subject.tensors) - unknown, 'tensor')}")
+        told = f"{subject.nbytes:,}" + (f", and {unknown:,} of unknown size" if unknown else "")
+        yield Fact("bytes", (_sized(size(subject.nbytes), _surmised(subject)), held_in), told)
+
+
+def _sized(shown: str, surmised: bool) -> Span:
+    return Span(f"{GLYPHS['inferred']} {shown}", "inferred") if surmised else Span(shown, "number")
+
+
+def _surmised(subject: Subject) -> bool:
+    """Whether the bytes of some tensors are what the rows say, and no header."""
+    return sum(subject.stored.files.values()) < subject.nbytes
 
 
 def _storage(values: Values) -> Iterator[Fact]:
@@ -100,7 +112,8 @@ def _storage(values: Values) -> Iterator[Fact]:
     weights, files = subject.stored.dtypes, subject.stored.files
     if weights:
         shares = (f"{dtype} {_share(nbytes, subject.nbytes)}" for dtype, nbytes in weights.most_common())
-        yield Fact("stored as", (Span(" · ".join(shares)),))
+        told = " · ".join(shares)
+        yield Fact("stored as", (_sized(told, True) if _surmised(subject) else Span(told),))
     if files:
         largest, nbytes = files.most_common(1)[0]
         more = f", the largest {size(nbytes)}" if len(files) > 1 else ""

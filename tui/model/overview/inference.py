@@ -32,6 +32,8 @@ class Parameters:
     """Of one token where it visits some of the experts; None where it visits all, or how many is not known."""
     unpacked: bool = False
     """Whether bytes were taken for several elements each, so that the count is worked out and not read."""
+    surmised: bool = False
+    """Whether some are of tensors whose shapes no header here tells."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,9 @@ def _parallel(subject: Subject, found: Inferred | None) -> tuple[Parallel | None
 def _parameters(subject: Subject, found: Inferred | None) -> Parameters | None:
     if found is None or found.names is None or not subject.tensors:
         return None
+    surmised = _surmised(subject)
     if not any(group.shapes for group in found.names.groups):
-        return Parameters(_elements(subject))
+        return Parameters(_elements(subject), surmised=surmised)
     names = found.names
     weights = [(group.role, prod(shape) * len(group.indices)) for group, shape in _weights(found)]
     drafts = sum(_stored(group) for group in names.drafts)
@@ -118,7 +121,12 @@ def _parameters(subject: Subject, found: Inferred | None) -> Parameters | None:
     visited = _visited(subject, found)
     active = total - drafts - routed + int(routed * visited) if routed and visited else None
     scheme = found.known.quantisation.get("quant_method") if found.known else None
-    return Parameters(total or _elements(subject), active, scheme not in (None, "fp8"))
+    return Parameters(total or _elements(subject), active, scheme not in (None, "fp8"), surmised)
+
+
+def _surmised(subject: Subject) -> bool:
+    named = len(subject.checkpoint.names) if subject.checkpoint is not None else 0
+    return named > len(subject.tensors) or any(info.file is None for info in subject.tensors)
 
 
 def _elements(subject: Subject) -> int:
