@@ -81,8 +81,7 @@ class Browser(Arriving):
     def action_been(self, by: int) -> None:
         if self.browsing.step(by):
             self._draw_page(0)
-            focus = self.browsing.focus
-            self.names.show(self.browsing.names(), self.browsing.row_of(focus) if focus else None)
+            self.names.show(self.browsing.names(), self.browsing.focused_row)
             self._uncover(self.sheet)
 
     # --- pages ---
@@ -122,8 +121,7 @@ class Browser(Arriving):
         refusal = self.browsing.more_ranks(by)
         if refusal:
             self._say(refusal, severity="warning")
-        self._draw_top()
-        self._draw_page()
+        self._draw()
 
     def action_rank(self, by: int) -> None:
         self.browsing.next_rank(by)
@@ -197,11 +195,11 @@ class Browser(Arriving):
         if other and subject is not None:
             from tui.model.comparing import Comparing
 
-            self.browsing.comparing = Comparing(other)
+            self.browsing.comparing = asked = Comparing(other)
             self.browsing.visit("compare")
             self._draw_page(0)
             self._uncover(self.sheet)
-            self._compare(subject, other)
+            self._compare(subject, asked)
 
     # --- searching ---
 
@@ -232,18 +230,17 @@ class Browser(Arriving):
         self.browsing.clear()
         self._uncover(self.names)
         self.screen.set_focus(self.names)
-        focus = self.browsing.focus
-        self.names.show(self.browsing.names(), self.browsing.row_of(focus) if focus else None)
+        self.names.show(self.browsing.names(), self.browsing.focused_row)
         self._draw_page()
         self.refresh_bindings()
 
     # --- copies ---
 
     def action_copy_name(self) -> None:
-        target = self.browsing.focus
-        if target is not None:
-            self.copy_to_clipboard(target.name)
-            self._say(f"sent to the terminal's clipboard: {target.name}")
+        name = self.browsing.named
+        if name:
+            self.copy_to_clipboard(name)
+            self._say(f"sent to the terminal's clipboard: {name}")
 
     def action_copy_diagnosis(self) -> None:
         subject = self.browsing.subject

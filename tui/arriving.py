@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,9 @@ class Arriving(Window):
 
     def on_unmount(self) -> None:
         self.browsing.values.stop()
+        subject = self.browsing.subject
+        if subject is not None and subject.store is not None:
+            subject.store.close()
 
     def _tell(self, told: Callable[..., object], *what: object) -> None:
         """From a thread to the one that draws, which may have ended: nobody waits for it, as that would be for ever."""
@@ -50,15 +55,19 @@ class Arriving(Window):
 
     @work(thread=True, exclusive=True, group="open")
     def _open(self) -> None:
-        worker = get_current_worker()
-        for progress in followed(self.browsing.where, lambda: worker.is_cancelled):
-            self._tell(self._progressed, progress)
-        if worker.is_cancelled:
-            return
+        worker, where = get_current_worker(), self.browsing.where
         try:
-            open_subject(self.browsing.where, self.browsing.tp, self._hand_over)
+            if self._followed(where, lambda: worker.is_cancelled):
+                open_subject(where, self.browsing.tp, self._hand_over)
         except EXPECTED as error:
             self._tell(self._fail, in_one_line(error))
+
+    def _followed(self, where: str | None, stopped: Callable[[], bool]) -> bool:
+        """Whether there is something to be opened; of a load that failed and left nothing its last words stay."""
+        progress: Progress | None = None
+        for progress in followed(where, stopped):
+            self._tell(self._progressed, progress)
+        return not stopped() and (progress is None or where is None or os.path.lexists(where))
 
     def _hand_over(self, subject: Subject) -> None:
         """Go on when it was drawn: what is done here would make drawing wait."""
@@ -73,11 +82,9 @@ class Arriving(Window):
         subject = what.subject
         self.browsing.arrived(what)
         self._draw()
-        focus = self.browsing.focus
-        row = self.browsing.row_of(focus) if focus else None
-        self.names.show(self.browsing.names(), row)
+        self.names.show(self.browsing.names(), self.browsing.focused_row)
         if subject.stage == "examined":
-            if focus is not None and not self.browsing.touched:
+            if self.browsing.focus is not None and not self.browsing.touched:
                 self._uncover(self.sheet)  # where one pane has room, it is that with the answer
             self._study(subject)
 
@@ -89,17 +96,18 @@ class Arriving(Window):
     @work(thread=True, exclusive=True, group="study")
     def _study(self, subject: Subject) -> None:
         """What shapes say, which takes longer than to show what is there."""
-        from tui.model.overview.inference import study
+        from tui.model.overview.inference import Inference, study
 
-        found = study(subject)
+        try:
+            found = study(subject)
+        except EXPECTED as error:
+            found = Inference(why_not=in_one_line(error))
         self.kept()
         self._tell(self._studied, subject, found)
 
     def _studied(self, subject: Subject, found: Inference) -> None:
-        if subject is self.browsing.subject:
-            self.browsing.inference = found
-            if self.browsing.page in ("overview", "config"):
-                self._draw_page()
+        if self.browsing.studied(subject, found) and self.browsing.page in ("overview", "config"):
+            self._draw_page()
 
     # --- values ---
 
@@ -110,24 +118,27 @@ class Arriving(Window):
     def _values_changed(self, state: Values) -> None:
         if self.browsing.values.heard(state):
             if state.look is not None and self.browsing.judge(state.look.statistics):
-                self._draw_top()
-            if self.browsing.page == "values":
+                self._draw()
+                self.names.show(self.browsing.names(), self.browsing.focused_row)
+            elif self.browsing.page == "values":
                 self._draw_page()
             self.refresh_bindings()
 
     # --- another beside it ---
 
     @work(thread=True, exclusive=True, group="compare")
-    def _compare(self, subject: Subject, other: str) -> None:
-        from tui.model.comparing import Comparing, beside
+    def _compare(self, subject: Subject, asked: Comparing) -> None:
+        from tui.model.comparing import beside
 
         try:
-            done = Comparing(other, beside(subject, other))
+            done = replace(asked, found=beside(subject, asked.other))
         except EXPECTED as error:
-            done = Comparing(other, why=in_one_line(error))
-        self._tell(self._compared, done)
+            done = replace(asked, why=in_one_line(error))
+        self._tell(self._compared, asked, done)
 
-    def _compared(self, state: Comparing) -> None:
-        self.browsing.comparing = state
-        self.browsing.values.other = state.found.checkpoint if state.found else None
-        self._draw_page()
+    def _compared(self, asked: Comparing, done: Comparing) -> None:
+        """Unless another was asked for since: a thread goes on to its end."""
+        if self.browsing.comparing is asked:
+            self.browsing.comparing = done
+            self.browsing.values.other = done.found.checkpoint if done.found else None
+            self._draw_page()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tui.model.ordered import Chosen, Marks, Ordered
@@ -52,6 +52,19 @@ def arrival(subject: Subject, tp: int, before: Arrival | None = None) -> Arrival
         subject.index.prepare()
     orders.prepare()
     return Arrival(subject, marks, ordered, tree, orders, search, _placed(subject, tp))
+
+
+def found_otherwise(what: Arrival, subject: Subject) -> Arrival:
+    """The same tensors, of which other things were found."""
+    if subject is what.subject:
+        return what
+    marks = _marks(subject)
+    if marks == what.marks:
+        return replace(what, subject=subject)
+    ordered = Ordered(subject.ordered, marks, what.ordered.kinds)
+    ordered.prepare()
+    tree = Tree(Chosen(ordered, range(len(subject.ordered))))
+    return replace(what, subject=subject, marks=marks, ordered=ordered, tree=tree)
 
 
 def grown(what: Arrival, positions: Sequence[int]) -> Tree:

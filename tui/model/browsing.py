@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
@@ -11,7 +12,7 @@ from tracer.report.words import plural
 from tui.model.arrival import Arrival, arrival, grown
 from tui.model.history import History, Place
 from tui.model.line import Page, Span, Target, Text, line
-from tui.model.ordered import Marks
+from tui.model.ranked import Ranked
 from tui.model.subject import Subject, Told
 from tui.model.table import TablePage, Wanted, kept
 from tui.model.tree import Tree, tree_of
@@ -19,33 +20,26 @@ from tui.model.tree_page import TreePage
 
 if TYPE_CHECKING:
     from tracer.checkpoint.tensor_info import TensorInfo
-    from tracer.slices.observed import Observed
-    from tracer.slices.placed import Placed
-    from tracer.slices.placement import Placement
     from tracer.values.statistics import Statistics
     from tui.model.comparing import Comparing
     from tui.model.follow.progress import Progress
     from tui.model.numbers.asking import Asking
-    from tui.model.overview.inference import Inference
 
 PageName: TypeAlias = Literal["overview", "path", "findings", "config", "values", "graph", "compare", "follow"]
 PAGES: tuple[PageName, ...] = get_args(PageName)[:-1]
 """Those that are always there; a load is followed while there is one."""
 _ABOUT_ONE: tuple[PageName, ...] = ("path", "values", "graph")
 """Pages about what the cursor is on; the others are about the whole."""
-MOST_RANKS = 1024
 MOST_OPEN = 200
 """Rows that are opened by a search."""
 
 
-class Browsing:
+class Browsing(Ranked):
     """One window on one subject."""
 
     def __init__(self, where: str | None, tp: int) -> None:
+        super().__init__(tp)
         self.where = where
-        self.tp = tp
-        self.rank: int = 0
-        self.subject: Subject | None = None
         self.flat = False
         self.wanted = Wanted()
         self.page: PageName = "overview"
@@ -54,19 +48,14 @@ class Browsing:
         self.history = History()
         self.touched = False
         """Whether a key was pressed: then nothing that arrives moves what is in sight."""
-        self.marks: Marks = {}
         self.comparing: Comparing | None = None
-        self.inference: Inference | None = None
         self.progress: Progress | None = None
         self.colours: bool = True
-        self._placed: Placed | None = None
         self._sought = ""
         self._flat: TablePage | None = None
         self._tree: Tree | None = None
         self._walked: int | None = None
         """The finding that was gone to last."""
-        self.last: Arrival | None = None
-        """What arrived last."""
 
     @cached_property
     def values(self) -> Asking:
@@ -79,26 +68,33 @@ class Browsing:
 
     def arrived(self, what: Subject | Arrival) -> None:
         """More is known. Of many names an `Arrival` was made elsewhere."""
-        before, names = self.last, self.tree
-        self.last = what if isinstance(what, Arrival) else arrival(what, self.tp, before)
-        subject = self.subject = self.last.subject
-        if before is None:
-            self.tp = min(self.tp, MOST_RANKS) if subject.store is None else subject.tp
-        self._placed, self.marks = self.last.placed, self.last.marks
-        self._narrow(self._searched(self.wanted))
-        if before is not None:
-            self._reopen(before.tree, names)
-        if not self.touched:
-            self._start(subject)
-        elif self.tp != subject.tp:
-            self._rank_anew()
+        with self._changing():
+            self.take(what if isinstance(what, Arrival) else arrival(what, self.tp, self.last))
+        if not self.touched and self.subject is not None:
+            self._start(self.subject)
+        if "values" in self.__dict__ and self.values.state.look is not None:  # read before it could be judged
+            self.judge(self.values.state.look.statistics)
 
-    def _reopen(self, whole: Tree, names: Tree) -> None:
-        """What was open stays open, also behind names that were narrowed."""
-        if self.last is not None and self.last.tree is not whole:
-            self.last.tree.as_before(whole)
-        if self.wanted.narrowed:
-            self.tree.as_before(names)
+    def judge(self, seen: Statistics) -> bool:
+        """Whether values that were read have shown something; it stands among the findings then."""
+        with self._changing():
+            return super().judge(seen)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """What was open stays open, what findings lead to is where it is then."""
+        before, names = self.now, self.tree
+        yield
+        if self.now is None or self.now is before:
+            return
+        if before is None or self.now.tree is not before.tree:
+            self._narrow(self._searched(self.wanted))
+        if before is not None and self.now.tree is not before.tree:
+            self.now.tree.as_before(before.tree)
+            if self.wanted.narrowed:
+                self.tree.as_before(names)
+        if before is not None and before.subject is not self.now.subject:
+            self._renumber(before.subject.findings, self.now.subject.findings)
 
     def _start(self, subject: Subject) -> None:
         """On the answer: the worst finding with its path, or what the model is."""
@@ -120,15 +116,15 @@ class Browsing:
     def _table(self) -> TablePage:
         """Sorted once, and not with every key."""
         if self._flat is None:
-            positions = kept(self.last.orders, self.wanted, self.marks) if self.last else ()
+            positions = kept(self.now.orders, self.wanted, self.marks) if self.now else ()
             self._flat = TablePage(self._infos, self.wanted, self.marks, positions)
         return self._flat
 
     @property
     def tree(self) -> Tree:
         """Grown when it is looked at; where names are left out, all of few is open. All names are as they were left."""
-        if self._tree is None and self.last is not None:
-            self._tree = self.last.tree if not self.wanted.narrowed else self._narrowed(self.last)
+        if self._tree is None and self.now is not None:
+            self._tree = self.now.tree if not self.wanted.narrowed else self._narrowed(self.now)
         return self._tree or tree_of((), {})
 
     def _narrowed(self, what: Arrival) -> Tree:
@@ -179,24 +175,6 @@ class Browsing:
 
         return subject_target(subject, subject.findings[int(finding.name)])
 
-    @cached_property
-    def _observed(self) -> Observed | None:
-        store = self.subject.store if self.subject else None
-        if store is None or not store.run.observed:
-            return None
-        from tracer.slices.observed import Observed
-
-        return Observed(store)
-
-    @property
-    def placement(self) -> Placement | None:
-        """Where tensors went, where that was observed at this tp; else where they would go. None without rows."""
-        if self._observed is not None and self._observed.tp == self.tp:
-            return self._observed
-        if self._placed is not None and self._placed.tp != self.tp:
-            self._placed = self._placed.at(self.tp)
-        return self._placed
-
     # --- moving ---
 
     def visit(self, page: PageName) -> None:
@@ -234,6 +212,18 @@ class Browsing:
             return None
         return self._table.row_of(target.name) if self.flat else self.tree.reveal(target.name)
 
+    @property
+    def focused_row(self) -> int | None:
+        """The line of the names of what is looked at."""
+        return self.row_of(self.focus) if self.focus else None
+
+    @property
+    def named(self) -> str:
+        """The name of what is looked at, or of what a finding is about; empty where there is none."""
+        if self.focus is None or self.focus.kind != "finding":
+            return self.focus.name if self.focus else ""
+        return self.subject.findings[int(self.focus.name)].finding.subject if self.subject else ""
+
     def step(self, by: int) -> bool:
         """Back or forward; False at the end."""
         if by < 0:
@@ -258,54 +248,23 @@ class Browsing:
         if self.subject is None or self.subject.stage != "examined":
             return "not looked at yet"
         left = sum(bool(check.unchecked) for check in self.subject.checks)
-        return f"no findings; {plural(left, 'check')} not made: 3 lists them" if left else "no findings"
-
-    def judge(self, seen: Statistics) -> bool:
-        """Whether values that were read have shown something; it stands among the findings then."""
-        if self.subject is None or self.last is None or self.last.subject.stage != "examined":
-            return False
-        from tui.model.numbers.judged import judged
-
-        examined = judged(self.last.subject, seen)
-        if examined is self.last.subject:
-            return False
-        self.last = arrival(examined, self.last.subject.tp, self.last)
-        self.marks, self._tree, self._flat = self.last.marks, None, None
-        self._rank_anew()
-        return True
+        none = "no errors or warnings"
+        return f"{none}; {plural(left, 'check')} not made: 3 lists them" if left else none
 
     @property
     def waiting(self) -> str:
         """What stands in the place of a verdict as long as nothing is open."""
-        return "… reading headers" if self.progress is None else "… following a load"
+        if self.progress is None:
+            return "… reading headers"
+        return "the load left no trace" if self.progress.ended else "… following a load"
 
     # --- ranks ---
 
     def more_ranks(self, by: int) -> str | None:
         """The next legal number of ranks; what stands against it, if there is none."""
         self.touched = True
-        placed = self._placed
-        if placed is None:
-            unplanned = self.subject is None or self.subject.stage == "headers"
-            return "which rows apply is not known yet" if unplanned else "no rows apply, so nothing is cut"
-        further = [size for size in placed.legal if (size > self.tp if by > 0 else size < self.tp)]
-        if not further:
-            return _no_more(placed, self.tp) if by > 0 else f"tp {self.tp} is the smallest"
-        self.tp = min(further) if by > 0 else max(further)
-        self.rank = min(self.rank, self.tp - 1)
-        self._rank_anew()
-        return None
-
-    def _rank_anew(self) -> None:
-        """Findings and checks are those of the number of ranks that is looked at."""
-        if self.last is None or self.last.subject.stage != "examined":
-            return
-        from tui.model.other_ranks import with_ranks
-
-        before = self.subject.findings if self.subject else []
-        self.subject = with_ranks(self.last.subject, self.tp)
-        if before is not self.subject.findings:
-            self._renumber(before, self.subject.findings)
+        with self._changing():
+            return super().more_ranks(by)
 
     def _renumber(self, before: Sequence[Told], after: Sequence[Told]) -> None:
         """Findings go by their numbers, which are others now; to those that are gone nothing leads back."""
@@ -327,7 +286,7 @@ class Browsing:
     def next_rank(self, by: int) -> None:
         """Another rank is highlighted."""
         self.touched = True
-        self.rank = (self.rank + by) % self.tp
+        super().next_rank(by)
 
     # --- the names ---
 
@@ -379,9 +338,3 @@ class Browsing:
 
 def _said(told: Told) -> tuple[str, str, str]:
     return told.finding.code, told.finding.subject, told.finding.message
-
-
-def _no_more(placed: Placed, tp: int) -> str:
-    """Why there is no legal number of ranks above this one."""
-    refusal = placed.refusal(tp * 2)
-    return f"tp {tp * 2}: {refusal}" if refusal else f"tp {tp}: legal sizes are listed up to here"

@@ -82,4 +82,5 @@ class Orders:
             if number and keys[position] != keys[made[number - 1]]:
                 rank = number
             ranks[position] = rank
-        self._made[order], self._ranked[order] = array("Q", made), ranks
+        self._ranked[order] = ranks  # before the order, which another thread takes as the sign that all is there
+        self._made[order] = array("Q", made)

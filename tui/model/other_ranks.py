@@ -19,8 +19,10 @@ from tracer.checks import Check
 from tracer.diagnose.cause import Cause
 from tui.model.subject import Subject
 
-AREA = "tp."
-"""How the codes begin that say something of a number of ranks."""
+AREA = "tp"
+"""The area of the codes that say something of a number of ranks."""
+LOADED = ("audit", "load", "verify")
+"""The areas of those that say something of one load."""
 RANKS = "ranks"
 STATIC = ("names", "axes", "sizes", "bytes")
 """Proofs that say the same of every number of ranks."""
@@ -31,10 +33,11 @@ def with_ranks(examined: Subject, tp: int) -> Subject:
     if tp == examined.tp or examined.prepared is None or examined.stage != "examined":
         return examined
     proof = _proved(examined.prepared.plan, tp)
-    causes = [_without(cause) for cause in examined.causes if not _of_ranks(cause.finding)]
+    causes = [_without(cause) for cause in examined.causes if not _of_one_number(cause.finding)]
     new = [finding for finding in proof.findings if finding.severity != "info"]
-    remarks = [finding for finding in examined.remarks if not _of_ranks(finding)]
+    remarks = [finding for finding in examined.remarks if not _of_one_number(finding)]
     return examined.further(
+        tp=tp,
         causes=sorted([*causes, *map(Cause, in_order(new))], key=lambda cause: cause.finding.severity != "error"),
         remarks=[*remarks, *(finding for finding in proof.findings if finding.severity == "info")],
         checks=[*_kept(examined, tp), *_asked(examined, proof, tp)],
@@ -52,12 +55,13 @@ def _proved(plan: LoadPlan, tp: int) -> Proof:
     return proof
 
 
-def _of_ranks(finding: Finding) -> bool:
-    return finding.code.startswith(AREA)
+def _of_one_number(finding: Finding) -> bool:
+    """Whether nothing of it need be so with another number of ranks."""
+    return finding.rank is not None or finding.code.partition(".")[0] in (AREA, *LOADED)
 
 
 def _without(cause: Cause) -> Cause:
-    return replace(cause, explains=tuple(finding for finding in cause.explains if not _of_ranks(finding)))
+    return replace(cause, explains=tuple(finding for finding in cause.explains if not _of_one_number(finding)))
 
 
 def _kept(examined: Subject, tp: int) -> Iterator[Check]:
@@ -66,7 +70,7 @@ def _kept(examined: Subject, tp: int) -> Iterator[Check]:
         if check.name == RANKS:
             continue
         if examined.store is None or check.unchecked or check.name in STATIC:
-            yield replace(check, findings=tuple(finding for finding in check.findings if not _of_ranks(finding)))
+            yield replace(check, findings=tuple(finding for finding in check.findings if not _of_one_number(finding)))
         else:
             yield Check(check.name, unchecked=f"the trace is of tp {examined.tp}: with tp {tp} nothing was loaded")
 
@@ -76,4 +80,4 @@ def _asked(examined: Subject, proof: Proof, tp: int) -> list[Check]:
     if not examined.where or examined.store is not None:
         return [told]
     left = f"all else was asked for tp {examined.tp}; tracer browse --tp {tp} asks it for this number"
-    return [told, Check(f"{RANKS} at tp {tp}", unchecked=left)]
+    return [told, Check(f"the rest at tp {tp}", unchecked=left)]

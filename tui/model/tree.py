@@ -237,7 +237,7 @@ class Tree:
 
     def as_before(self, before: Tree) -> None:
         """Open what was open in another tree of the same names."""
-        opened = {row.node.prefix for row in before.rows if row.node.opened}
+        opened = {start for row in before.rows if row.node.opened for start in _starts(row.node.prefix)}
         unfolded = {row.node.prefix for row in before.rows if row.node.unfolded}
         _reopen(self.root.children, opened, unfolded)
         self._rows = None
@@ -305,6 +305,14 @@ class Tree:
 def tree_of(infos: Sequence[TensorInfo], marks: Marks) -> Tree:
     """The tree of tensors in any order."""
     return Tree(Chosen(Ordered(sorted(infos, key=together), marks), range(len(infos))))
+
+
+def _starts(prefix: str) -> Iterator[str]:
+    """It, and what is around it: what was one fold may be several now, with a group around them."""
+    yield prefix
+    while "." in prefix:
+        prefix = prefix.rpartition(".")[0]
+        yield prefix
 
 
 def _reopen(nodes: Sequence[Node], opened: Set[str], unfolded: Set[str]) -> None:

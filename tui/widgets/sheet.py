@@ -192,6 +192,7 @@ class Sheet(ScrollView, can_focus=True):
     def on_resize(self, event: events.Resize) -> None:
         if self.virtual_size.width != self._width:
             self._read()
+            self.set_reactive(Sheet.cursor, self._inside(self.cursor))
         self._reach()
         self.refresh()
 

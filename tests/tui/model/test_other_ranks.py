@@ -42,7 +42,7 @@ def test_findings_of_an_illegal_number_are_gone_with_a_legal_one() -> None:
 
 def test_what_was_not_asked_for_this_number_is_said_not_to_be() -> None:
     found = with_ranks(opened(TRAINED, 2), 4)
-    left = [check.unchecked for check in found.checks if check.name == "ranks at tp 4" and check.unchecked]
+    left = [check.unchecked for check in found.checks if check.name == "the rest at tp 4" and check.unchecked]
     assert left == ["all else was asked for tp 2; tracer browse --tp 4 asks it for this number"]
     assert not any("tp 2" in check.told for check in found.checks)
 
