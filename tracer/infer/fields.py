@@ -30,6 +30,8 @@ class Field:
     evidence: str
     """Which tensors, with their shapes or counts; or what bounds a value that is unknown."""
     confidence: Confidence
+    witness: str | None = None
+    """Of what a GGUF file says in place of a config.json: the tensors that say the same, empty where none does."""
 
     @property
     def taken(self) -> bool:

@@ -14,7 +14,7 @@ from tracer.checkpoint.folder import Checkpoint
 from tracer.infer.canonical import canonical
 from tracer.infer.derive import fields
 from tracer.infer.families import LLAMA_SPELLING, PLAIN
-from tracer.infer.fields import Field
+from tracer.infer.fields import Confidence, Field
 from tracer.infer.names import grouped, structure
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def of_gguf(checkpoint: Checkpoint) -> Inferred:
 
     keys = _fields_of_keys(checkpoint)
     if not checkpoint.tensors:
-        return Inferred(keys, told="no tensors, only keys")
+        return Inferred([replace(key, witness="") for key in keys], told="no tensors, only keys")
     names = structure(grouped(checkpoint.names, checkpoint.tensors))
     known = known_of(names)
     known.family = PLAIN
@@ -65,7 +65,8 @@ def _field(name: str, value: Any, by_tensors: str | None, kind: str | None) -> F
     told = by_tensors or ("tokenizer.ggml keys" if name.endswith("_token_id") else f"keys of {kind}")
     if type(value) is int and value == 0 and name in _COUNTED:
         return Field(name, None, f"{told} say 0, in every layer: no model has none", "unknown")
-    return Field(name, value, told, "certain" if name not in ("architectures", "torch_dtype") else "likely")
+    sure: Confidence = "certain" if name not in ("architectures", "torch_dtype") else "likely"
+    return Field(name, value, told, sure, witness="" if by_tensors else None)
 
 
 def _told_by_tensors(checkpoint: Checkpoint) -> dict[str, str]:
@@ -110,7 +111,10 @@ def _merged(keys: list[Field], shown: list[Field]) -> tuple[list[Field], list[Fi
     have = {field.name for field in keys} - spelled
     taken = {name for name in said if name not in wrong}
     more = [f for f in shown if f.name not in have and not set(canonical({f.name: f.value})) & taken]
-    return [*(field for field in keys if field.name in have), *more], findings
+    alike = {LLAMA_SPELLING.get(name, name) for name in taken if _compared(name, seen.get(name))}
+    told = {name: field.evidence for name, field in by_name.items() if name in alike}
+    own = [replace(key, witness=told.get(key.name, "") if key.witness is None else key.witness) for key in keys]
+    return [*(field for field in own if field.name in have), *more], findings
 
 
 def _compared(name: str, value: object) -> bool:

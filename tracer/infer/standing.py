@@ -29,7 +29,7 @@ def standing(said: object, seen: Field | None, wrong: bool = False) -> Standing:
         return "inferred"
     if seen.taken:
         return "fits"
-    if seen.confidence not in SURE:  # what practice has is no second word on it
+    if seen.witness == "" or seen.confidence not in SURE:  # neither its own word nor practice is a second one
         return "not compared"
     return "agrees" if _same(said, seen.value) else "differs"
 

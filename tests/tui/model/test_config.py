@@ -13,6 +13,7 @@ from mappings.bind import Binding
 from mappings.findings import Finding
 from mappings.registry import choose
 from mappings.sizes import ConfigError
+from tests.corpus import materialise
 from tests.mappings.small import CONFIGS
 from tests.tui.model.material import trace
 from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
@@ -27,6 +28,7 @@ from tui.model.opening import open_subject
 from tui.model.overview.inference import study
 from tui.model.subject import Subject
 
+GGUF = "gguf-llama-2-13b-chat-q8_0"
 TRAINED = Path(__file__).parents[2] / "data" / "trained"
 
 
@@ -102,10 +104,24 @@ def test_names_of_an_index_tell_what_names_can_and_nothing_of_shapes(tmp_path: P
     assert found["num_hidden_layers"].startswith("✓") and found["hidden_size"].startswith("  ")
 
 
-@pytest.mark.parametrize("name", ["llama-3", "qwen3-3", "in conflict"])
+def test_of_the_keys_of_a_gguf_file_those_are_ticked_that_tensors_tell_too(tmp_path: Path) -> None:
+    """Its config is made of its keys and tensors: whatever it says, it says of itself."""
+    subject = opened(materialise(GGUF, tmp_path / "m"))
+    inferred = study(subject).found
+    assert inferred is not None
+    ticked = {field for field, line in rows(subject).items() if line.startswith("✓")}
+    assert ticked == {"hidden_size", "num_hidden_layers", "intermediate_size"}
+    assert ticked == {field.name for field in inferred.fields if field.witness}
+    assert {"rms_norm_eps", "vocab_size", "num_attention_heads"} <= {field.name for field in inferred.fields} - ticked
+
+
+@pytest.mark.parametrize("name", ["llama-3", "qwen3-3", GGUF, "in conflict"])
 def test_the_page_of_the_report_says_the_same_of_every_field(name: str, tmp_path: Path) -> None:
     wrong = name == "in conflict"
-    subject = small(tmp_path, lambda config: config.update(intermediate_size=24)) if wrong else opened(TRAINED / name)
+    if wrong:
+        subject = small(tmp_path, lambda config: config.update(intermediate_size=24))
+    else:
+        subject = opened(materialise(name, tmp_path / "m") if name == GGUF else TRAINED / name)
     assert subject.prepared is not None
     told = {each.name: each.state for each in report.config(subject.prepared, 1, ()).settings if each.said is not None}
     here = {field: line[0] for field, line in rows(subject, 200).items() if field in told}

@@ -61,7 +61,7 @@ class _Beside:
             spelled(said) if name in self._said else None,
             spelled(value) if value is not None else None,
             self._state(name, said, seen), seen.confidence if seen and value is not None else "",
-            seen.evidence if seen else "", self._source(name),
+            ", and ".join(filter(None, (seen.evidence, seen.witness))) if seen else "", self._source(name),
         )  # fmt: skip
 
     def _state(self, name: str, said: object, seen: Field | None) -> Compared:
