@@ -16,6 +16,7 @@ from tracer.slices.placement import Placement
 from tui.model.columns import cut_start, fitted, wide
 from tui.model.line import Kind, Line, Page, Role, Span, Target, Text
 from tui.model.path.scene import Scene
+from tui.model.path.unseen import feeding
 from tui.model.subject import Subject
 from tui.model.wrapped import paragraph
 
@@ -96,8 +97,8 @@ def sources(scene: Scene, focus: Target) -> list[Edge]:
         where = f"bytes {info.offset:,} to {info.offset + info.nbytes:,}" if info and info.offset is not None else ""
         return [Edge(Target("file", info.file), lambda: where)] if info and info.file else []
     if focus.kind == "param" and scene.placement is not None:
-        feeding = scene.placement.feeding(focus.name)
-        return [Edge(Target("tensor", name), partial(_shard, scene, name, focus.name)) for name in feeding]
+        names, _ = feeding(scene.placement, focus.name)
+        return [Edge(Target("tensor", name), partial(_shard, scene, name, focus.name)) for name in names]
     if focus.kind == "row":
         return [Edge(Target("tensor", name)) for name in _claimed(scene, focus.name)]
     return []
@@ -122,25 +123,37 @@ def _of_tensor(placement: Placement, name: str) -> list[Edge]:
     claim = placement.claim(name)
     rows = [Edge(Target("row", claim.id), lambda: claim.source or "")] if claim.id else []
     moves = placement.moves(name)
+    told: Callable[[str], str] = str if moves else _planned
+    if not moves and placement.planned is not None:
+        moves = placement.planned.moves(name)
     params = {move.param: move.shard for move in moves}
-    if claim.to:
-        params.setdefault(claim.to, "tied")
-    return rows + [
-        Edge(Target("param", param), partial(str, f"shard {shard}" if shard is not None else ""))
+    found = [
+        Edge(Target("param", param), partial(told, f"shard {shard}" if shard is not None else ""))
         for param, shard in params.items()
     ]
+    if claim.to and claim.to not in params:
+        found.append(Edge(Target("param", claim.to), lambda: "shard tied"))
+    return rows + found
 
 
 def _of_param(scene: Scene, placement: Placement, name: str) -> list[Edge]:
     found = [Edge(Target("param", alias), lambda: "tied to it") for alias in placement.aliases(name)]
-    return found + [Edge(Target("rank", str(rank)), partial(_held, placement, name, rank)) for rank in placement.ranks]
+    ranks = (placement.planned or placement).ranks
+    return found + [Edge(Target("rank", str(rank)), partial(_held, placement, name, rank)) for rank in ranks]
 
 
 def _held(placement: Placement, name: str, rank: int) -> str:
     """What a rank has of it; padding is not counted in the whole."""
     own, whole = placement.shape(name, rank), placement.whole_shape(name)
     of = f" of {words.shape(whole)}" if whole is not None else ""
+    if own is None and placement.planned is not None and (planned := placement.planned.shape(name, rank)):
+        return _planned(f"{words.shape(planned)}{of}")
     return "nothing of it" if own is None else f"{words.shape(own)}{of}"
+
+
+def _planned(told: str) -> str:
+    """What a trace does not have."""
+    return f"not observed; planned: {told}" if told else "not observed, planned"
 
 
 def _of_row(scene: Scene, name: str) -> list[Edge]:
@@ -153,12 +166,20 @@ def _of_row(scene: Scene, name: str) -> list[Edge]:
 
 def _shard(scene: Scene, tensor: str, param: str) -> str:
     assert scene.placement is not None
-    own = [move for move in scene.placement.moves(tensor) if move.param == param and move.rank == scene.rank]
+    own, planned = _lands(scene, scene.placement, tensor, param), scene.placement.planned
+    if not own and planned is not None and (instead := _lands(scene, planned, tensor, param)):
+        return _planned(instead)
+    return own or "nothing of it on this rank"
+
+
+def _lands(scene: Scene, placement: Placement, tensor: str, param: str) -> str:
+    """Where it lands on the rank that is looked at."""
+    own = [move for move in placement.moves(tensor) if move.param == param and move.rank == scene.rank]
     if not own:
-        return "nothing of it on this rank"
+        return ""
     found = Hop(tuple(m.src for m in own), tuple(m.dst for m in own), own[0].perm)
-    shape = scene.placement.shape(param, scene.rank) or ()
-    lands = words.hop(found, scene.placement.tensor_shape(tensor) or (), shape)
+    shape = placement.shape(param, scene.rank) or ()
+    lands = words.hop(found, placement.tensor_shape(tensor) or (), shape)
     return f"{own[0].shard or 'all'}  rank {scene.rank} {lands}"
 
 

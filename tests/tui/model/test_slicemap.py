@@ -308,6 +308,7 @@ def test_what_a_trace_without_an_end_lacks_is_not_recorded_and_not_lost(tmp_path
     store = run(Request(str(tmp_path), 2, load_format="dummy"), loader=sabotage.SkipsARow).store
     store.db.execute("DELETE FROM finish")
     lines = text(map_lines(picture(Observed(store), "model.layers.1.self_attn.qkv_proj.weight"), 0, 80))
+    assert "nothing of it recorded on rank 0" in lines and "▶ rank 0  q 0:32   k not recorded  v 0:32" in lines
     assert "· 64 rows not recorded" in lines and "╳╳ not recorded" in lines and "on no rank" not in lines
     store.db.execute("DELETE FROM move")
     observed = Observed(store)

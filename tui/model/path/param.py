@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from tracer.events import Padding
 from tracer.report import words
-from tracer.slices.picture import picture
 from tracer.slices.placement import Placement
 from tui.model.kept import kept
 from tui.model.line import Line, Span, Target
 from tui.model.path.finding import found_lines
 from tui.model.path.scene import HOP, Scene
 from tui.model.path.tensor import param_lines
-from tui.model.slicemap.drawing import map_lines
+from tui.model.path.unseen import drawn, feeding, unobserved
 
 MOST_SOURCES = 4096
 """That are listed; a parameter of 512 experts has 1,024, and as many scales."""
@@ -41,14 +40,17 @@ def _body(scene: Scene, placement: Placement, name: str) -> Sequence[Line]:
     lines += param_lines(scene, name, None)
     for alias in placement.aliases(name):
         lines.append(scene.under(Span("= "), Span(alias, "derived", Target("param", alias)), Span(" is tied to it")))
-    lines += _sources(scene, placement.feeding(name))
+    lines += _sources(scene, placement, name)
     if (refusal := placement.refusal()) is not None:
         return [*lines, *scene.told(f"✗ tp {placement.tp}: {refusal}", "bad", HOP)]
     lines += [line for pad in placement.pads(name) for line in _pad(scene, pad)]
-    return [*lines, (), *map_lines(picture(placement, name), scene.rank, scene.width)]
+    return [*lines, (), *drawn(scene, placement, name)]
 
 
-def _sources(scene: Scene, names: Sequence[str]) -> Iterator[Line]:
+def _sources(scene: Scene, placement: Placement, param: str) -> Iterator[Line]:
+    names, planned = feeding(placement, param)
+    if names and planned:
+        yield from unobserved(scene, placement)
     if not names:
         yield scene.hop("sources", Span("✗ none: no tensor leads into it", "bad"))
     for number, name in enumerate(names[:MOST_SOURCES]):

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from tracer.events import Move
 from tracer.report import words
 from tracer.report.paths import Hop
-from tracer.slices.picture import picture
 from tracer.slices.placement import Verdict, shard_of_expert
 from tui.model.columns import wide
 from tui.model.kept import kept, known
 from tui.model.line import Line, Span, Target
 from tui.model.path.finding import found_lines
 from tui.model.path.scene import HOP, Scene
-from tui.model.slicemap.drawing import map_lines
+from tui.model.path.unseen import drawn, unobserved
 
 MOST_RANKS = 64
 """Whose slices are spelled out."""
@@ -56,7 +55,9 @@ def _placed(scene: Scene, name: str) -> Iterator[Line]:
     if (refusal := scene.placement.refusal()) is not None:
         yield from scene.told(f"✗ tp {scene.placement.tp}: {refusal}", "bad", HOP)
         return
-    moves = scene.placement.moves(name)
+    moves, planned = scene.placement.moves(name), scene.placement.planned
+    if not moves and planned is not None and (moves := planned.moves(name)):
+        yield from unobserved(scene, scene.placement)
     by_param: dict[str, list[Move]] = {}
     for move in moves:
         by_param.setdefault(move.param, []).append(move)
@@ -106,7 +107,7 @@ def _into(scene: Scene, name: str, param: str, moves: Sequence[Move]) -> Iterato
         yield scene.under(Span(f"… and {len(by_rank) - MOST_RANKS} more ranks", "dim"))
     yield ()
     expert = shard_of_expert(moves[0].shard)[0] or 0
-    yield from map_lines(picture(placement, param, expert), scene.rank, scene.width)
+    yield from drawn(scene, placement, param, expert)
 
 
 def param_lines(scene: Scene, param: str, shard: str | int | None) -> Iterator[Line]:

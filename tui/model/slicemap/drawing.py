@@ -136,7 +136,7 @@ class Drawing:
     def _where(self, band: Band, share: Share) -> str:
         """`rows 2048:4096 -> 0:2048`."""
         if not share.held:
-            return f"nothing of it on rank {share.rank}"
+            return f"nothing of it {'recorded ' if self.picture.cut_short else ''}on rank {share.rank}"
         source, landing = self._source(band), self._landing(band)
         if self.picture.number:
             return "one number" if band.shape == (1,) else f"{source} {told(share.source)} -> one number"
