@@ -11,6 +11,9 @@ VERIFY = "verify"
 """One forward pass on every rank."""
 REFERENCE = "reference"
 """The same ids through another implementation."""
+VALUES = "values"
+"""What stands for both where neither was asked for."""
+UNSEEN = "no number was looked at: tracer diagnose reads a sample of them, --verify computes with them"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from tracer.prepare import Prepared, Request, replan
 from tracer.reading import check_structure, open_trace
 from tracer.report.words import plural
 from tracer.store import Store
+from tracer.verified import REFERENCE, UNSEEN, VALUES, VERIFY
 from tui.model.subject import Subject
 
 
@@ -66,10 +67,13 @@ def _replanned(store: Store, infos: list[TensorInfo]) -> tuple[Prepared | None, 
 
 
 def _checks(store: Store) -> list[Check]:
-    """As they were recorded; one that failed is told by its findings."""
+    """As they were recorded; one that failed is told by its findings. What nobody asked for was not checked."""
+    checks = store.checks()
     recorded = [
         Check(check.name, unchecked=check.reason or "not said why") if check.state == "not-checked"
         else Check(check.name, check.reason or "")
-        for check in store.checks() if check.state in ("ok", "not-checked")
+        for check in checks if check.state in ("ok", "not-checked")
     ]  # fmt: skip
+    if not any(check.name in (VERIFY, REFERENCE) for check in checks):
+        recorded.append(Check(VALUES, unchecked=UNSEEN))
     return recorded + ([] if store.end else [Check("end", unchecked="the trace was cut short: it has no end record")])

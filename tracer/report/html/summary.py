@@ -9,8 +9,8 @@ from tracer.report import verdict
 from tracer.report.html.view import Checked, Chip, Fact, Found, State
 from tracer.report.words import plural
 from tracer.session import Result
+from tracer.verified import UNSEEN, VALUES
 
-_UNSEEN = "numbers are copied and not looked at: tracer diagnose reads a sample of them, --verify computes with them"
 _STATES: dict[str, State] = {"ok": "ok", "failed": "finding", "not-checked": "not-checked"}
 
 
@@ -62,7 +62,7 @@ def checks(result: Result) -> Iterator[Checked]:
         reason = _audited(result) if check.name == "audit" else check.reason
         yield Checked(check.name, _STATES[check.state], reason or "")
     if not result.verified:
-        yield Checked("values", "not-checked", _UNSEEN)
+        yield Checked(VALUES, "not-checked", UNSEEN)
 
 
 def _audited(result: Result) -> str:
