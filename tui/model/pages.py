@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     from tui.model.browsing import Browsing
     from tui.model.line import Page
     from tui.model.subject import Subject
+    from tui.model.tree import Node
+
+
+def _fold(state: Browsing) -> Node | None:
+    """What stands in the tree for the group that is looked at."""
+    return state.tree.find(state.focus.name) if state.focus and state.focus.kind == "group" else None
+
 
 BUILDERS: Mapping[str, Callable[[Browsing, Subject], Page]] = {
     "overview": lambda state, subject: overview(subject, state.inference),
-    "path": lambda state, subject: path(subject, state.placement, state.focus, state.rank),
+    "path": lambda state, subject: path(subject, state.placement, state.focus, state.rank, _fold(state)),
     "findings": lambda state, subject: findings(subject, state.opened),
     "config": lambda state, subject: config(subject, state.inference),
     "values": lambda state, subject: values(state.values.of(state.looked_at), state.colours),

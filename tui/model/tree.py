@@ -284,6 +284,14 @@ class Tree:
                 depth = row.depth
         return found
 
+    def find(self, start: str) -> Node | None:
+        """The group of that name, or the fold that stands for it, be it in sight or not."""
+        node: Node | None = self.root
+        while node is not None and node.prefix != start:
+            node = next((child for child in node.children if child.holds(start)), None)
+            start = start if node is None else _as_first(node, start)
+        return node
+
     def parent(self, number: int) -> int:
         """The row around a row; itself at the top."""
         depth = self.rows[number].depth

@@ -50,6 +50,16 @@ def test_equal_layers_are_one_line_below_which_one_stands_for_all() -> None:
     assert [(row.node.times, row.node.count) for row in tree.rows[2:]] == [(32, 64), (32, 32), (32, 32)]
 
 
+def test_a_group_is_found_by_its_name_or_by_that_of_the_one_which_stands_for_it() -> None:
+    tree = tree_of([info("model.embed.weight"), *layers(3, "mlp.up.weight", "mlp.down.weight", "norm.weight")], {})
+    for name in ("model.layers.0", "model.layers.2", "model.layers.1.mlp"):
+        node = tree.find(name)
+        assert node is not None and node.times == 3 and node.prefix == name.replace("2", "0").replace("1", "0")
+    model = tree.find("model")
+    assert model is not None and model.times == 1
+    assert [tree.find(name) for name in ("model.layers.3", "model.lay", "x", "model.layers.0.mlp.gate")] == [None] * 4
+
+
 def test_a_layer_that_differs_in_a_name_a_shape_a_dtype_or_a_finding_stands_alone() -> None:
     infos = layers(6, "mlp.weight", "norm.weight")
     infos[2] = info("model.layers.1.mlp.weight", shape=(4, 5))

@@ -18,6 +18,7 @@ from tui.model.path.row import of_row
 from tui.model.path.scene import Scene
 from tui.model.path.tensor import of_tensor
 from tui.model.subject import Subject
+from tui.model.tree import Node
 
 _BUILDERS: Mapping[Kind, Callable[[Scene, str], Sequence[Line]]] = {
     "tensor": of_tensor, "param": of_param, "row": of_row, "file": of_file, "group": of_group, "field": of_field,
@@ -25,9 +26,11 @@ _BUILDERS: Mapping[Kind, Callable[[Scene, str], Sequence[Line]]] = {
 }  # fmt: skip
 
 
-def path(subject: Subject, placement: Placement | None, focus: Target | None, rank: int) -> Page:
+def path(
+    subject: Subject, placement: Placement | None, focus: Target | None, rank: int, node: Node | None = None
+) -> Page:  # fmt: skip
     """The page about one thing, as it is with this many ranks, one of them in the light."""
     if focus is None or focus.kind not in _BUILDERS:
         return Text(lambda width: [line(Span("nothing is selected: move in the list of names, or press n", "dim"))])
     build, name = _BUILDERS[focus.kind], focus.name
-    return Text(lambda width: build(Scene(subject, placement, rank, width), name))
+    return Text(lambda width: build(Scene(subject, placement, rank, width, node), name))

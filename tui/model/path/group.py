@@ -19,9 +19,20 @@ def of_group(scene: Scene, name: str) -> Sequence[Line]:
         *scene.title(Span(name, "strong"), Span("  group of tensors", "dim")),
         scene.hop("tensors", Span(f"{below.count:,}", "number")),
         scene.hop("size", Span(f"{words.size(below.nbytes)}", "number"), Span(f"  {share:.1%} of all", "dim")),
+        *_alike(scene),
         *_dtypes(scene, below),
         *_files(scene, below),
     ]
+
+
+def _alike(scene: Scene) -> list[Line]:
+    """Of a fold one group is shown, and its line in the tree is of all of them."""
+    node = scene.node
+    if node is None or node.times == 1:
+        return []
+    which = f": {node.label}" if node.members else ""
+    together = f"  together {words.plural(node.count, 'tensor')}, {words.size(node.nbytes)}"
+    return [scene.hop("fold", Span(f"one of {node.times:,} alike{which}"), Span(together, "dim"))]
 
 
 def _dtypes(scene: Scene, below: Stored) -> list[Line]:

@@ -9,6 +9,7 @@ from tracer.slices.placement import Placement
 from tui.model.columns import fitted
 from tui.model.line import Line, Role, Span
 from tui.model.subject import Subject
+from tui.model.tree import Node
 from tui.model.wrapped import wrap
 
 HOP = 10
@@ -23,6 +24,8 @@ class Scene:
     placement: Placement | None
     rank: int
     width: int
+    node: Node | None = None
+    """What stands in the tree for it, where it is a group."""
 
     def hop(self, what: str, *spans: Span) -> Line:
         """`file      model-00001-of-00004.safetensors ...`"""
