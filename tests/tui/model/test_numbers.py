@@ -121,6 +121,20 @@ def test_a_dtype_that_cannot_be_read_has_a_reason_and_no_numbers(tmp_path: Path)
     assert "none: dtype F6_E2M3" in shown and "· not checked" in shown and "✓" not in shown and "histogram" not in shown
 
 
+@pytest.mark.parametrize(("dtype", "numbers", "told"), [
+    ("F32", np.ones((2, 3)), "✓ all finite"), ("BF16", np.ones(1), "✓ all finite"),
+    ("F32", np.ones((0, 5)), "· there are none to be looked at"), ("I32", np.ones((0, 5)), "· there are none"),
+    ("I32", np.ones((4, 4)), "· as whole numbers always are"), ("BOOL", np.ones(4), "· as whole numbers always are"),
+    ("F32", np.array([1, NAN]), "✗ 1 NaN"),
+])  # fmt: skip
+def test_only_what_could_be_otherwise_is_ticked_as_finite(
+    dtype: str, numbers: np.ndarray, told: str, tmp_path: Path
+) -> None:
+    shown = page(one(tmp_path, raw(dtype, numbers)))
+    (finite,) = (line for line in shown.splitlines() if line.startswith("finite"))
+    assert finite.removeprefix("finite").strip().startswith(told) and ("✓" in shown) == told.startswith("✓")
+
+
 def test_blocks_of_gguf_are_what_ggmls_own_package_makes_of_them(tmp_path: Path) -> None:
     dequantize = pytest.importorskip("gguf.quants").dequantize
     data = np.random.default_rng(3).integers(0, 60, (6, 3 * 34), np.uint8)  # Q8_0: a scale and 32 bytes, three a row

@@ -101,14 +101,26 @@ def _table(found: Sequence[Statistics]) -> Iterator[tuple[str, list[str]]]:
     yield "min, max", [f"{_told(each.part.minimum)}, {_told(each.part.maximum)}" for each in found]
     yield "mean, std", [f"{_told(each.mean)}, {_told(each.std)}" for each in found]
     yield "zeros", [_share(each.part.zeros, each.count) for each in found]
-    bad = [_nonfinite(each) if each.nonfinite else "✓ all finite" for each in found]
-    yield "finite", ["· not checked" if each.unread else text for text, each in zip(bad, found, strict=True)]
+    yield "finite", [_finite(each) for each in found]
     yield "smallest", [_told(each.part.smallest) for each in found]
     yield "digest", [f"xxh3:{each.digest[:16]}" for each in found]
 
 
 def _told(number: float | int | None) -> str:
     return "none" if number is None else f"{number:.6g}"
+
+
+def _finite(found: Statistics) -> str:
+    """Ticked where something was looked at that could have been otherwise."""
+    from tracer.values.decoding import is_float
+
+    if found.unread:
+        return "· not checked"
+    if not found.count:
+        return "· there are none to be looked at"
+    if found.nonfinite:
+        return _nonfinite(found)
+    return "✓ all finite" if is_float(found.dtype) else "· as whole numbers always are"
 
 
 def _nonfinite(found: Statistics) -> str:
