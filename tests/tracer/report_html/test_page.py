@@ -18,6 +18,7 @@ from tracer.infer.canonical import spellings
 from tracer.report import words
 from tracer.report.html import page, render
 from tracer.report.html.findings import MOST_OF_A_CODE, shown
+from tracer.report.html.view import Page
 from tracer.report.paths import by_param, fold_moves
 from tracer.report.table import PathTable
 from tracer.session import Request
@@ -231,6 +232,8 @@ def test_findings_beyond_measure_are_counted() -> None:
     found, more = shown([*several, Finding("file.empty", "error", "x", "nothing")], ())
     assert len(found) == MOST_OF_A_CODE + 1
     assert [tuple(each) for each in more] == [("header.hole", 7)]
+    whole = parsed(render.rendered(Page("", (), found=found, more=more)))
+    assert f"Findings ({len(several) + 1})" in whole.one("nav").text
 
 
 # --- config ---

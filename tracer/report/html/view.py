@@ -210,3 +210,8 @@ class Page:
     cut: str = ""
     """What of the table is not on the page."""
     config: Config = field(default_factory=Config)
+
+    @property
+    def findings(self) -> int:
+        """How many there are, with those that the page leaves out."""
+        return len(self.found) + sum(more.number for more in self.more)
