@@ -15,17 +15,20 @@ from mappings.registry import choose
 from mappings.sizes import ConfigError
 from tests.corpus import materialise
 from tests.mappings.small import CONFIGS
+from tests.tracer.doctor.told import write_json, write_safetensors
+from tests.tui import subjects
 from tests.tui.model.material import trace
 from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
 from tracer.diagnose.cause import Cause
 from tracer.infer.canonical import text_config
 from tracer.report.html import config as report
-from tui.model.config.fields import dotted, flat
+from tui.model.config.fields import dotted, flat, meant
 from tui.model.config.page import config
 from tui.model.config.uses import uses
 from tui.model.line import Target, plain, target
 from tui.model.opening import open_subject
 from tui.model.overview.inference import study
+from tui.model.overview.values import Values
 from tui.model.subject import Subject
 
 GGUF = "gguf-llama-2-13b-chat-q8_0"
@@ -65,6 +68,48 @@ def test_a_conflict_is_crossed_and_explained_with_its_fix(tmp_path: Path) -> Non
     assert rows(subject)["intermediate_size"].startswith("✗") and "against the tensors: intermediate_size" in text(page)
     assert "the tensors 16" in prose(page) and "fix: set intermediate_size to 16" in prose(page)
     assert Target("finding", "0") in [target(line) for line in page.lines(80)]
+
+
+LLAVA = {
+    "architectures": ["LlavaForConditionalGeneration"], "model_type": "llava",
+    "text_config": {**subjects.CONFIG, "model_type": "llama", "architectures": ["LlamaForCausalLM"]},
+    "vision_config": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "head_dim": 3},
+}  # fmt: skip
+
+
+def seeing(folder: Path, **fields: Any) -> Subject:
+    """The small Llama with a tower beside it, and other fields of its own."""
+    folder.mkdir()
+    tensors = {f"language_model.{name}": size for name, size in subjects.sizes().items()}
+    for layer in range(2):
+        tensors[f"vision_tower.layers.{layer}.mlp.fc1.weight"] = ("BF16", (128, 64))
+    write_json(folder / "config.json", {**LLAVA, "text_config": {**LLAVA["text_config"], **fields}})
+    write_safetensors(folder / "model.safetensors", tensors)
+    return opened(folder)
+
+
+def test_a_conflict_of_the_text_model_is_not_one_of_the_tower_beside_it(tmp_path: Path) -> None:
+    well, wrong = seeing(tmp_path / "well"), seeing(tmp_path / "wrong", intermediate_size=256)
+    assert not any(line.startswith("✗") for line in rows(well).values()) and "✗" not in rows(wrong)["architectures"]
+    crossed = [field for field, line in rows(wrong).items() if line.startswith("✗") and "." in field]
+    assert crossed == ["text_config.intermediate_size"]
+    assert [value.text for value in [Values(wrong, study(wrong)).get("ffn")] if value] == ["✗128"]
+
+
+def test_a_field_that_only_the_tower_has_is_missing_all_the_same(tmp_path: Path) -> None:
+    subject = seeing(tmp_path / "m")
+    assert rows(subject)["vision_config.head_dim"].startswith("  ") and rows(subject)["head_dim"].startswith("≈")
+
+
+@pytest.mark.parametrize(("named", "field"), [
+    ("hidden_size", "text_config.hidden_size"), ("text_config.hidden_size", "text_config.hidden_size"),
+    ("vision_config.hidden_size", "vision_config.hidden_size"), ("architectures", "architectures"),
+    ("head_dim", "head_dim"), ("text_config.head_dim", "head_dim"), ("vision_config.depth", "vision_config.depth"),
+    ("bits", "quantization_config.bits"), ("rope_theta", "rope_parameters.rope_theta"), ("nothing", "nothing"),
+])  # fmt: skip
+def test_a_finding_means_the_field_of_the_text_model(named: str, field: str) -> None:
+    more = {"quantization_config": {"bits": 4}, "rope_parameters": {"rope_theta": 1e4}}
+    assert meant({**LLAVA, **more}, named) == field
 
 
 def test_a_field_that_the_file_lacks_is_inferred_and_leads_to_the_tensor_that_tells_it(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tracer.infer.canonical import NESTED
+from tracer.infer.canonical import ALIASES, NESTED
 from tui.model.subject import Subject
 
 _DEEPEST = 8
+_SIZES = frozenset((*ALIASES["layers"], *ALIASES["hidden"], "depth"))
+_OF_THE_WHOLE = ("architectures",)
 
 
 def config_of(subject: Subject) -> Mapping[str, Any]:
@@ -32,6 +34,30 @@ def dotted(config: Mapping[str, Any], name: str) -> str | None:
     """
     inside = [f"{key}.{name}" for key in NESTED]
     return next((found for found in (*inside, name) if _has(config, found.split("."))), None)
+
+
+def meant(config: Mapping[str, Any], named: str) -> str:
+    """The dotted name of the field that a finding calls so; as it would be where the config does not have it.
+
+    What is named without its place is of the text model, and never of a tower beside it that has such a field too.
+    """
+    outer, _, own = named.rpartition(".")
+    if named in _OF_THE_WHOLE or outer not in ("", *NESTED):
+        return named
+    if found := dotted(config, own):
+        return found
+    names = (name for name, _ in flat(config) if name.rpartition(".")[2] == own)
+    return next((name for name in names if not in_tower(config, name)), own)
+
+
+def in_tower(config: Mapping[str, Any], name: str) -> bool:
+    """Whether a field is of a part that has its own width or depth, and is not the text model."""
+    inner: Any = config
+    for key in name.split(".")[:-1]:
+        inner = inner.get(key) if isinstance(inner, Mapping) else None
+        if key not in NESTED and isinstance(inner, Mapping) and not _SIZES.isdisjoint(inner):
+            return True
+    return False
 
 
 def _has(config: Mapping[str, Any], path: list[str]) -> bool:

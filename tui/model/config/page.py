@@ -18,7 +18,7 @@ from tracer.infer.fields import Field
 from tracer.infer.standing import SURE, Standing, standing
 from tracer.report.words import plural
 from tui.model.columns import cut, cut_start, fitted, left, wide
-from tui.model.config.fields import config_of, flat
+from tui.model.config.fields import config_of, flat, in_tower
 from tui.model.config.uses import Use, uses
 from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line
 from tui.model.overview.inference import Inference
@@ -93,10 +93,9 @@ class _Fields:
     # --- a field of the file ---
 
     def _field(self, name: str, value: Any, widths: _Widths) -> Iterator[Line]:
-        own = name.rpartition(".")[2]
-        wrong, seen, standing = self.against.get(own), self._seen(name), self.standing[name]
+        wrong, seen, standing = self.against.get(name), self._seen(name), self.standing[name]
         role = _ROLES.get(standing, "plain")
-        told = self._used(own if self._is_text(name) else name.partition(".")[0])
+        told = self._used(name.rpartition(".")[2] if self._is_text(name) else name.partition(".")[0])
         target = Target("field", name)
         shown = Span(_shown(value), "bad" if wrong else "number", target)
         called = cut_start(printable(name), widths.name)  # what tells fields of one object apart is at their end
@@ -115,7 +114,7 @@ class _Fields:
         return outer in ("", *NESTED)
 
     def _standing(self, name: str, value: Any) -> Standing:
-        return standing(value, self._seen(name), name.rpartition(".")[2] in self.against)
+        return standing(value, self._seen(name), name in self.against)
 
     def _seen(self, name: str) -> Field | None:
         """What the tensors say of a field of theirs."""
@@ -144,7 +143,9 @@ class _Fields:
     # --- what the file does not have ---
 
     def _missing(self, widths: _Widths) -> Iterator[Line]:
-        said = {part for name in self.said for part in (name.partition(".")[0], name.rpartition(".")[2])}
+        config = config_of(self.subject)
+        own = (name.rpartition(".")[2] for name in self.said if not in_tower(config, name))
+        said = {*self.said, *(name.partition(".")[0] for name in self.said), *own}
         wanted = [Field(name, _right(found), "", "certain") for name, found in self.against.items() if name not in said]
         seen = [f for f in self.seen.values() if f.name not in self.against and said.isdisjoint(spellings(f.name))]
         if wanted or seen:

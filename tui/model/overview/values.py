@@ -17,7 +17,7 @@ from tracer.infer.canonical import canonical, family_named, spelled_in, text_con
 from tracer.infer.families import LLAMA_SPELLING
 from tracer.infer.fields import Field
 from tracer.infer.parallel.rows import field_of
-from tui.model.config.fields import config_of, dotted
+from tui.model.config.fields import config_of, meant
 from tui.model.line import GLYPHS, Role, Span, Target
 from tui.model.overview.inference import Inference
 from tui.model.subject import Subject
@@ -66,9 +66,9 @@ class Values:
     def get(self, name: str) -> Value | None:
         """None where nothing says anything of it, or nothing was looked at yet."""
         spelled = self._spelled(name)
-        field = dotted(self.config, spelled) or spelled
+        field = meant(self.config, spelled)
         said, seen = self.said.get(name), self.seen.get(spelled)
-        if wrong := self.conflicts.get(spelled):
+        if wrong := self.conflicts.get(field):
             return self._wrong(wrong, said, field)
         if said is not None:
             return Value(said, told="", field=field)
@@ -123,12 +123,12 @@ def seen_fields(inference: Inference) -> dict[str, Field]:
 
 
 def conflicts(subject: Subject, inference: Inference) -> dict[str, Finding]:
-    """Field -> what is said against it: by the diagnosis, and until that is there by the shapes alone."""
-    found: dict[str, Finding] = {}
+    """Dotted field -> what is said against it: by the diagnosis, and until that is there by the shapes alone."""
+    config, found = config_of(subject), dict[str, Finding]()
     for finding in _said_against(subject, inference):
         name = finding.evidence.get("field")
         if isinstance(name, str) and finding.severity != "info":
-            found.setdefault(name.rpartition(".")[2], finding)
+            found.setdefault(meant(config, name), finding)
     return found
 
 
