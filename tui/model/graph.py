@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mappings.bind import BoundRow
 from tracer.report import words
 from tracer.report.paths import Hop
 from tracer.slices.placement import Placement
 from tui.model.columns import cut_start, fitted, wide
+from tui.model.lazy import Lazy
 from tui.model.line import Kind, Line, Page, Role, Span, Target, Text
 from tui.model.path.scene import Scene
 from tui.model.path.unseen import feeding
@@ -90,7 +90,7 @@ def _name(target: Target) -> str:
 # --- edges ---
 
 
-def sources(scene: Scene, focus: Target) -> list[Edge]:
+def sources(scene: Scene, focus: Target) -> Sequence[Edge]:
     """What leads to it."""
     if focus.kind == "tensor":
         info = scene.subject.tensor(focus.name)
@@ -100,15 +100,16 @@ def sources(scene: Scene, focus: Target) -> list[Edge]:
         names, _ = feeding(scene.placement, focus.name)
         return [Edge(Target("tensor", name), partial(_shard, scene, name, focus.name)) for name in names]
     if focus.kind == "row":
-        return [Edge(Target("tensor", name)) for name in _claimed(scene, focus.name)]
+        row = scene.subject.held.row(focus.name)
+        return _tensors(scene.subject.held.claimed(row)) if row is not None else []
     return []
 
 
-def targets(scene: Scene, focus: Target) -> list[Edge]:
+def targets(scene: Scene, focus: Target) -> Sequence[Edge]:
     """Where it leads."""
     if focus.kind == "file":
-        own = [info.name for info in scene.subject.tensors if info.file == focus.name]
-        return [Edge(Target("tensor", name)) for name in own]
+        own = scene.subject.held.file(focus.name)
+        return Lazy(len(own), lambda at: Edge(Target("tensor", own[at].name)))
     placement = scene.placement
     if placement is None:
         return []
@@ -156,12 +157,14 @@ def _planned(told: str) -> str:
     return f"not observed; planned: {told}" if told else "not observed, planned"
 
 
-def _of_row(scene: Scene, name: str) -> list[Edge]:
-    row = _row(scene, name)
-    if row is None:
-        return []
-    params = dict.fromkeys(row.param_name(indices) for indices in row.instances())
-    return [Edge(Target("param", param)) for param in params]
+def _tensors(names: Sequence[str]) -> Sequence[Edge]:
+    return Lazy(len(names), lambda at: Edge(Target("tensor", names[at])))
+
+
+def _of_row(scene: Scene, name: str) -> Sequence[Edge]:
+    row = scene.subject.held.row(name)
+    params = scene.subject.held.params(row) if row is not None else ()
+    return Lazy(len(params), lambda at: Edge(Target("param", params[at])))
 
 
 def _shard(scene: Scene, tensor: str, param: str) -> str:
@@ -181,16 +184,3 @@ def _lands(scene: Scene, placement: Placement, tensor: str, param: str) -> str:
     shape = placement.shape(param, scene.rank) or ()
     lands = words.hop(found, placement.tensor_shape(tensor) or (), shape)
     return f"{own[0].shard or 'all'}  rank {scene.rank} {lands}"
-
-
-def _row(scene: Scene, name: str) -> BoundRow | None:
-    prepared = scene.subject.prepared
-    return next((row for row in prepared.plan.binding.rows if row.id == name), None) if prepared else None
-
-
-def _claimed(scene: Scene, name: str) -> list[str]:
-    row, prepared = _row(scene, name), scene.subject.prepared
-    if row is None or prepared is None:
-        return []
-    plan = prepared.plan
-    return [tensor.name for tensor, claim in zip(plan.tensors, plan.claims, strict=True) if claim.owner is row]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from tui.model.held import Held
 from tui.model.kept import unknown
 from tui.model.stored import Stored, StoredRuns
 from tui.model.tree import run, together
@@ -102,6 +103,8 @@ class Subject:
             subject.runs, subject.stored = self.runs, self.stored
             if "names" in vars(self):
                 subject.names = self.names
+            if "held" in vars(self) and subject.prepared is self.prepared:
+                subject.held = self.held
         return subject
 
     def tensor(self, name: str) -> TensorInfo | None:
@@ -125,6 +128,11 @@ class Subject:
         from tui.model.findings.named import Names
 
         return Names(self.positions)
+
+    @cached_property
+    def held(self) -> Held:
+        """Its tensors, by what they lie in and what claims them."""
+        return Held(self.tensors, self.prepared.plan if self.prepared else None)
 
     @cached_property
     def index(self) -> Index:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def scene(found: Subject) -> Scene:
     return Scene(found, placement(found), 0, 80)
 
 
-def names(edges: list[Edge], kind: Kind) -> set[str]:
+def names(edges: Sequence[Edge], kind: Kind) -> set[str]:
     return {edge.to.name for edge in edges if edge.to.kind == kind}
 
 

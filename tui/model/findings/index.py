@@ -142,6 +142,7 @@ class Index:
     def prepare(self) -> None:
         """All of it, so that no key has to wait."""
         self.leads.prepare()
+        self.subject.held.prepare()
         _ = self.walked, self.following, self.counts, self.kinds, self.by_code, self._said, self._spelled
 
 

@@ -91,7 +91,7 @@ class Leads:
         """Those that are there, and those that tensors are in."""
         checkpoint = self.subject.checkpoint
         here = checkpoint.files.names() if checkpoint is not None else ()
-        return frozenset([*here, *(info.file for info in self.subject.tensors)])
+        return frozenset([*here, *self.subject.held.files])
 
     @cached_property
     def _rows(self) -> dict[str, str]:

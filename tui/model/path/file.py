@@ -16,7 +16,7 @@ _TITLES = Span("first byte", "heading"), right(Span("size", "heading"), 12)
 
 
 def of_file(scene: Scene, name: str) -> Sequence[Line]:
-    own = sorted((t for t in scene.subject.tensors if t.file == name), key=lambda info: info.offset or 0)
+    own = scene.subject.held.file(name)
     total = words.size(sum(info.nbytes for info in own))
     index = scene.subject.index
     found = list(found_lines(scene, index.on_page(Target("file", name), index.of(name))))

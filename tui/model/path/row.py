@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from mappings.axes import spell
 from mappings.bind import Binding, BoundRow
-from mappings.claims import Claim, Owner
+from mappings.claims import Claim
 from mappings.rows import Skip, Tie
 from tracer.slices.placement import verdict_of
+from tui.model.lazy import Lazy
 from tui.model.line import Line, Span, Target
 from tui.model.path.finding import found_lines
 from tui.model.path.scene import Scene
@@ -18,8 +19,7 @@ MOST = 2000
 
 
 def of_row(scene: Scene, name: str) -> Sequence[Line]:
-    prepared = scene.subject.prepared
-    row = next((row for row in prepared.plan.binding.rows if row.id == name), None) if prepared else None
+    row = scene.subject.held.row(name)
     if row is None:
         return _entry(scene, name)
     lines = [*scene.title(Span(row.pattern.text, "strong"), Span("  row of a mapping table", "dim"))]
@@ -32,7 +32,9 @@ def of_row(scene: Scene, name: str) -> Sequence[Line]:
         lines.append(scene.hop("value", Span(f"⚙ {row.op}", "conversion")))
     index = scene.subject.index
     about = index.on_page(Target("row", row.id), index.of(row.id, row.pattern.text))
-    return [*lines, *found_lines(scene, about), (), *_claims(scene, row)]
+    claimed = scene.subject.held.claimed(row)
+    claims = scene.hop("claims", Span(f"{len(claimed):,} of {row.count():,} tensors that it describes", "number"))
+    return _listed(scene, [*lines, *found_lines(scene, about), (), claims], claimed)
 
 
 def _first_param(row: BoundRow) -> Target | None:
@@ -47,24 +49,19 @@ def _parts(row: BoundRow) -> tuple[Span, ...]:
     return (Span(f"  part {', '.join(part.name for part in row.parts)}", "strong"),)
 
 
-def _claims(scene: Scene, row: BoundRow) -> Iterator[Line]:
-    claimed = _claimed(scene, row)
-    yield scene.hop("claims", Span(f"{len(claimed):,} of {row.count():,} tensors that it describes", "number"))
-    yield from _names(scene, claimed)
+def _listed(scene: Scene, top: Sequence[Line], claimed: Sequence[str]) -> Sequence[Line]:
+    """What is claimed below all else, each line made when it is in sight."""
+    names = claimed[:MOST]
 
+    def line(number: int) -> Line:
+        if number < len(top):
+            return top[number]
+        if number == len(top) + MOST:
+            return scene.under(Span(f"… and {len(claimed) - MOST:,} more", "dim"))
+        name = names[number - len(top)]
+        return scene.under(Span(name, "name", Target("tensor", name)))
 
-def _claimed(scene: Scene, owner: Owner) -> list[str]:
-    """In the order of the files."""
-    assert scene.subject.prepared is not None
-    plan = scene.subject.prepared.plan
-    return [tensor.name for tensor, claim in zip(plan.tensors, plan.claims, strict=True) if claim.owner is owner]
-
-
-def _names(scene: Scene, claimed: Sequence[str]) -> Iterator[Line]:
-    for name in claimed[:MOST]:
-        yield scene.under(Span(name, "name", Target("tensor", name)))
-    if len(claimed) > MOST:
-        yield scene.under(Span(f"… and {len(claimed) - MOST:,} more", "dim"))
+    return Lazy(len(top) + min(len(claimed), MOST + 1), line)
 
 
 def _entry(scene: Scene, name: str) -> Sequence[Line]:
@@ -83,9 +80,9 @@ def _entry(scene: Scene, name: str) -> Sequence[Line]:
         lines.append(scene.hop("tied to", Span(verdict.to, "name", Target("param", verdict.to))))
     else:
         lines.append(scene.hop("skips", Span(verdict.reason or "")))
-    claimed = _claimed(scene, owner)
+    claimed = scene.subject.held.claimed(owner)
     lines.append(scene.hop("claims", Span(f"{len(claimed):,}", "number")))
-    return [*lines, *_names(scene, claimed)]
+    return _listed(scene, lines, claimed)
 
 
 def _others(binding: Binding) -> list[Skip | Tie]:
