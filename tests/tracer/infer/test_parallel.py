@@ -14,7 +14,7 @@ from fixtures.geometries import geometry
 from fixtures.geometries import names as geometries
 from mappings.bind import Binding
 from mappings.plan import plan
-from mappings.proof.ranks import legal_sizes
+from mappings.proof.ranks import LARGEST_TP, legal_sizes
 from mappings.registry import choose
 from mappings.sizes import Sizes
 from mappings.synth import synthesise
@@ -23,7 +23,6 @@ from tracer.checkpoint.dtypes import nbytes
 from tracer.infer.parallel import Cache, Parallel, estimated, obstacle, rows, sizes, split
 from tracer.infer.parallel.cache import windows
 from tracer.infer.parallel.experts import Held
-from tracer.infer.parallel.result import LARGEST_TP
 from tracer.infer.parallel.rows import field_of
 from tracer.infer.parallel.stages import cut
 
@@ -50,7 +49,7 @@ def estimate(name: str) -> Parallel:
 @pytest.mark.parametrize("name", geometries())
 def test_legal_sizes_are_those_of_the_proof(name: str) -> None:
     found = of(name)
-    assert list(found.tp) == [tp for tp in legal_sizes(bound(name)) if tp <= LARGEST_TP]
+    assert list(found.tp) == legal_sizes(bound(name))
     assert sorted([*found.tp, *(o.tp for o in found.obstacles)]) == list(range(1, LARGEST_TP + 1))
 
 
@@ -318,8 +317,8 @@ def test_a_dense_model_has_no_experts() -> None:
 
 def test_the_lines_say_what_is_legal_why_not_and_what_a_rank_holds() -> None:
     lines = list(of("llama-3-8b").lines())
-    assert lines[0] == "--tp: 1, 2, 4, 8, 16, 32 (judged up to 64)"
-    assert "  not 64: num_attention_heads (64: 32 does not divide by 64)" in lines
+    assert lines[0] == "--tp: 1, 2, 4, 8, 16, 32 (judged up to 128)"
+    assert "  not 64, 128: num_attention_heads (64: 32 does not divide by 64, and so on)" in lines
     told = next(line for line in lines if line.startswith("  tp 8:"))
     assert told.startswith("  tp 8: 2.01 GB of weights, 16,384 bytes of KV cache a token; tokens that fit 24 GB: ")
     assert "--pp: 1..32" in lines

@@ -12,6 +12,7 @@ import pytest
 from fixtures import header_set, small_checkpoint
 from fixtures.geometries import geometry
 from fixtures.hostile import framed
+from mappings.proof.ranks import LARGEST_TP
 from tests.corpus import materialise
 from tests.tracer.doctor.told import write_json, write_safetensors
 from tests.tui.model.material import trace
@@ -19,6 +20,7 @@ from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
 from tests.tui.subjects import CONFIG, sizes
 from tracer.infer.parallel.rows import on_rank
 from tracer.report.words import count, size
+from tui.model.browsing import Browsing
 from tui.model.opening import open_subject
 from tui.model.overview.inference import study
 from tui.model.overview.page import overview
@@ -198,10 +200,24 @@ def test_bytes_files_and_dtypes_are_those_of_the_headers(tmp_path: Path) -> None
 
 def test_legal_numbers_of_ranks_have_the_reason_for_the_next_and_what_a_rank_holds(tmp_path: Path) -> None:
     subject = small(tmp_path, tp=2)
-    assert fact(subject, "tp").startswith("1, 2, 4 (up to 64)")
+    assert fact(subject, "tp").startswith("1, 2, 4 (up to 128)")
     assert "not 8 (num_attention_heads: 4 does not divide by 8)" in fact(subject, "tp")
     assert subject.prepared
     assert f"▸tp 2: {size(on_rank(subject.prepared.plan.binding, 2))}" in fact(subject, "a rank holds")
+
+
+def test_the_numbers_of_ranks_that_are_listed_are_those_that_plus_goes_through(tmp_path: Path) -> None:
+    many = {**CONFIG, "num_attention_heads": 192, "num_key_value_heads": 192, "hidden_size": 384, "vocab_size": 12288}
+    write_json(tmp_path / "config.json", many | {"intermediate_size": 384})
+    browsing = Browsing(str(tmp_path), 1)
+    open_subject(str(tmp_path), 1, browsing.arrived)
+    gone = [1]
+    while (end := browsing.more_ranks(1)) is None:
+        gone.append(browsing.tp)
+    listed, _, bound = fact(opened(tmp_path), "tp").partition(" (up to ")
+    assert listed == ", ".join(map(str, gone)) and gone[-1] > 64
+    assert end == f"tp {gone[-1]}: legal sizes are listed up to here"
+    assert bound.startswith(f"{LARGEST_TP})")
 
 
 def test_a_number_of_ranks_that_is_not_possible_is_said_to_be_none(tmp_path: Path) -> None:

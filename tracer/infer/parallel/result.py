@@ -6,19 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mappings.names import runs
+from mappings.proof.ranks import LARGEST_TP
 from tracer.infer.parallel.cache import Cache
 from tracer.infer.parallel.experts import Held
 from tracer.infer.parallel.stages import Stages
 
 TP_SHOWN = (1, 2, 4, 8, 16, 32, 64)
 """Numbers of ranks that memory is told for, where they are legal."""
-LARGEST_TP = 64
-"""Sizes are judged up to here."""
 ACCELERATORS = (24, 48, 80, 141)
 """Memory in gigabytes (10^9 bytes): L4 and 4090, L40S and A6000, A100 and H100, H200."""
 USED = 0.9
 """The share of the memory that is used, as in vLLM where nothing else is asked for (`gpu_memory_utilization`)."""
 GIGABYTE = 10**9
+_MOST_RUNS = 20
+"""Of numbers without a gap between them, in one line."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Parallel:
 
     def lines(self) -> Iterator[str]:
         """As it is printed."""
-        yield f"--tp: {_listed(self.tp)} (judged up to {LARGEST_TP})"
+        yield f"--tp: {_listed(self.tp) if len(self.tp) <= _MOST_RUNS else runs(self.tp)} (judged up to {LARGEST_TP})"
         if self.guesses:
             yield f"  if the guess is right: {', '.join(self.guesses)}"
         yield from (f"  not {line}" for line in _reasons(self.obstacles))
@@ -121,4 +122,6 @@ def _reasons(obstacles: Sequence[Obstacle]) -> Iterator[str]:
     for axis, same in by_axis.items():
         first = same[0]
         rest = ", and so on" if len(same) > 1 else ""
-        yield f"{runs(o.tp for o in same)}: {axis} ({first.tp}: {first.reason}{rest})"
+        told = runs(o.tp for o in same).split(", ")
+        more = f" and {len(told) - _MOST_RUNS} more" if len(told) > _MOST_RUNS else ""
+        yield f"{', '.join(told[:_MOST_RUNS])}{more}: {axis} ({first.tp}: {first.reason}{rest})"

@@ -9,12 +9,12 @@ from math import prod
 from mappings.bind import Binding, Leaf
 from mappings.forms import AtomPart
 from mappings.params import Part
-from mappings.proof.ranks import at, violations
+from mappings.proof.ranks import LARGEST_TP, at, violations
 from mappings.shards import replicas
 from mappings.sizes import ConfigError, Sizes
 from tracer.checkpoint.dtypes import nbytes
 from tracer.infer.parallel.cache import Cache, windows
-from tracer.infer.parallel.result import LARGEST_TP, Obstacle
+from tracer.infer.parallel.result import Obstacle
 
 CACHE_BYTES = 2
 """An element of the cache, as the model computes: BF16 or F16."""

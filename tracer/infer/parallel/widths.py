@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mappings.params import Cut, CutKind
+from mappings.proof.ranks import LARGEST_TP
 from mappings.shards import obstacle as cannot
 from mappings.shards import replicas
 from tracer.infer.parallel.cache import Cache, windows
-from tracer.infer.parallel.result import LARGEST_TP, Obstacle
+from tracer.infer.parallel.result import Obstacle
 from tracer.infer.parallel.rows import CACHE_BYTES
 
 Sized = tuple[tuple[int, ...], int]

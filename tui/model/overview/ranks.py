@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mappings.names import runs
+from mappings.proof.ranks import LARGEST_TP
 from tracer.infer.parallel import Obstacle, Parallel
-from tracer.infer.parallel.result import LARGEST_TP
 from tracer.infer.parallel.rows import on_rank
 from tracer.report.words import size
 from tui.model.line import GLYPHS, Role, Span, Target
