@@ -70,7 +70,7 @@ def test_a_conflict_is_crossed_and_explained_with_its_fix(tmp_path: Path) -> Non
     assert Target("finding", "0") in [target(line) for line in page.lines(80)]
 
 
-LLAVA = {
+LLAVA: dict[str, Any] = {
     "architectures": ["LlavaForConditionalGeneration"], "model_type": "llava",
     "text_config": {**subjects.CONFIG, "model_type": "llama", "architectures": ["LlamaForCausalLM"]},
     "vision_config": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "head_dim": 3},
