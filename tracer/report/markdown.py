@@ -10,9 +10,10 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mappings.findings import Finding, Severity
+from mappings.findings import Finding
 from tracer.commands.output import printable
 from tracer.events import finite
+from tracer.report.findings import CALLED
 
 _COLUMNS = 96
 """Fences do not wrap."""
@@ -20,12 +21,11 @@ _LONGEST = 600
 """Characters of one value of the evidence: a list of 90,000 names is in --json."""
 _MOST = 20
 """Entries of a list of names."""
-_HEADINGS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "info": "remark"}
 
 
 def of_finding(finding: Finding) -> str:
     """Severity, code and subject as a head, the rest below it."""
-    head = f"**{_HEADINGS[finding.severity]}** {code(finding.code)} {code(finding.subject)}"
+    head = f"**{CALLED[finding.severity]}** {code(finding.code)} {code(finding.subject)}"
     return f"{head}\n\n{fenced(_body(finding))}"
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TypeAlias
 
-from mappings.findings import Severity
+from mappings.findings import SEVERITIES, Severity
 from tracer.checkpoint.tensor_info import TensorInfo
 from tui.model.kept import known, unknown
 
@@ -17,8 +17,6 @@ Marks: TypeAlias = Mapping[str, Severity]
 """The worst finding about each tensor that has one."""
 Kinds: TypeAlias = "array[int]"
 """A number for what follows the first number of a name, with dtype and shape: equal where those are."""
-GRAVITY: Sequence[Severity] = ("error", "warning", "info")
-"""The worst first; a code is the place in it, and 1."""
 NUMBER = re.compile(r"(?:^|\.)(?:0|[1-9][0-9]{0,8})(?=\.|\Z)")
 """A segment that is an index, with the dot before it."""
 
@@ -43,10 +41,10 @@ class Ordered:
 
     @cached_property
     def codes(self) -> bytes:
-        """The worst finding about each; empty where there is none at all."""
+        """The worst finding about each, as the place of its severity and 1; empty where there is none at all."""
         if not self.marks:
             return b""
-        codes = {severity: code for code, severity in enumerate(GRAVITY, 1)}
+        codes = {severity: code for code, severity in enumerate(SEVERITIES, 1)}
         return bytes([codes[self.marks[info.name]] if info.name in self.marks else 0 for info in self.infos])
 
     @cached_property
@@ -145,7 +143,7 @@ class Run:
     def severity(self) -> Severity | None:
         """The worst finding about any of them."""
         codes = self.chosen.codes
-        found = (own for code, own in enumerate(GRAVITY, 1) if codes.find(code, self.begin, self.end) >= 0)
+        found = (own for code, own in enumerate(SEVERITIES, 1) if codes.find(code, self.begin, self.end) >= 0)
         return next(found, None)
 
     def kinds(self) -> bytes | None:

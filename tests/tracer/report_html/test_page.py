@@ -16,8 +16,9 @@ from tests.tracer.report_html.reading import Element, parsed, paths, read
 from tracer import session
 from tracer.infer.canonical import spellings
 from tracer.report import words
+from tracer.report.findings import MOST_OF_A_CODE
 from tracer.report.html import page, render
-from tracer.report.html.findings import MOST_OF_A_CODE, shown
+from tracer.report.html.findings import shown
 from tracer.report.html.view import Page
 from tracer.report.paths import by_param, fold_moves
 from tracer.report.table import PathTable

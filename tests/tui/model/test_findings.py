@@ -21,9 +21,9 @@ from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
 from tracer.checks import Check
 from tracer.cli import main
 from tracer.diagnose.cause import Cause
+from tracer.report.findings import MOST_OF_A_CODE
 from tui.model.findings.chips import chips
 from tui.model.findings.page import (
-    MOST_OF_A_CODE,
     all_markdown,
     findings,
     markdown,

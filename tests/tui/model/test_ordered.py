@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.findings import Severity
+from mappings.findings import SEVERITIES, Severity
 from tracer.checkpoint.tensor_info import TensorInfo
 from tui.model.kept import known
-from tui.model.ordered import GRAVITY, Chosen, Marks, Ordered
+from tui.model.ordered import Chosen, Marks, Ordered
 from tui.model.orders import FEW, Orders
 from tui.model.tree import Tree, together, tree_of
 
@@ -34,7 +34,7 @@ def checkpoints(draw: st.DrawFn) -> tuple[list[TensorInfo], dict[str, Severity]]
     names = list(dict.fromkeys([*(n for n in layers if n not in lost), *draw(st.lists(STRANGE, max_size=6))]))
     infos = [TensorInfo(name, *draw(KINDS)) for name in names]
     marked = draw(st.lists(st.sampled_from(names), unique=True, max_size=2))
-    return infos, {name: draw(st.sampled_from(GRAVITY)) for name in marked}
+    return infos, {name: draw(st.sampled_from(SEVERITIES)) for name in marked}
 
 
 def prepared(infos: Sequence[TensorInfo], marks: Marks) -> Ordered:
@@ -65,7 +65,7 @@ def test_a_run_says_of_its_tensors_what_they_say(
     assert list(run) == own and len(run) == len(own)
     assert run.nbytes == sum(info.nbytes for info in own)
     assert run.unknown == sum(not known(info) for info in own)
-    assert run.severity == min((marks[i.name] for i in own if i.name in marks), key=GRAVITY.index, default=None)
+    assert run.severity == min((marks[i.name] for i in own if i.name in marks), key=SEVERITIES.index, default=None)
 
 
 @given(checkpoints(), st.data())

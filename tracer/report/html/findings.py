@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable
 from mappings.findings import Finding
 from mappings.names import HOLE, blank
 from tracer.report import markdown
+from tracer.report.findings import MOST_OF_A_CODE
 from tracer.report.html.view import Found, More
 
-MOST_OF_A_CODE = 100
 _FOLDED = re.compile(r"\{[^}]*\}")
 
 

@@ -18,12 +18,13 @@ from markupsafe import Markup
 from tracer.commands.output import printable
 from tracer.errors import Refused
 from tracer.outputs import write_lines
+from tracer.report.findings import SIGNS
 from tracer.report.html.page import of_refused, of_result
 from tracer.report.html.pictures import GEOMETRY
 from tracer.report.html.view import Page
 from tracer.session import Request, Result
 
-_SIGNS = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "not-checked": "·"}
+_SIGNS = {str(severity): sign for severity, sign in SIGNS.items()} | {"ok": "✓", "not-checked": "·"}
 _MARKS = {"ok": ("✓", "ok"), "finding": ("✗", "finding"), "not-checked": ("·", "not checked")}
 _COMPARED = {"agrees": "✓", "conflict": "✗", "differs": "≠", "inferred": "≈", "not compared": "·"}
 

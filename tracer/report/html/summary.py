@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mappings.findings import Finding, Severity
 from tracer.report import verdict
+from tracer.report.findings import CALLED
 from tracer.report.html.view import Checked, Chip, Fact, Found, State
 from tracer.report.words import plural
 from tracer.session import Result
@@ -16,8 +17,7 @@ _STATES: dict[str, State] = {"ok": "ok", "failed": "finding", "not-checked": "no
 
 def chips(findings: Sequence[Finding], checks: Sequence[Checked], fields: Sequence[Found] = ()) -> Iterator[Chip]:
     """The verdict: what is wrong, with what was traced and with `fields`; how much was looked at, how much was not."""
-    nouns: tuple[tuple[Severity, str], ...] = (("error", "error"), ("warning", "warning"), ("info", "remark"))
-    for severity, noun in nouns:
+    for severity, noun in CALLED.items():
         if count := sum(finding.severity == severity for finding in findings):
             yield Chip(severity, plural(count, noun))
     if conflicts := [found.severity for found in fields if found.severity != "info"]:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mappings.findings import Severity
+from mappings.findings import SEVERITIES, Severity
+from tracer.report.findings import CALLED, SIGNS
 from tracer.report.words import plural
 from tui.model.line import GLYPHS, Role, Span, Target
 from tui.model.subject import Subject
 
 LOOKING = "… looking"
-SHOWN: Mapping[Severity, tuple[str, Role]] = {
-    "error": (GLYPHS["bad"], "bad"), "warning": (GLYPHS["warn"], "warn"), "info": ("i", "dim"),
-}  # fmt: skip
-"""A remark has a sign of its own: it was looked at, as nothing with a dot was."""
+_ROLES: Mapping[Severity, Role] = {"error": "bad", "warning": "warn", "info": "dim"}
+SHOWN: Mapping[Severity, tuple[str, Role]] = {each: (SIGNS[each], _ROLES[each]) for each in SEVERITIES}
 _HOLLOW = "value.all-zero"
 """As a remark it is about whole files: headers without a model."""
 _FINDINGS = Target("page", "findings")
@@ -45,7 +44,7 @@ def _found(subject: Subject, severity: Severity) -> Iterator[Span]:
     if not count:
         return
     follow = count - len(causes)
-    called = plural(len(causes), "remark" if severity == "info" else severity)
+    called = plural(len(causes), CALLED[severity])
     more = f" ({follow} more {'follows' if follow == 1 else 'follow'})" if follow else ""
     first = next(iter(causes), None)
     if first is None:

@@ -13,11 +13,10 @@ from functools import cached_property
 from itertools import product, takewhile
 from math import prod
 
-from mappings.findings import Finding, Severity
+from mappings.findings import SEVERITIES, Finding, Severity
 from mappings.names import HOLE, Indices, blank, is_index, spans
 from tui.model.subject import Subject
 
-ORDER: Mapping[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 _BELOW = ".**"
 NAMING = ("tensors", "names", "templates", "modules", "strange")
 """Fields of evidence that name what is there."""
@@ -144,7 +143,7 @@ def marks(subject: Subject) -> Mapping[str, Severity]:
     if not subject.findings:
         return found
     names, files = subject.names, {info.file for info in subject.tensors}
-    for told in sorted(subject.findings, key=lambda told: ORDER[told.finding.severity]):
+    for told in sorted(subject.findings, key=lambda told: SEVERITIES.index(told.finding.severity)):
         for text in dict.fromkeys(named(told.finding)):
             # Most checkpoints have a remark about a file and nothing else: no name is looked up for it.
             for name in names.spelled(text) if text not in files else ():

@@ -12,6 +12,7 @@ from mappings.findings import Finding, Severity
 from tracer.checks import Check
 from tracer.commands.output import printable
 from tracer.diagnose.weight import weight_of
+from tracer.report.findings import CALLED, MOST_OF_A_CODE
 from tracer.report.markdown import several
 from tracer.report.words import plural
 from tui.model.columns import fitted, wide
@@ -27,8 +28,6 @@ __all__ = ["all_markdown", "findings", "markdown", "marks", "next_number", "subj
 
 CLOSED, OPENED = "▸", "▾"
 _INDENT = "    "
-MOST_OF_A_CODE = 100
-"""Findings of one code and severity that are listed, and as many that follow from a cause."""
 _MOST_OF_A_LIST = 6
 """Entries of a list in the evidence that are shown; the Markdown and --json have more."""
 
@@ -169,7 +168,7 @@ def _more(seen: Mapping[tuple[Severity, str], int], width: int) -> Iterator[Line
 def _first(number: int, finding: Finding, indent: str, width: int) -> Iterator[Line]:
     """A name that has no room behind the code stands below it, whole."""
     (glyph, role), itself = SHOWN[finding.severity], Target("finding", str(number))
-    head = Span(f"{glyph} {called(finding):<7}", role, itself)
+    head = Span(f"{glyph} {CALLED[finding.severity]:<7}", role, itself)
     start = line(indent, head, "  ", Span(f"{finding.code}  ", "strong", itself))
     subject = Span(printable(finding.subject), "name", itself)
     if wide(plain((*start, subject))) <= width:
@@ -177,11 +176,6 @@ def _first(number: int, finding: Finding, indent: str, width: int) -> Iterator[L
         return
     yield start
     yield from paragraph(subject.text, width, indent + _INDENT, "name", itself)
-
-
-def called(finding: Finding) -> str:
-    """Its severity in words."""
-    return "remark" if finding.severity == "info" else finding.severity
 
 
 def _arrow(where: Target, width: int, indent: str) -> Iterator[Line]:

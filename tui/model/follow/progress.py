@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tracer.commands.output import printable
+from tracer.report.findings import CALLED
 from tracer.report.words import plural, size
 from tracer.standing import Share, Standing
 from tui.model.columns import both, cut_start, fitted, left, wide
@@ -111,9 +112,8 @@ def _about(standing: Standing) -> Iterator[Span]:
     for severity, (glyph, role) in SHOWN.items():
         number = standing.findings.get(severity, 0)
         if number:
-            noun = "remark" if severity == "info" else severity
             yield Span(" · ")
-            yield Span(f"{glyph} {plural(number, noun)}", role)
+            yield Span(f"{glyph} {plural(number, CALLED[severity])}", role)
     if not any(standing.findings.values()):
         yield Span(" · nothing found so far" if standing.state == "running" else " · nothing found", "dim")
 
