@@ -18,7 +18,7 @@ from markupsafe import Markup
 from tracer.commands.output import printable
 from tracer.errors import Refused
 from tracer.outputs import write_lines
-from tracer.report.findings import SIGNS
+from tracer.report.findings import CALLED, SIGNS
 from tracer.report.html.page import of_refused, of_result
 from tracer.report.html.pictures import GEOMETRY
 from tracer.report.html.view import Page
@@ -49,7 +49,7 @@ def rendered(page: Page) -> str:
     policy = f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; img-src data:"
     return _environment().get_template("page.html").render(
         page=page, style=Markup(style), script=Markup(script), policy=f"{policy}; base-uri 'none'; form-action 'none'",
-        signs=_SIGNS, marks=_MARKS, compared=_COMPARED, geometry=GEOMETRY,
+        signs=_SIGNS, called=CALLED, marks=_MARKS, compared=_COMPARED, geometry=GEOMETRY,
     )  # fmt: skip
 
 

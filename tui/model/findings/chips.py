@@ -39,18 +39,20 @@ def _absent(subject: Subject) -> Iterator[Span]:
 
 
 def _found(subject: Subject, severity: Severity) -> Iterator[Span]:
-    """Causes, and in brackets what follows from others and is mended with them."""
+    """Causes, and in brackets what follows from others and is mended with them; where all do, how many."""
     causes, count = subject.index.causes.get(severity, ()), subject.index.counts[severity]
     if not count:
         return
     follow = count - len(causes)
-    called = plural(len(causes), CALLED[severity])
-    more = f" ({follow} more {'follows' if follow == 1 else 'follow'})" if follow else ""
+    follows = "follows" if follow == 1 else "follow"
+    told = f"{plural(len(causes), CALLED[severity])}{f' ({follow} more {follows})' if follow else ''}"
+    if not causes:
+        told = f"{plural(count, CALLED[severity])} that {follows} from others"
     first = next(iter(causes), None)
     if first is None:
         first = next(n for n, told in enumerate(subject.findings) if told.finding.severity == severity)
     glyph, role = SHOWN[severity]
-    yield Span(f"{glyph} {called}{more}", role, Target("finding", str(first)))
+    yield Span(f"{glyph} {told}", role, Target("finding", str(first)))
 
 
 def _checks(subject: Subject) -> Iterator[Span]:

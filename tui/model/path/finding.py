@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tracer.report.findings import CALLED
 from tui.model.findings.chips import SHOWN
 from tui.model.findings.page import in_words, subject_target
 from tui.model.line import Line, Span, Target
@@ -30,7 +31,7 @@ def of_finding(scene: Scene, name: str) -> Sequence[Line]:
 def _statement(scene: Scene, told: Told) -> Iterator[Line]:
     finding = told.finding
     glyph, role = SHOWN[finding.severity]
-    yield from scene.title(Span(f"{glyph} {finding.severity}  ", role), Span(finding.code, "strong"))
+    yield from scene.title(Span(f"{glyph} {CALLED[finding.severity]}  ", role), Span(finding.code, "strong"))
     yield from scene.told(finding.message)
     if finding.rank is not None:
         yield scene.hop("rank", Span(str(finding.rank)))
