@@ -248,5 +248,6 @@ def _finish(result: Result, started: float) -> None:
             End(store.count("tensor"), store.count("param"), store.count("move"), len(found), seconds, peak_rss())
         )  # fmt: skip
     store.commit()
+    store.live.standing.findings = dict(Counter(finding.severity for finding in found))
     stopped: State = "interrupted" if result.failure == INTERRUPTED else "failed"
     store.live.end("done" if result.failure is None else stopped, result.failure or "", kept=True)

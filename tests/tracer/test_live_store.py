@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from tests import faulty_ranks, small_llama
 from tests.mappings.small import CONFIGS
+from tests.sabotage import SkipsARow
 from tracer import live, session
 from tracer.errors import InputError
 from tracer.events import End
@@ -135,6 +136,15 @@ def test_a_load_that_gives_up_says_why_before_its_record_goes(
         run(Request(str(model), load_format="dummy"), tmp_path / "t.db")
     assert (told[-1].state, told[-1].reason, told[-1].kept) == ("failed", "notes that are none", False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_audit_found_is_in_the_last_word(model: Path, tmp_path: Path, told: list[Standing]) -> None:
+    """Whoever follows would else read of a load with a fault that it is done, and that nothing was found."""
+    result = run(Request(str(model), 2, "dummy"), save=tmp_path / "t.db", loader=SkipsARow)
+    with closing(result.store):
+        errors = sum(finding.severity == "error" for finding in result.findings)
+    assert told[-1].state == "done" and told[-1].findings["error"] == errors > 0
+    assert not any("error" in each.findings for each in told[:-1])
 
 
 def test_a_trace_that_is_not_saved_is_not_told_of(model: Path, told: list[Standing]) -> None:
