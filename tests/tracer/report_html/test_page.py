@@ -147,6 +147,16 @@ def test_the_summary_says_what_was_fake_and_that_nothing_was_run(capsys: pytest.
     assert chips(found) == ["· nothing wrong in what was checked", "✓ 2 checks ok", "· 6 not checked"]
 
 
+def test_where_no_weights_are_here_that_stands_at_the_top_and_sizes_are_said_to_be_those_of_the_rows(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    for where, plan_only in ((tmp_path, True), (tmp_path, False), (folder, True), (folder, False)):
+        found = page_of(session.run(Request(str(where), load_format="dummy", plan_only=plan_only)))
+        assert (chips(found)[0] == "· no weights are here") == (where == tmp_path)
+        assert facts(found)["tensors"].endswith(", as the rows have them") == (where == tmp_path)
+
+
 def test_a_dummy_load_is_told_as_observed_and_its_checks_as_the_trace_has_them(folder: Path) -> None:
     result = session.run(Request(str(folder), 2, load_format="dummy", verify=True))
     found = page_of(result)

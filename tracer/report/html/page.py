@@ -27,10 +27,10 @@ def of_result(result: Result) -> Page:
     checks = list(summary.checks(result))
     found, more = shown(result.findings, templates)
     fields = config(prepared, len(found) + 1, templates)
+    chips = list(summary.chips(result.findings, checks, fields.found, summary.absent(prepared)))
     page = Page(
-        prepared.title, list(summary.chips(result.findings, checks, fields.found)), list(summary.facts(result)), checks,
-        found, more, "No parameters were built, so that there are no paths to show",
-        config=fields,
+        prepared.title, chips, list(summary.facts(result)), checks, found, more,
+        "No parameters were built, so that there are no paths to show", config=fields,
     )  # fmt: skip
     return _with_paths(page, result) if result.store.count("param") else page
 

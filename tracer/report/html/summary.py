@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mappings.findings import Finding, Severity
+from tracer.prepare import Prepared
 from tracer.report import verdict
 from tracer.report.findings import CALLED
 from tracer.report.html.view import Checked, Chip, Fact, Found, State
@@ -15,14 +16,21 @@ from tracer.verified import UNSEEN, VALUES
 _STATES: dict[str, State] = {"ok": "ok", "failed": "finding", "not-checked": "not-checked"}
 
 
-def chips(findings: Sequence[Finding], checks: Sequence[Checked], fields: Sequence[Found] = ()) -> Iterator[Chip]:
-    """The verdict: what is wrong, with what was traced and with `fields`; how much was looked at, how much was not."""
+def chips(
+    findings: Sequence[Finding], checks: Sequence[Checked], fields: Sequence[Found] = (), absent: bool = False
+) -> Iterator[Chip]:
+    """The verdict: what is wrong, with what was traced and with `fields`; how much was looked at, how much was not.
+
+    Where no weights are here, `absent`, that stands before all that could be said of the rest.
+    """
     for severity, noun in CALLED.items():
         if count := sum(finding.severity == severity for finding in findings):
             yield Chip(severity, plural(count, noun))
     if conflicts := [found.severity for found in fields if found.severity != "info"]:
         worst: Severity = "error" if "error" in conflicts else "warning"
         yield Chip(worst, f"{plural(len(conflicts), 'conflict')} in the config")
+    if absent:
+        yield Chip("not-checked", "no weights are here")
     ok, undone = (sum(check.state == state for check in checks) for state in ("ok", "not-checked"))
     if not conflicts and all(finding.severity == "info" for finding in findings):
         yield Chip("not-checked", "nothing wrong in what was checked") if undone else Chip("ok", "nothing wrong found")
@@ -30,6 +38,11 @@ def chips(findings: Sequence[Finding], checks: Sequence[Checked], fields: Sequen
         yield Chip("ok", f"{plural(ok, 'check')} ok")
     if undone:
         yield Chip("not-checked", f"{undone} not checked")
+
+
+def absent(prepared: Prepared) -> bool:
+    """Whether a checkpoint was named of which no tensor is in a file."""
+    return prepared.checkpoint is not None and all(info.file is None for info in prepared.infos)
 
 
 def facts(result: Result) -> Iterator[Fact]:
@@ -43,7 +56,8 @@ def facts(result: Result) -> Iterator[Fact]:
     only = f", rank {request.rank} only" if request.rank is not None else ""
     yield Fact("tensor parallel", f"{request.tp}{only}")
     yield Fact("load format", request.load_format)
-    yield Fact("tensors", verdict.counts(prepared))
+    told = ", as the rows have them" if any(info.file is None for info in prepared.infos) else ""
+    yield Fact("tensors", verdict.counts(prepared) + told)
     yield Fact("config", prepared.configured.source)
     if prepared.fake or request.load_format == "dummy":
         yield Fact("fake", "; ".join(prepared.fake or ["the bytes"]))
