@@ -19,6 +19,8 @@ from tracer.store import Store
 from tracer.verified import REFERENCE, UNSEEN, VALUES, VERIFY
 from tui.model.subject import Subject
 
+_ABSENT = "no weights are here (the trace has no tensor that was in a file): nothing in them was read"
+
 
 def open_recorded(where: str, arrived: Callable[[Subject], None]) -> Subject:
     """What is in it is there at once, the plan a little later. Raises InputError."""
@@ -37,7 +39,7 @@ def _opened(where: str, store: Store, arrived: Callable[[Subject], None]) -> Sub
     prepared, refused = _replanned(store, infos)
     found = in_order(store.findings())
     subject = subject.further(
-        stage="examined", prepared=prepared, refused=refused, checks=_checks(store),
+        stage="examined", prepared=prepared, refused=refused, checks=_checks(store, infos),
         causes=[Cause(finding) for finding in found if finding.severity != "info"],
         remarks=[finding for finding in found if finding.severity == "info"],
     )  # fmt: skip
@@ -66,7 +68,7 @@ def _replanned(store: Store, infos: list[TensorInfo]) -> tuple[Prepared | None, 
     return Prepared(request, run.model, Path(), plan, infos, run, None), None
 
 
-def _checks(store: Store) -> list[Check]:
+def _checks(store: Store, infos: Sequence[TensorInfo]) -> list[Check]:
     """As they were recorded; one that failed is told by its findings. What nobody asked for was not checked."""
     checks = store.checks()
     recorded = [
@@ -75,5 +77,6 @@ def _checks(store: Store) -> list[Check]:
         for check in checks if check.state in ("ok", "not-checked")
     ]  # fmt: skip
     if not any(check.name in (VERIFY, REFERENCE) for check in checks):
-        recorded.append(Check(VALUES, unchecked=UNSEEN))
+        absent = "" if any(info.file is not None for info in infos) else _ABSENT
+        recorded.append(Check(VALUES, unchecked=UNSEEN, absent=absent))
     return recorded + ([] if store.end else [Check("end", unchecked="the trace was cut short: it has no end record")])

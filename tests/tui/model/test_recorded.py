@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,14 @@ def test_a_trace_has_the_checks_that_the_page_of_its_run_has(kind: str, tmp_path
     opened = subject(path)
     assert {(check.name, check.state) for check in opened.checks} == told
     assert any(check.unchecked == UNSEEN for check in opened.checks) == (not asked.verifies)
+
+
+def test_a_trace_of_no_weights_is_told_as_the_folder_without_them(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(small_checkpoint.CONFIG))
+    run(Request(str(tmp_path), 2, "dummy"), save=tmp_path / "t.db").store.close()
+    for opened in (subject(tmp_path), subject(tmp_path / "t.db")):
+        assert plain(chips(opened)).startswith("· no weights are here")
+        assert prose(findings(opened)).startswith("· no weights are here")
 
 
 def test_a_trace_whose_numbers_nobody_looked_at_is_not_called_well(tmp_path: Path) -> None:
