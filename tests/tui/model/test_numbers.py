@@ -224,6 +224,8 @@ def test_pages_before_anything_is_read_say_what_to_do() -> None:
     for width in (20, *WIDTHS):
         assert "choose a tensor" in text(values(Values()), width) or width == 20
     assert "· not read: v reads 64 bytes" in text(values(Values(info)))
+    nowhere = TensorInfo("w", "F32", (4, 4), None, None, 64)
+    assert text(values(Values(nowhere))).endswith("· not read: it is in no file that is here")
     assert "! 64 bytes would be read: v once more reads it, Esc does not" in text(values(Values(info, "asks")))
     assert "16 bytes of 64 bytes, Esc stops" in text(values(Values(info, "reads", 16)))
     assert "· stopped after 16 bytes of 64 bytes; v reads again" in text(values(Values(info, "stopped", 16)))

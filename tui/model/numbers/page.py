@@ -45,7 +45,9 @@ def _standing(state: Values, width: int) -> Iterator[Line]:
     assert state.info is not None
     total = state.total or state.info.nbytes
     size = words.size(total)
-    if state.stage == "idle":
+    if state.stage == "idle" and state.info.file is None:
+        yield fitted((Span("· not read", "unsure"), Span(": it is in no file that is here")), width)
+    elif state.stage == "idle":
         yield fitted((Span("· not read", "unsure"), Span(f": v reads {size}")), width)
     elif state.stage == "asks":
         told = f"{size} would be read: v once more reads it, Esc does not"
