@@ -15,7 +15,7 @@ from mappings.views import Ranges, Shape
 from tracer.events import Move
 from tracer.slices.placement import Placement, shard_of_expert, volume
 from tracer.slices.sides import Sides, sides
-from tracer.slices.spans import Segment, Span, mask, segments, spans, within
+from tracer.slices.spans import Segment, Span, lacks, mask, segments, spans, within
 from tracer.slices.turns import Turns, turns
 
 
@@ -54,6 +54,8 @@ class Band:
     """All positions, by the ranks that hold them; of a rank that is not known, by what is planned for it."""
     op: str | None = None
     """The transform of its values, where there is one."""
+    lost: tuple[int, ...] = ()
+    """Ranks that lack what was planned for them and others hold."""
 
     def on_all(self, tp: int) -> bool:
         """Whether every rank holds all of it."""
@@ -286,13 +288,16 @@ class Drawn:
         where = sides(list(by_rank.values()), shape, self.first)
         size = shape[where.along]
         all_of = mask(size, (move.src[where.along] for move in moves))
+        meant = {rank: mask(size, (move.src[where.along] for move in own)) for rank, own in by_rank.items()}
         by_rank = {rank: [move for move in own if move not in lost] for rank, own in by_rank.items()}
         masks = {rank: mask(size, (move.src[where.along] for move in own)) for rank, own in by_rank.items()}
+        there = mask(size, (move.src[where.along] for own in by_rank.values() for move in own))
+        lacking = tuple(rank for rank in self.shapes if lost and lacks(meant[rank], masks[rank], there))
         shares = tuple(self._share(rank, by_rank[rank], where, masks[rank], all_of) for rank in self.shapes)
         length = all_of.count(1)
         held = {rank: spans(within(own, all_of)) for rank, own in masks.items()}
         return Band(
-            part, tensor, shape, where.along, where.lands, length, shares, segments(length, held), moves[0].op,
+            part, tensor, shape, where.along, where.lands, length, shares, segments(length, held), moves[0].op, lacking,
         )  # fmt: skip
 
     def _share(self, rank: int, moves: Sequence[Move], where: Sides, own: bytes, all_of: bytes) -> Share:

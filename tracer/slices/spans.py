@@ -27,6 +27,12 @@ def within(own: bytes, all_of: bytes) -> bytes:
     return own[slice(*runs[0])] if len(runs) == 1 else bytes(compress(own, all_of))
 
 
+def lacks(meant: bytes, own: bytes, there: bytes) -> bool:
+    """Whether there is something that was meant for one's own and is not."""
+    wanted, held, found = (int.from_bytes(each) for each in (meant, own, there))
+    return bool(wanted & ~held & found)
+
+
 def spans(own: bytes) -> tuple[Span, ...]:
     """The runs of a mask."""
     found, start = [], own.find(1)

@@ -11,6 +11,7 @@ from mappings.plan import LoadPlan, plan
 from mappings.synth import synthesise
 from tests.mappings.small import CONFIGS, bind
 from tracer.prepare import Request, prepare
+from tracer.report.html import pictures as html
 from tracer.session import run
 from tracer.slices.observed import Observed
 from tracer.slices.picture import picture
@@ -18,6 +19,8 @@ from tracer.slices.placed import Placed
 from tracer.slices.placement import Placement, volume
 from tracer.slices.spans import Segment
 from tracer.store import Store
+from tui.model.line import plain
+from tui.model.slicemap.drawing import map_lines
 
 LLAMA = Request(load_format="dummy", plan_only=True)
 
@@ -76,6 +79,23 @@ def test_what_one_rank_never_wrote_is_a_gap_in_the_picture_of_a_trace(tmp_path: 
     lost, kept = before["v"].segments[1], before["v"].segments[0]
     assert after["v"].segments == (kept, Segment(lost.start, lost.stop, ()))
     assert [(s.start, s.stop) for s in after["v"].gaps] == [(lost.start, lost.stop)] and not before["v"].gaps
+
+
+def test_a_copy_that_one_rank_lacks_is_lost_though_another_rank_holds_it(tmp_path: Path) -> None:
+    store = store_of("llama tied", tmp_path, 2, plan_only=False)
+    name = "model.layers.1.input_layernorm.weight"
+    before, of_it = picture(Observed(store), name), "(SELECT id FROM name WHERE text = ?)"
+    assert before.whole and [band.lost for band in before.bands] == [()]
+    store.db.execute(f"DELETE FROM move WHERE rank = 1 AND param = {of_it}", (name,))
+    after = picture(Observed(store), name)
+    assert (after.whole, after.holding, [band.lost for band in after.bands]) == (False, [0], [(1,)])
+    lines = "\n".join(plain(line) for line in map_lines(after, 0, 80))
+    assert "not cut, but on rank 0 alone" in lines and "✗ not all that is planned for rank 1" in lines
+    on_page = html.drawn(after, range(2))
+    assert on_page and "all of it: rank 1 lacks what is planned for it" in on_page.notes
+    store.db.execute("DELETE FROM finish")
+    lines = "\n".join(plain(line) for line in map_lines(picture(Observed(store), name), 0, 80))
+    assert "not cut, recorded on rank 0 alone" in lines and "· not all recorded that is planned for rank 1" in lines
 
 
 def test_a_trace_whose_config_is_unknown_still_has_its_pictures(tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ def _notes(map: SliceMap) -> Iterator[str]:
     if any(band.gaps and band not in unwritten for band in map.bands):
         yield "crossed: no rank holds it"
     yield from (f"{band.part or 'all of it'}: no rank has written any of it" for band in unwritten)
+    lost = ((band.part or "all of it", runs(band.lost)) for band in map.bands if band.lost)
+    yield from (f"{part}: rank {ranks} lacks what is planned for it" for part, ranks in lost)
     for reason, value in dict.fromkeys((pad.reason, pad.value) for pad in map.pads):
         yield f"dotted: {reason}, {value:g}"
     if map.experts:

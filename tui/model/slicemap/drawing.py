@@ -98,6 +98,8 @@ class Drawing:
         holding = self.picture.holding
         if holding and not self.picture.planned:
             return f"on rank {runs(holding)}"
+        if holding and any(band.lost for band in self.picture.bands):
+            return f"not cut, {'recorded' if self.picture.cut_short else 'but'} on rank {runs(holding)} alone"
         return f"not cut: it is on rank {runs(holding)} alone" if holding else self.picture.lacking
 
     def _on_rank(self, whole: Shape | None, own: Shape) -> Line:
@@ -175,8 +177,11 @@ class Drawing:
         if band.op:
             texts.append(Span(f"{GLYPHS['conversion']} {printable(band.op)}", "conversion"))
         lost = sum(gap.stop - gap.start for gap in band.gaps)
+        role: Role = "unsure" if self.picture.cut_short else "bad"
+        if band.lost:
+            done = "recorded " if self.picture.cut_short else ""
+            texts.append(Span(f"{GLYPHS[role]} not all {done}that is planned for rank {runs(band.lost)}", role))
         if lost:
-            role: Role = "unsure" if self.picture.cut_short else "bad"
             texts.append(Span(f"{GLYPHS[role]} {lost} {self._source(band)} {self.picture.lacking}", role))
         return [text for text in texts if text.text]
 
