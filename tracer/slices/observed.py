@@ -136,12 +136,12 @@ class Observed:
         return own.tied_to if own else None
 
     def aliases(self, param: str) -> list[str]:
-        own = next(iter(self._params.values()), {})
-        return [name for name, other in own.items() if other.tied_to == param]
+        owns = (other for own in self._params.values() for other in own.values())
+        return list(dict.fromkeys(other.name for other in owns if other.tied_to == param))
 
     def experts(self, param: str) -> int:
         if self.planned:
             return self.planned.experts(param)
-        shape = self._params.get(self.ranks[0], {}).get(param) if self.ranks else None
-        shards = {move.shard for move in self.store.moves(rank=self.ranks[0], param=param)} if shape else set()
-        return shape.shape[0] if shape and any(shard_of_expert(shard)[0] is not None for shard in shards) else 0
+        own = self._param(param)
+        shards = {move.shard for move in self._into(param)} if own and own.shape else set()
+        return own.shape[0] if own and any(shard_of_expert(shard)[0] is not None for shard in shards) else 0

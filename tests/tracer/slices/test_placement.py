@@ -107,6 +107,21 @@ def test_a_trace_whose_config_is_unknown_still_has_its_pictures(tmp_path: Path) 
         assert untold.experts(param) == told.experts(param), param
 
 
+@pytest.mark.parametrize("name", ["mixtral", "llama tied"])
+def test_experts_and_ties_are_known_where_any_rank_has_a_record_of_them(name: str, tmp_path: Path) -> None:
+    store = store_of(name, tmp_path, 2)
+    whole = Observed(store)
+    names = [param.name for param in store.params(1)]
+    expected = {param: (whole.experts(param), whole.aliases(param)) for param in names}
+    assert any(experts or aliases for experts, aliases in expected.values())
+    for table in ("param", "move"):
+        store.db.execute(f"DELETE FROM {table} WHERE rank = 0")
+    rest = Observed(store)
+    rest.planned = None
+    assert {param: (rest.experts(param), rest.aliases(param)) for param in names} == expected
+    assert all(picture(rest, param).ranks == (1,) for param in names)
+
+
 @pytest.mark.parametrize("name", ["mixtral", "mixtral stacked", "gpt-oss", "deepseek v3 in fp8"])
 def test_what_experts_are_said_to_hold_is_what_their_moves_place(name: str) -> None:
     binding = bind(name)
