@@ -5,7 +5,7 @@ Keys: the GGUF specification in ggml's `docs/gguf.md`, and `constants.py` of ggu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ _KEYS: Mapping[str, str] = {
 """Keys below the architecture's name that `tracer.checkpoint.gguf.config` does not need."""
 _LATENT_ONLY = frozenset({"rope"})
 _COUNTED = frozenset(LLAMA_SPELLING[name] for name in ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn"))
+_IN_KEYS = frozenset(LLAMA_SPELLING[name] for name in ("layers", "hidden", "ffn", "experts", "moe_ffn"))
+"""Of what tensors tell, the fields that a config made of a GGUF file has from its keys; the rest it has from them."""
 _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 
 
@@ -47,6 +49,11 @@ def of_gguf(checkpoint: Checkpoint) -> Inferred:
     shown = [field for field in fields(known) if field.name not in ("architectures", "model_type", "torch_dtype")]
     found, findings = _merged(keys, [field for field in shown if field.confidence != "guess"])
     return Inferred(found, names, known, findings, told=f"{len(keys)} keys, {len(checkpoint.tensors)} tensors")
+
+
+def beside_keys(shown: Iterable[Field]) -> list[Field]:
+    """Fields of tensors, where the config that they are held against was made of a GGUF file's keys and tensors."""
+    return [field if field.name in _IN_KEYS else replace(field, witness="") for field in shown]
 
 
 def _fields_of_keys(checkpoint: Checkpoint) -> list[Field]:

@@ -22,6 +22,7 @@ from tests.tui.model.pages import WIDTHS, examined, prose, small, stages, text
 from tracer.diagnose.cause import Cause
 from tracer.infer.canonical import text_config
 from tracer.report.html import config as report
+from tracer.session import Request, run
 from tui.model.config.fields import dotted, flat, meant
 from tui.model.config.page import config
 from tui.model.config.uses import uses
@@ -158,6 +159,16 @@ def test_of_the_keys_of_a_gguf_file_those_are_ticked_that_tensors_tell_too(tmp_p
     assert ticked == {"hidden_size", "num_hidden_layers", "intermediate_size"}
     assert ticked == {field.name for field in inferred.fields if field.witness}
     assert {"rms_norm_eps", "vocab_size", "num_attention_heads"} <= {field.name for field in inferred.fields} - ticked
+
+
+def test_of_a_trace_of_a_gguf_file_no_other_fields_are_ticked_than_of_the_file(tmp_path: Path) -> None:
+    file, saved = materialise(GGUF, tmp_path / "m"), tmp_path / "t.db"
+    run(Request(str(file), plan_only=True), save=saved).store.close()
+    of_file, of_trace = (rows(opened(each)) for each in (file, saved))
+    assert of_file.keys() <= of_trace.keys()
+    assert [field for field, line in of_trace.items() if line.startswith("✓")] == [
+        field for field, line in of_file.items() if line.startswith("✓")
+    ]
 
 
 @pytest.mark.parametrize("name", ["llama-3", "qwen3-3", GGUF, "in conflict"])

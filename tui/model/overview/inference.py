@@ -14,12 +14,15 @@ from tracer.doctor.adapter import FILES, Adapter, examine_adapter
 from tracer.errors import InputError
 from tracer.infer import Inferred, infer, logical, of_names
 from tracer.infer.canonical import canonical, text_config
+from tracer.infer.keys import beside_keys
 from tracer.infer.names import Group
 from tracer.infer.parallel import Parallel, estimated, sizes
 from tracer.infer.standing import MADE_UP
 from tui.model.config.fields import config_of
 from tui.model.subject import Subject
 
+_GGUF = "gguf"
+"""How the dialects begin of traces whose config was no config.json."""
 _OF_A_TRACE = "the trace has no tensor that was in a file: names and shapes may come from the config itself"
 
 
@@ -79,7 +82,10 @@ def _inferred(subject: Subject) -> Inferred | None:
         return infer(checkpoint)
     names = [info.name for info in subject.tensors]
     held = [info for info in subject.tensors if info.file is not None] or subject.tensors
-    return of_names(names, held, dict(config_of(subject)) or None) if names else None
+    found = of_names(names, held, dict(config_of(subject)) or None) if names else None
+    if found is not None and subject.store is not None and (subject.store.run.dialect or "").startswith(_GGUF):
+        found.fields = beside_keys(found.fields)
+    return found
 
 
 def _adapter(subject: Subject) -> Adapter | None:
