@@ -23,7 +23,7 @@ class Observed:
         self.tp = store.run.tp
         self.ranks = tuple(sorted(store.run.ranks))
         self._given = plan
-        self._last: tuple[str, list[Move]] = ("", [])
+        self._last: tuple[tuple[str, int, int], list[Move]] = (("", 0, 0), [])
 
     @cached_property
     def planned(self) -> Placed | None:
@@ -57,9 +57,11 @@ class Observed:
         return [move for move in self.planned.into(param, expert) if move.rank in self.ranks and move not in made]
 
     def _into(self, param: str) -> list[Move]:
-        """The last answer about a complete trace is kept: a picture asks twice, and again for every expert."""
-        if self._last[0] != param or self.store.end is None:
-            self._last = param, list(self.store.moves(param=param))
+        """The last answer is kept until more is written: a picture asks twice, and again for every expert."""
+        (version,) = self.store.db.execute("PRAGMA data_version").fetchone()
+        asked = param, version, self.store.db.total_changes
+        if self._last[0] != asked:
+            self._last = asked, list(self.store.moves(param=param))
         return self._last[1]
 
     def filled(self, param: str) -> list[Filled]:

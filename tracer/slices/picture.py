@@ -259,7 +259,9 @@ class Drawn:
         """What a trace has that cannot be drawn: blocks that leave their tensor or their parameter."""
         for move in self.moves:
             source, target = self.sources[move.tensor], self.shapes.get(move.rank)
-            if target is None or not _within(move.dst, target) or not (source is None or _within(move.src, source)):
+            if target is None:
+                return f"rank {move.rank}: no record says what it allocates for {move.param}"
+            if not _within(move.dst, target) or not (source is None or _within(move.src, source)):
                 return f"rank {move.rank}: a move from {move.tensor} does not lie within {move.param}"
         positions = (size for shape in (*self.shapes.values(), *self.sources.values()) for size in shape or ())
         ranks = {*self.shapes, *(move.rank for move in self.beyond)}

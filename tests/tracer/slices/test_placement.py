@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from mappings.plan import LoadPlan, plan
 from mappings.synth import synthesise
 from tests.mappings.small import CONFIGS, bind
+from tracer.events import Move
 from tracer.prepare import Request, prepare
 from tracer.report.html import pictures as html
 from tracer.session import run
@@ -22,6 +25,7 @@ from tracer.store import Store
 from tui.model.line import plain
 from tui.model.slicemap.drawing import map_lines
 
+W13 = "model.layers.0.block_sparse_moe.experts.routed_experts.w13_weight"
 LLAMA = Request(load_format="dummy", plan_only=True)
 
 
@@ -79,6 +83,39 @@ def test_what_one_rank_never_wrote_is_a_gap_in_the_picture_of_a_trace(tmp_path: 
     lost, kept = before["v"].segments[1], before["v"].segments[0]
     assert after["v"].segments == (kept, Segment(lost.start, lost.stop, ()))
     assert [(s.start, s.stop) for s in after["v"].gaps] == [(lost.start, lost.stop)] and not before["v"].gaps
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_moves_of_a_parameter_are_read_once_until_more_is_written(
+    ended: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    run(request("mixtral", tmp_path, 2, plan_only=False), save=tmp_path / "t.db").store.close()
+    writing = sqlite3.connect(tmp_path / "t.db")
+    if not ended:
+        writing.execute("DELETE FROM finish")
+        writing.commit()
+    store, asked = Store.open(tmp_path / "t.db"), list[str]()
+    moves = store.moves
+
+    def counted(param: str) -> Iterator[Move]:
+        asked.append(param)
+        return moves(param=param)
+
+    monkeypatch.setattr(store, "moves", counted)
+    observed = Observed(store)
+    before = [picture(observed, W13, expert) for expert in range(3)]
+    assert asked == [W13]
+    writing.execute("DELETE FROM move WHERE rank = 1")
+    writing.commit()
+    assert picture(observed, W13).holding == [0] and before[0].holding == [0, 1]
+    writing.close()
+    store.close()
+
+
+def test_a_move_of_a_rank_that_has_no_record_of_the_parameter_says_so(tmp_path: Path) -> None:
+    store, name = store_of("llama tied", tmp_path, 2, plan_only=False), "model.norm.weight"
+    store.db.execute("DELETE FROM param WHERE rank = 1")
+    assert picture(Observed(store), name).refused == f"rank 1: no record says what it allocates for {name}"
 
 
 def test_a_copy_that_one_rank_lacks_is_lost_though_another_rank_holds_it(tmp_path: Path) -> None:
