@@ -9,13 +9,15 @@ from itertools import permutations
 
 from mappings.axes import PART, Layout, spell
 from mappings.bind import Binding, BoundRow
-from mappings.findings import Finding
+from mappings.findings import Finding, Unchecked
 from mappings.forms import form
 from mappings.names import collapse
 from mappings.plan import LoadPlan
 from mappings.proof.dtypes import prove_dtypes
 from mappings.proof.verdict import Proof
 from mappings.views import Shape
+
+_NONE = "no row claims a tensor that is here, so that no shape was compared"
 
 
 def prove_sizes(plan: LoadPlan) -> Proof:
@@ -34,7 +36,8 @@ def prove_sizes(plan: LoadPlan) -> Proof:
     found = [_mismatch(plan.binding, rows[row], shape, names) for (row, shape), names in wrong.items()]
     good = [row for row in rows.values() if not any(row.id == key for key, _ in wrong)]
     found += [*prove_dtypes(plan), *(finding for row in good if (finding := _ambiguous(row)))]
-    return Proof("sizes", found, checked=f"{checked} tensors")
+    unchecked = None if checked else Unchecked("sizes", _NONE)
+    return Proof("sizes", found, unchecked, f"{checked} tensors")
 
 
 def _mismatch(binding: Binding, row: BoundRow, shape: Shape, names: list[str]) -> Finding:

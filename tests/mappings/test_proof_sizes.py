@@ -13,3 +13,12 @@ def test_sizes_a_header_of_another_shape() -> None:
     found = proofs(binding, tensors)
     assert failing(found) == ["sizes"]
     assert [f.code for f in errors(found)] == ["shape.mismatch"]
+
+
+def test_sizes_where_no_row_claims_a_tensor_are_not_proven() -> None:
+    binding = bind("llama", 2)
+    tensors = [tensor._replace(name=f"other.{tensor.name}") for tensor in synthesise(binding)]
+    for held in (tensors, []):
+        (sizes,) = (proof for proof in proofs(binding, held) if proof.name == "sizes")
+        assert sizes.unchecked is not None and not sizes.holds
+        assert sizes.unchecked.reason == "no row claims a tensor that is here, so that no shape was compared"

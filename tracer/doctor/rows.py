@@ -84,9 +84,15 @@ def _tell(prepared: Prepared, proofs: Iterable[Proof], chart: Chart) -> None:
     if "names" in done:
         chart.told("names", f"{len(prepared.infos):,} tensors against the rows of {arch} ({', '.join(done['names'])})")
     if "sizes" in done.get("shapes", ()):
-        chart.told("shapes", f"headers against config.json by the rows of {arch} ({', '.join(done['shapes'])})")
+        some = "" if "names" in done.get("names", ()) else _claimed(prepared)
+        chart.told("shapes", f"headers{some} against config.json by the rows of {arch} ({', '.join(done['shapes'])})")
     chart.told("sizes", prepared.weighed)
     chart.told("config", f"{arch}, as the rows read it")
+
+
+def _claimed(prepared: Prepared) -> str:
+    claimed = sum(claim.disposition == "loaded" for claim in prepared.plan.claims)
+    return f" of {claimed:,} of {len(prepared.infos):,} tensors"
 
 
 def _refuse(patient: Patient, refused: Refused, chart: Chart) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests import corpus
 from tests.tracer.doctor.test_peers import GEMMA2, LLAMA, gemma2, without
 from tests.tracer.doctor.told import Told, write_json, write_safetensors
+from tests.tui.subjects import CONFIG, sizes
 from tracer.report.checks import summary
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 123456\n".format("ab" * 32)
@@ -30,6 +31,17 @@ def test_what_rows_have_proven_is_told_without_a_limit(tmp_path: Path) -> None:
         tmp_path / "model.safetensors", {name: ("BF16", shape) for name, shape in {**shapes, **norms}.items()}
     )
     assert summary(Told(tmp_path).checks).startswith("nothing wrong found;")
+
+
+def test_shapes_are_right_only_of_tensors_that_rows_claim(tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", CONFIG)
+    of_rows = sizes()
+    for strange, state in ((0, "ok"), (len(of_rows) - 1, "ok"), (len(of_rows), "not-checked")):
+        held = {f"other.{name}" if n < strange else name: size for n, (name, size) in enumerate(of_rows.items())}
+        write_safetensors(tmp_path / "model.safetensors", held)
+        shapes = Told(tmp_path).check("shapes")
+        assert shapes.state == state
+        assert shapes.told.startswith("headers of 1 of 39 tensors against config.json") == (0 < strange < len(of_rows))
 
 
 def test_pointers_are_said_first_with_what_fetches_them(tmp_path: Path) -> None:
