@@ -6,6 +6,7 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
+from mappings.names import runs
 from tracer.checks import Check
 from tracer.checks import records as records_of
 from tracer.commands.output import Printer
@@ -20,7 +21,8 @@ from tracer.report import jsonl
 from tracer.report.words import plural
 
 PLANNED = "{} observed"
-"""What is asked of a plan and cannot be: no lack of the comparison."""
+NEITHER = "other ranks"
+"""What is asked of a plan, or of ranks that no trace is of, and cannot be: no lack of the comparison."""
 
 
 def run_traces(args: argparse.Namespace, printer: Printer) -> int:
@@ -39,7 +41,8 @@ def run_traces(args: argparse.Namespace, printer: Printer) -> int:
             jsonl.write(iter([head, *found, *records_of(checks)]), args.json)
         printer.lines([verdict, str(comparison.a), str(comparison.b), *lines(comparison, args.all, SCREEN)])
         printer.lines(_grounds(checks))
-    complete = not any(check.unchecked for check in checks if check.name != PLANNED.format(check.name[:1]))
+    beside = (NEITHER, *(PLANNED.format(letter) for letter in "AB"))
+    complete = not any(check.unchecked for check in checks if check.name not in beside)
     return int(args.exit_code and not (comparison.same and complete))
 
 
@@ -51,6 +54,8 @@ def load_checks(comparison: LoadComparison) -> list[Check]:
     found = [Check("moves", ranks if comparison.ranks else over, (), "; ".join(comparison.unchecked))]
     if not comparison.ranks:
         found.append(Check("ranks", "", (), f"A is of tp {a.run.tp}, B of tp {b.run.tp}: slices cannot be compared"))
+    elif missing := sorted(set(range(a.run.tp)) - {*a.run.ranks, *b.run.ranks}):
+        found.append(Check(NEITHER, "", (), f"{runs(missing)} of {a.run.tp}: neither trace is of them"))
     for load in (a, b):
         if load.store.end is None:
             found.append(Check(f"end of {load.letter}", "", (), "the trace was cut short"))

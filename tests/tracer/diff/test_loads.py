@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mappings.views import Box, Ranges
 from tests import placements, sabotage, small_llama, vllm_traces
-from tracer.cli import main
+from tracer.cli import main, trace_load
 from tracer.diff.loads.compare import LoadComparison, compare
 from tracer.diff.loads.pieces import merged, same_elements
 from tracer.diff.loads.placements import Load
@@ -213,8 +213,6 @@ def _ranges(index: list[list[int]]) -> Ranges:
 def test_the_command_reads_stores_and_lines(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tracer.cli import trace_load
-
     store, lines = str(tmp_path / "a.db"), str(tmp_path / "b.jsonl")
     trace_load([str(folder), "--tp", "2", "--load-format", "dummy", "--save", store, "--json", lines, "--quiet"])
     capsys.readouterr()
@@ -237,8 +235,6 @@ def test_a_trace_and_a_checkpoint_are_not_compared(
 
 
 def test_a_cut_trace_is_told_to_be_one(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tracer.cli import trace_load
-
     lines = tmp_path / "b.jsonl"
     trace_load([str(folder), "--load-format", "dummy", "--json", str(lines), "--quiet"])
     kept = lines.read_text().splitlines(keepends=True)
@@ -253,6 +249,19 @@ def test_a_cut_trace_is_told_to_be_one(folder: Path, tmp_path: Path, capsys: pyt
     error = capsys.readouterr().err
     assert "damaged.jsonl: line 2" in error
     assert error.count("\n") == 1
+
+
+def test_ranks_that_neither_trace_is_of_are_said_not_to_be_compared(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = [tmp_path / "a.db", tmp_path / "b.db"]
+    for path in saved:
+        asked = [str(folder), "--tp", "2", "--rank", "1", "--load-format", "dummy", "--save", str(path)]
+        assert trace_load(asked) == 0
+    capsys.readouterr()
+    assert main(["diff", "--exit-code", *map(str, saved)]) == 0
+    told = capsys.readouterr().out
+    assert "not checked: other ranks (0 of 2: neither trace is of them)" in told
 
 
 def test_ids_move_where_the_moves_say(load: Callable[..., Store]) -> None:
