@@ -26,6 +26,12 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def expect_end() -> None:
+    """Do not be stopped by SIGTERM any more: what this process is about to say is why it comes."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from engine.crew.world import World, world
 from tracer.errors import UsageError
 from tracer.execute.device import equipment
+from tracer.interrupts import expect_end
 
 if TYPE_CHECKING:
     from engine.crew.following import Follower
@@ -98,11 +99,16 @@ def dismiss(crew: Crew, status: int) -> None:
 def lead(crew: Crew, leader: Leader, message: Order, own: Callable[[Callable[[], None]], Any]) -> Any:
     """What `own` gives, rank 0's part here, once all others have done theirs. Raises RankFailed, Lost."""
     from engine.crew.leading import order
+    from engine.processes.failed import RankFailed
 
     meeting = _host_meeting(crew.rank)
     order(crew, message)
     try:
         return leader.run(own)
+    except RankFailed as failed:
+        if not failed.kind:  # torchrun ends the ranks beside a dead one, also while that is written down
+            expect_end()
+        raise
     except KeyboardInterrupt:
         dead = leader.dead()
         if dead is None:
