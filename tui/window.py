@@ -7,7 +7,6 @@ from typing import Literal
 from textual import events
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input
 
 from tracer.failure import EXPECTED, in_one_line
 from tui.model.browsing import Browsing
@@ -17,6 +16,7 @@ from tui.model.tabs import tabs
 from tui.model.title import title
 from tui.widgets.keyline import KeyLine
 from tui.widgets.oneline import OneLine
+from tui.widgets.search_line import SearchLine
 from tui.widgets.sheet import Sheet
 from tui.widgets.visible import visible
 
@@ -47,7 +47,7 @@ class Window(App[int]):
             with Vertical(id="right"):
                 yield OneLine("pages")
                 yield Sheet("page", links=True)
-        yield Input(placeholder="search: words that all must occur; a number is a layer or an expert", id="search")
+        yield SearchLine(placeholder="search: words that all must occur; a number is a layer or an expert", id="search")
         yield KeyLine("keys")
 
     @property
