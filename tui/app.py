@@ -247,10 +247,10 @@ class Browser(Arriving):
         if subject is None:
             return
         focus = self.browsing.focus
-        from tui.model.findings.markdown import all_markdown, markdown
+        from tui.model.findings.markdown import all_markdown, one_markdown
 
         one = focus is not None and focus.kind == "finding"
-        text = markdown(subject.findings[int(focus.name)]) if one and focus else all_markdown(subject)
+        text = one_markdown(subject, int(focus.name)) if one and focus else all_markdown(subject)
         self.copy_to_clipboard(text)
         self._say("sent to the terminal's clipboard, as Markdown")
 

@@ -110,7 +110,7 @@ class Browsing(Ranked):
 
     def names(self) -> Page:
         """The left side: the tree, or the flat table."""
-        return self._table if self.flat else TreePage(self.tree, self.wanted.told)
+        return self._table if self.flat else TreePage(self.tree, self.wanted)
 
     @property
     def _table(self) -> TablePage:

@@ -48,9 +48,19 @@ class Wanted:
         return ", ".join([*told, *(["found"] if self.found is not None else [])])
 
     @property
+    def nothing(self) -> Sequence[Line]:
+        """What is said where no tensor is left."""
+        told = ["nothing is left: Esc shows all names"]
+        told += ["n leads to what was found elsewhere"] if self.marked else []
+        return [(Span(f"  {text}", "unsure"),) for text in told]
+
+    @property
     def narrowed(self) -> bool:
         """Whether some tensors are left out."""
         return self.dtype is not None or self.marked or self.found is not None
+
+
+ALL = Wanted()
 
 
 def _next(choices: Sequence[Any], now: Any) -> Any:
@@ -90,7 +100,7 @@ class TablePage:
 
     def lines(self, width: int) -> Sequence[Line]:
         if not self.positions and self.wanted.narrowed:
-            return [(Span("  nothing is left: Esc shows all names", "unsure"),)]
+            return self.wanted.nothing
         return Lazy(len(self.positions), lambda number: self._line(self._at(number), width))
 
     def row_of(self, name: str) -> int | None:

@@ -10,6 +10,7 @@ from tui.model.findings.chips import SHOWN
 from tui.model.kept import UNKNOWN, kept
 from tui.model.lazy import Lazy
 from tui.model.line import Line, Role, Span, Target
+from tui.model.table import ALL, Wanted
 from tui.model.tree import Node, Row, Tree
 
 _WIDE = 64
@@ -19,18 +20,18 @@ _WIDE = 64
 class TreePage:
     """What a sheet shows of a tree."""
 
-    def __init__(self, tree: Tree, narrowed: str = "") -> None:
-        self.tree, self.narrowed = tree, narrowed
+    def __init__(self, tree: Tree, wanted: Wanted = ALL) -> None:
+        self.tree, self.wanted = tree, wanted
 
     def lines(self, width: int) -> Sequence[Line]:
         rows = self.tree.rows
-        if not rows and self.narrowed:
-            return [(Span("  nothing is left: Esc shows all names", "unsure"),)]
+        if not rows and self.wanted.narrowed:
+            return self.wanted.nothing
         return Lazy(len(rows), lambda number: _line(rows[number], width))
 
     def heading(self, width: int) -> Line | None:
         shape = (right(Span("dtype, shape", "heading"), 24),) if width >= _WIDE else ()
-        left_out = f" ({self.narrowed})" if self.narrowed else ""
+        left_out = f" ({self.wanted.told})" if self.wanted.narrowed else ""
         return both((Span(f"  name{left_out}", "heading"),), (*shape, right(Span("size", "heading"), 11)), width)
 
 

@@ -6,7 +6,9 @@ import json
 import re
 import shlex
 from base64 import b64encode
+from contextlib import closing
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from time import process_time
 
@@ -22,7 +24,10 @@ from tracer.checks import Check
 from tracer.cli import main
 from tracer.diagnose.cause import Cause
 from tracer.report.findings import MOST_OF_A_CODE
+from tracer.session import Request, run
+from tui.model.browsing import Browsing
 from tui.model.findings.chips import chips
+from tui.model.findings.markdown import one_markdown
 from tui.model.findings.page import (
     all_markdown,
     findings,
@@ -32,6 +37,7 @@ from tui.model.findings.page import (
     subject_target,
 )
 from tui.model.line import Target, plain, target
+from tui.model.opening import open_subject
 from tui.model.subject import Told
 
 CODES = re.findall(r"`([a-z]+\.[a-z-]+)`", README.split("## Findings")[1].split("## ")[0])
@@ -278,3 +284,20 @@ def test_all_of_it_as_markdown_says_what_was_not_checked() -> None:
     shown = all_markdown(examined([Cause(error(), (error("a"),))], checks=checks))
     assert "1 error, 2 findings" in shown and "(follows from `shape.mismatch`)" in shown
     assert "Not checked:" in shown and "values: --no-values" in shown and "Ok: `files`" in shown
+
+
+def test_what_is_pasted_says_what_it_was_found_in(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    broken = small(tmp_path / "broken", lambda config: config.update(intermediate_size=24), tp=2)
+    told = f"Found in `{broken.title}`, tp 2; trace-load {version('trace-load')}."
+    assert one_markdown(broken, 0) == f"{markdown(broken.findings[0])}\n{told}\n"
+    assert all_markdown(broken).endswith(f"\n{told}\n")
+    saved = tmp_path / "t.db"
+    run(Request(None, 4, load_format="dummy", rank=1, plan_only=True), save=saved).store.close()
+    state = Browsing(str(saved), 1)
+    state.arrived(open_subject(str(saved), 1, lambda seen: None))
+    assert state.subject is not None and state.subject.store is not None
+    with closing(state.subject.store):
+        assert ", a trace of a plan at tp 4, rank 1 only; trace-load " in all_markdown(state.subject)
+        state.more_ranks(-1)
+        assert ", a trace of a plan at tp 4, rank 1 only, planned for tp 2; " in all_markdown(state.subject)

@@ -112,8 +112,9 @@ def test_lines_are_made_where_they_are_looked_at() -> None:
 
 def test_names_that_are_left_out_are_said_to_be_and_so_is_that_nothing_is_left() -> None:
     wanted = Wanted(dtype="F32", marked=True)
-    table, tree = TablePage((), wanted, {}), TreePage(tree_of((), {}), wanted.told)
+    table, tree = TablePage((), wanted, {}), TreePage(tree_of((), {}), wanted)
     for page in (table, tree):
         heading = page.heading(80)
         assert heading is not None and "(only F32, with findings)" in plain(heading)
-        assert [plain(line).strip() for line in page.lines(80)] == ["nothing is left: Esc shows all names"]
+        said = [plain(line).strip() for line in page.lines(80)]
+        assert said == ["nothing is left: Esc shows all names", "n leads to what was found elsewhere"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from shlex import quote
 
+from mappings.names import runs
 from tracer.report.markdown import code, fenced, of_finding
 from tracer.report.words import plural
 from tui.model.subject import Subject, Told
@@ -17,6 +19,24 @@ MOST_CHARACTERS = 48_000
 def markdown(told: Told) -> str:
     """One finding."""
     return f"{of_finding(told.finding)}\n"
+
+
+def one_markdown(subject: Subject, number: int) -> str:
+    """One finding, with what it was found in."""
+    return f"{markdown(subject.findings[number])}\n{found_in(subject)}\n"
+
+
+def found_in(subject: Subject) -> str:
+    """The model, the ranks and the tool: what is pasted elsewhere stands alone."""
+    what = [f"Found in {code(subject.title)}"]
+    if subject.store is not None:
+        run = subject.store.run
+        what.append(f"a trace of a {'load' if run.observed else 'plan'} at tp {run.tp}")
+        what += [f"rank {runs(run.ranks)} only"] if len(run.ranks) < run.tp else []
+        what += [f"planned for tp {subject.tp}"] if subject.tp != run.tp else []
+    elif subject.prepared is not None:
+        what.append(f"tp {subject.tp}")
+    return f"{', '.join(what)}; trace-load {version('trace-load')}."
 
 
 def all_markdown(subject: Subject) -> str:
@@ -34,6 +54,7 @@ def all_markdown(subject: Subject) -> str:
         pieces.append(f"Ok: {', '.join(ok)}\n")
     if subject.stage != "examined":
         pieces.append("Not looked at to the end yet.\n")
+    pieces.append(f"{found_in(subject)}\n")
     return "\n".join(pieces)
 
 
