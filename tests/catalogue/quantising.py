@@ -112,6 +112,23 @@ def by_channel(
     )  # fmt: skip
 
 
+def by_group(model: Model, which: Which = projections, bits: int = 4, group: int = 32) -> Model:
+    """compressed-tensors' pack-quantized: codes in words along the inputs, one scale a group."""
+    for module, out, inner in _modules(model, which):
+        del model.tensors[f"{module}.weight"]
+        model.put(f"{module}.weight_packed", out, ceil(inner * bits / 32), dtype="I32")
+        model.put(f"{module}.weight_scale", out, inner // group)
+        shape = np.array([out, inner], dtype=np.int64).tobytes()
+        model.put(f"{module}.weight_shape", 2, dtype="I64", data=shape)
+    weights = {"num_bits": bits, "type": "int", "strategy": "group", "group_size": group, "symmetric": True}
+    return model.set(
+        quantization_config={
+            "quant_method": "compressed-tensors", "format": "pack-quantized", "ignore": ["lm_head"],
+            "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights, "input_activations": None}},
+        }
+    )  # fmt: skip
+
+
 def nvfp4(model: Model, which: Which = projections, ignore: tuple[str, ...] = ()) -> Model:
     """ModelOpt: two codes a byte, an FP8 scale for sixteen of them, and one for all."""
     for module, out, inner in _modules(model, which):

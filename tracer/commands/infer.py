@@ -158,15 +158,19 @@ def _parallel(
     if not args.parallel:
         return
     from mappings.registry import choose
-    from tracer.infer.parallel import estimated, sizes
+    from tracer.doctor.quantisation import declared
+    from tracer.infer.parallel import estimated, groups_of, sizes
 
     config = found.config()
+    scheme, _ = declared(checkpoint.config or config, checkpoint.files)
+    groups = list(groups_of(checkpoint.tensors, scheme or {}))
     try:
         dtype = next((d for d in ("BF16", "F16", "F32") if any(t.dtype == d for t in checkpoint.tensors)), "BF16")
-        result = sizes(choose(config, checkpoint.names or None, 1, dtype).binding)
+        packed = sum(tensor.nbytes for tensor in checkpoint.tensors) if config.get("quantization_config") else None
+        result = sizes(choose(config, checkpoint.names or None, 1, dtype).binding, packed, groups)
     except ConfigError:
         tensors = [(tensor.shape, tensor.nbytes) for tensor in checkpoint.tensors if tensor.dtype in BITS]
-        result = estimated(config, tensors)
+        result = estimated(config, tensors, groups=groups)
     result = replace(result, guesses=_guesses(found))
     record: dict[str, object] = {"kind": "parallel", "tp": list(result.tp), "layers": result.layers}
     record |= {"guesses": list(result.guesses)}

@@ -73,14 +73,14 @@ def _alone(code: str, names: Sequence[str], what: str) -> Iterator[Finding]:
 
 def declared(config: Mapping[str, Any], files: Files) -> tuple[Mapping[str, Any] | None, list[Finding]]:
     """What config.json says of the quantisation, or quantize_config.json does, and where the two differ."""
-    own, other = _in_config(config), _beside(files, GPTQ_CONFIG)
+    own, other = in_config(config), _beside(files, GPTQ_CONFIG)
     if own is None or other is None:
         return own or other or _of_awq(_beside(files, _AWQ_CONFIG)), []
     differing = [key for key in _COMPARED if key in own and key in other and own[key] != other[key]]
     return own, [_differ(key, own[key], other[key]) for key in differing]
 
 
-def _in_config(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def in_config(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Of models with towers it is often in the decoder's part."""
     found = (part.get(field) for _, part in sections(config) for field in DECLARED_IN)
     return next((own for own in found if isinstance(own, dict) and own), None)

@@ -14,9 +14,7 @@ from tracer.diagnose.hypotheses.samples import numbers
 from tracer.diagnose.hypothesis import Hypothesis
 from tracer.diagnose.state import State
 from tracer.doctor.quantisation import declared
-
-ROW_PARALLEL = ("down_proj", "o_proj", "dense", "dense_4h_to_h", "c_proj", "out_proj", "w2", "fc2", "out_lin")
-"""Modules whose inputs are cut over ranks."""
+from tracer.infer.parallel.groups import ROW_PARALLEL
 
 
 def propose(case: Case) -> Iterator[Hypothesis]:

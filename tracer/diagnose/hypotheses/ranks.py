@@ -12,10 +12,8 @@ from typing import Any
 from mappings.findings import Finding
 from mappings.names import collapse
 from mappings.shards import obstacle
-from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.complaints.complaint import Complaint
 from tracer.diagnose.case import Case
-from tracer.diagnose.hypotheses.activation_order import ROW_PARALLEL
 from tracer.diagnose.hypotheses.asked_ranks import ranks_of
 from tracer.diagnose.hypotheses.modules import role_of
 from tracer.diagnose.hypotheses.question import counted
@@ -23,26 +21,12 @@ from tracer.diagnose.hypothesis import Hypothesis
 from tracer.diagnose.state import State, changed
 from tracer.doctor.quantisation import declared
 from tracer.infer.canonical import text_config
+from tracer.infer.parallel.groups import Groups, groups_of
 from tracer.infer.parallel.widths import cuts
 
 LARGEST = 64
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 _KV = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "kv_n_heads", "multi_query_group_num")
-
-
-@dataclass(frozen=True)
-class Groups:
-    """A row-parallel module whose inputs are quantised in groups."""
-
-    name: str
-    inputs: int
-    groups: int
-    count: int
-    """Modules of this kind."""
-
-    @property
-    def size(self) -> int:
-        return self.inputs // self.groups
 
 
 @dataclass(frozen=True)
@@ -58,40 +42,19 @@ class Divisions:
     @cached_property
     def groups(self) -> list[Groups]:
         scheme, _ = declared(self.state.config, self.state.checkpoint.files)
-        return list(_groups(self.state, scheme or {}))
+        return list(groups_of(self.state.tensors, scheme or {}))
 
     def failing(self, tp: int) -> list[tuple[str, int, str]]:
         """Field, its size and the rule that `tp` breaks."""
         return [(field, size, why) for field, cut, size in cuts(self.fields) if (why := obstacle(cut, size, tp))]
 
     def failing_groups(self, tp: int) -> list[Groups]:
-        return [each for each in self.groups if each.groups > 1 and each.groups % tp]
+        return [each for each in self.groups if each.broken_by(tp)]
 
     @cached_property
     def legal(self) -> list[int]:
         """Sizes that cut everything, quantisation groups too."""
         return [tp for tp in range(1, LARGEST + 1) if not self.failing(tp) and not self.failing_groups(tp)]
-
-
-def _groups(state: State, scheme: Mapping[str, Any]) -> Iterator[Groups]:
-    """One for each kind of module that is cut along its inputs."""
-    by_role: dict[tuple[str, int, int], list[str]] = {}
-    shapes = state.shapes
-    for tensor in state.tensors:
-        module, _, leaf = tensor.name.rpartition(".")
-        if leaf != "scales" or module.rpartition(".")[2] not in ROW_PARALLEL or len(tensor.shape) != 2:
-            continue
-        if (inputs := _inputs(module, shapes, scheme, tensor)) and tensor.shape[0]:
-            by_role.setdefault((module.rpartition(".")[2], inputs, tensor.shape[0]), []).append(module)
-    for (_, inputs, groups), modules in by_role.items():
-        yield Groups(collapse(modules)[0][0], inputs, groups, len(modules))
-
-
-def _inputs(module: str, shapes: Mapping[str, tuple[int, ...]], scheme: Mapping[str, Any], scales: TensorInfo) -> int:
-    if (order := shapes.get(f"{module}.g_idx")) and len(order) == 1 and order[0]:
-        return order[0]
-    size = scheme.get("group_size", scheme.get("q_group_size"))
-    return scales.shape[0] * size if type(size) is int and size > 0 else 0
 
 
 def propose(case: Case) -> Iterator[Hypothesis]:

@@ -5,18 +5,19 @@ It depends on names, shapes and the plan, and on no number of ranks: asked once 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
 from mappings.sizes import ConfigError
 from tracer.doctor.adapter import FILES, Adapter, examine_adapter
+from tracer.doctor.quantisation import declared, in_config
 from tracer.errors import InputError
 from tracer.infer import Inferred, infer, logical, of_names
 from tracer.infer.canonical import canonical, text_config
 from tracer.infer.keys import beside_keys
 from tracer.infer.names import Group
-from tracer.infer.parallel import Parallel, estimated, sizes
+from tracer.infer.parallel import Parallel, estimated, groups_of, sizes
 from tracer.infer.standing import MADE_UP
 from tui.model.config.fields import config_of
 from tui.model.subject import Subject
@@ -97,17 +98,25 @@ def _adapter(subject: Subject) -> Adapter | None:
 
 def _parallel(subject: Subject, found: Inferred | None) -> tuple[Parallel | None, bool]:
     """By the rows where there are any, else by what config.json and the tensors say of widths."""
+    groups = list(groups_of(subject.tensors, _scheme(subject)))
     if subject.prepared is not None:
         packed = found is not None and found.known is not None and bool(found.known.quantisation)
         try:
-            return sizes(subject.prepared.plan.binding, subject.nbytes if packed else None), True
+            return sizes(subject.prepared.plan.binding, subject.nbytes if packed else None, groups), True
         except ConfigError:
             pass
     config = {**(found.config() if found else {}), **text_config(config_of(subject))}
     if not config:
         return None, False
-    result = estimated(config, [(info.shape, info.nbytes) for info in subject.tensors])
+    result = estimated(config, [(info.shape, info.nbytes) for info in subject.tensors], groups=groups)
     return (result if subject.tensors else replace(result, ranks=())), False
+
+
+def _scheme(subject: Subject) -> Mapping[str, object]:
+    """What is declared of a quantisation; a trace has no files beside the config that may say so too."""
+    config = config_of(subject)
+    own = in_config(config) if subject.checkpoint is None else declared(config, subject.checkpoint.files)[0]
+    return own or {}
 
 
 # --- how many parameters ---
