@@ -117,7 +117,7 @@ class Arriving(Window):
 
     def _values_changed(self, state: Values) -> None:
         if self.browsing.values.heard(state):
-            if state.look is not None and self.browsing.judge(state.look.statistics):
+            if self.browsing.judge(state):
                 self._draw()
                 self.names.show(self.browsing.names(), self.browsing.focused_row)
             elif self.browsing.page == "values":

@@ -20,10 +20,10 @@ from tui.model.tree_page import TreePage
 
 if TYPE_CHECKING:
     from tracer.checkpoint.tensor_info import TensorInfo
-    from tracer.values.statistics import Statistics
     from tui.model.comparing import Comparing
     from tui.model.follow.progress import Progress
     from tui.model.numbers.asking import Asking
+    from tui.model.numbers.state import Values
 
 PageName: TypeAlias = Literal["overview", "path", "findings", "config", "values", "graph", "compare", "follow"]
 PAGES: tuple[PageName, ...] = get_args(PageName)[:-1]
@@ -72,13 +72,13 @@ class Browsing(Ranked):
             self.take(what if isinstance(what, Arrival) else arrival(what, self.tp, self.last))
         if not self.touched and self.subject is not None:
             self._start(self.subject)
-        if "values" in self.__dict__ and self.values.state.look is not None:  # read before it could be judged
-            self.judge(self.values.state.look.statistics)
+        if "values" in self.__dict__:  # read before it could be judged
+            self.judge(self.values.state)
 
-    def judge(self, seen: Statistics) -> bool:
-        """Whether values that were read have shown something; it stands among the findings then."""
+    def judge(self, read: Values) -> bool:
+        """Whether reading values has shown something; it stands among the findings then."""
         with self._changing():
-            return super().judge(seen)
+            return super().judge(read)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tracer.slices.observed import Observed
     from tracer.slices.placed import Placed
     from tracer.slices.placement import Placement
-    from tracer.values.statistics import Statistics
+    from tui.model.numbers.state import Values
     from tui.model.overview.inference import Inference
 
 MOST_RANKS = 1024
@@ -54,13 +54,17 @@ class Ranked:
         self.__dict__.pop("_observed", None)
         self.now = self._at_ranks(what)
 
-    def judge(self, seen: Statistics) -> bool:
-        """Whether values that were read have shown something; it stands among the findings then."""
+    def judge(self, read: Values) -> bool:
+        """Whether reading values has shown something; it stands among the findings then."""
         if self.last is None or self.last.subject.stage != "examined":
             return False
-        from tui.model.numbers.judged import judged
+        from tui.model.numbers.judged import judged, with_findings
 
-        found = judged(self.last.subject, seen)
+        found = self.last.subject
+        if read.look is not None:
+            found = judged(found, read.look.statistics)
+        if read.finding is not None:
+            found = with_findings(found, [read.finding])
         if found is self.last.subject:
             return False
         self.last = found_otherwise(self.last, found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.tui.with_nan import SOUND, with_nan
 from tracer.cli import trace_load
 from tracer.diagnose.cause import Cause
 from tui.model.browsing import Browsing
+from tui.model.findings.chips import chips
 from tui.model.line import Target, plain
 from tui.model.numbers.look import look
 from tui.model.numbers.state import Values
@@ -143,7 +145,7 @@ def test_values_that_were_read_before_the_examination_ended_are_judged_then(tmp_
     info = next(info for info in plan.tensors if info.name == UP)
     seen = look(plan.checkpoint, info, lambda done, total: None, lambda: False)
     state.values.state = Values(info, "done", look=seen)
-    assert not state.judge(seen.statistics), "nothing was found out yet that it could stand among"
+    assert not state.judge(state.values.state), "nothing was found out yet that it could stand among"
     state.arrived(examined)
     assert state.subject is not None
     assert [told.finding.code for told in state.subject.findings] == ["value.nonfinite"]
@@ -157,7 +159,40 @@ def test_the_tree_is_as_it_was_after_values_have_shown_something(tmp_path: Path)
     state.tree.open_up(50)
     rows = [row.node.prefix for row in state.tree.rows]
     info = next(info for info in state.subject.tensors if info.name == UP)
-    assert state.judge(look(state.subject.checkpoint, info, lambda done, total: None, lambda: False).statistics)
+    seen = look(state.subject.checkpoint, info, lambda done, total: None, lambda: False)
+    assert state.judge(Values(info, "done", look=seen))
     assert set(rows) <= {row.node.prefix for row in state.tree.rows}
     number = state.row_of(Target("tensor", UP))
     assert number is not None and state.tree.rows[number].node.severity == "error"
+
+
+def removed(file: Path) -> None:
+    file.unlink()
+
+
+def zeroed(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:2000] + bytes(file.stat().st_size - 2000))
+
+
+def shortened(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:3000])
+
+
+@pytest.mark.parametrize(("change", "code"), [
+    (removed, "file.changed"), (zeroed, "file.changed"), (shortened, "file.truncated"),
+], ids=["removed", "zeroed", "shortened"])  # fmt: skip
+def test_a_file_that_is_another_one_by_now_is_an_error_and_not_only_a_word_on_the_page_of_values(
+    change: Callable[[Path], None], code: str, tmp_path: Path
+) -> None:
+    shutil.copytree(SOUND, tmp_path, dirs_exist_ok=True)
+    state = browsing(tmp_path)
+    assert state.subject is not None and state.subject.checkpoint is not None and not state.subject.findings
+    change(tmp_path / "model.safetensors")
+    info = next(info for info in state.subject.tensors if info.name == UP)
+    assert state.values.wish(state.subject.checkpoint, info)
+    said: list[Values] = []
+    state.values.read(state.subject.checkpoint, info, said.append)
+    assert state.values.heard(said[-1]) and state.judge(said[-1])
+    found = [(told.finding.code, told.finding.severity, told.finding.subject) for told in state.subject.findings]
+    assert found == [(code, "error", "model.safetensors")]
+    assert "✗ 1 error" in plain(chips(state.subject))

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
+from mappings.findings import Finding
 from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.tensor_info import TensorInfo
-from tracer.errors import TraceLoadError
+from tracer.errors import InputError, TraceLoadError
 from tui.model.numbers.state import Values
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Asking:
         except Stopped:
             return
         except (TraceLoadError, OSError, ValueError) as error:
-            changed(Values(info, "cannot", why=str(error)))
+            changed(Values(info, "cannot", why=str(error), finding=_gone(info, error)))
             return
         changed(replace(begun, stage="done", done=begun.total, look=seen, beside=beside, other=other))
 
@@ -105,3 +106,10 @@ class Asking:
             return look(self.other, own, lambda done, total: told(info.nbytes + done), stop.is_set), title
         except (TraceLoadError, OSError, ValueError) as error:
             return None, str(error)
+
+
+def _gone(info: TensorInfo, error: Exception) -> Finding | None:
+    """Whether a file that could be read when it was examined cannot be read now, or is another one."""
+    if not isinstance(error, InputError):
+        return None
+    return error.finding() or Finding("file.changed", "error", info.file or info.name, str(error))

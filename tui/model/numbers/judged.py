@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mappings.findings import Finding
 from tracer.diagnose.cause import Cause
@@ -14,8 +14,13 @@ from tui.model.subject import Subject
 
 def judged(subject: Subject, seen: Statistics) -> Subject:
     """The subject with what was found in a tensor that was read; itself where that is nothing new."""
+    return with_findings(subject, list(_found(seen)))
+
+
+def with_findings(subject: Subject, found: Sequence[Finding]) -> Subject:
+    """The subject with these; itself where none of them is new."""
     known = {(told.finding.code, told.finding.subject) for told in subject.findings}
-    new = [finding for finding in _found(seen) if (finding.code, finding.subject) not in known]
+    new = [finding for finding in found if (finding.code, finding.subject) not in known]
     causes = [Cause(finding) for finding in new if finding.severity != "info"]
     remarks = [finding for finding in new if finding.severity == "info"]
     if not new:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from tracer.checkpoint.tensor_info import TensorInfo
 
 if TYPE_CHECKING:
+    from mappings.findings import Finding
     from tui.model.numbers.look import Look
 
 Stage: TypeAlias = Literal["idle", "asks", "reads", "done", "stopped", "cannot"]
@@ -25,6 +26,8 @@ class Values:
     """Bytes that are to be read, of both."""
     why: str = ""
     """What stands against it."""
+    finding: Finding | None = None
+    """The same, where it says that what was examined is no longer there."""
     look: Look | None = None
     beside: Look | None = None
     other: str = ""
