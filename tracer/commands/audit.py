@@ -8,8 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mappings.findings import Unchecked
-from mappings.proof import findings, prove
 from tracer.commands.output import Printer, output_options, refuse_empty
 from tracer.errors import Refused
 from tracer.events import Run, to_json
@@ -38,6 +36,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Audit, print, and return the exit status."""
     from tracer.audit import Audit
+    from tracer.audit.again import audit_again
 
     refuse_empty(args)
     printer = Printer(args)
@@ -46,32 +45,13 @@ def run(args: argparse.Namespace) -> int:
     with closing(open_trace(args.trace)) as store:
         check_structure(args.trace)
         try:
-            checked = again(store)
+            checked = audit_again(store, replan(store))
         except Refused as refused:
             checked = Audit(findings=[refused.finding])
         if args.json:
             jsonl.write(iter(_records(checked)), args.json)
         printer.lines([*_summary(checked, store), *verdict.findings(checked.findings)])
     return 1 if any(finding.severity == "error" for finding in checked.findings) else 0
-
-
-def again(store: Store) -> Audit:
-    """Everything that can be said of a saved trace. Raises Refused when its config cannot be planned."""
-    from tracer.audit import Audit, audit
-    from tracer.audit.records import audit_records
-
-    plan = replan(store)
-    if not store.run.observed:
-        checked = Audit(unchecked=[Unchecked("audit", "the trace is a plan: nothing in it was observed")])
-    else:
-        checked = audit(store, plan)
-    found = [f for f in findings(prove(plan, None)) if f.severity == "error"] if plan else []
-    checked.findings = [*audit_records(store, plan), *found, *checked.findings]
-    # That a load was cut short cannot be found out again: all that it has written may be as planned.
-    checked.findings += [finding for finding in store.findings() if finding.code == "load.failed"]
-    if store.end is None:
-        checked.unchecked.append(Unchecked("end", "the trace was cut short: it has no end record"))
-    return checked
 
 
 def _summary(checked: Audit, store: Store) -> list[str]:

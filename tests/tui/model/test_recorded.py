@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fixtures import small_checkpoint
 from tests.tui.model.material import subject
 from tests.tui.model.pages import prose, text
+from tracer.cli import main
 from tracer.report.html import summary
 from tracer.session import Request, run
 from tracer.verified import UNSEEN
+from tui.model import recorded
 from tui.model.findings.chips import chips
 from tui.model.findings.page import findings
 from tui.model.line import plain
+from tui.model.opening import open_subject
+from tui.model.overview.page import overview
+from tui.model.recorded import AS_IT_SAYS
+from tui.model.subject import Subject
 
 KINDS = {
     "observed": Request(tp=2, load_format="dummy"), "planned": Request(tp=2, plan_only=True),
@@ -52,3 +60,78 @@ def test_a_trace_whose_numbers_nobody_looked_at_is_not_called_well(tmp_path: Pat
     assert plain(chips(opened)).startswith("· 1 not checked")
     page = findings(opened)
     assert text(page).startswith("· ") and f"values: {UNSEEN}" in prose(page)
+
+
+# --- what it says of itself ---
+
+Records = list[dict[str, Any]]
+
+
+def _claims(folder: Path, path: Path, change: Callable[[Records], Records]) -> Subject:
+    """A trace of a load on two ranks that calls all well, with some of its records changed."""
+    model = folder / "model"
+    model.mkdir()
+    small_checkpoint.sound(model)
+    main(["load", str(model), "--tp", "2", "--load-format", "dummy", "--json", str(path)])
+    records = change([json.loads(line) for line in path.read_text().splitlines()])
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return subject(path)
+
+
+def _same_rows(records: Records) -> Records:
+    """Each rank reads what the first does."""
+    own = {each["tensor"]: each["src"] for each in records if each["kind"] == "move" and each["rank"] == 0}
+    return [
+        each | {"src": own[each["tensor"]]} if each["kind"] == "move" and "q_proj" in each["tensor"] else each
+        for each in records
+    ]  # fmt: skip
+
+
+def _without_end(records: Records) -> Records:
+    return [each for each in records if each["kind"] != "end"]
+
+
+def _without_config(records: Records) -> Records:
+    return [each | {"config": {}} if each["kind"] == "run" else each for each in records]
+
+
+def test_a_trace_is_not_believed_but_audited_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opened = _claims(tmp_path, tmp_path / "t.jsonl", _same_rows)
+    capsys.readouterr()
+    main(["audit", str(tmp_path / "t.jsonl"), "--json", "-"])
+    printed = [json.loads(each) for each in capsys.readouterr().out.splitlines() if each.startswith("{")]
+    told = {(each["code"], each["subject"]) for each in printed if each["kind"] == "finding"}
+    assert told == {(each.finding.code, each.finding.subject) for each in opened.findings}
+    assert "audit.rank-duplicate" in {code for code, _ in told}
+    assert "audit" not in {check.name for check in opened.checks}
+    assert plain(chips(opened)).startswith("✗ ")
+
+
+def test_a_trace_that_was_cut_short_calls_nothing_ok(tmp_path: Path) -> None:
+    opened = _claims(tmp_path, tmp_path / "t.jsonl", _without_end)
+    assert plain(chips(opened)).startswith("✗ cut short") and "ok" not in plain(chips(opened))
+    assert opened.checks and all(check.unchecked for check in opened.checks)
+    assert f"audit: {AS_IT_SAYS}: the trace was cut short" in prose(findings(opened))
+    assert "cut short" in "\n".join(text(overview(opened)).splitlines()[:3])
+
+
+@pytest.mark.parametrize("why", ["no plan", "too many moves"])
+def test_what_is_not_audited_again_is_said_to_be_as_the_trace_has_it(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if why == "too many moves":
+        monkeypatch.setattr(recorded, "MOST_MOVES", 1)
+    change = _without_config if why == "no plan" else list
+    opened = _claims(tmp_path, tmp_path / "t.jsonl", change)
+    audit = next(check for check in opened.checks if check.name == "audit")
+    assert audit.unchecked.startswith(AS_IT_SAYS) and not opened.findings
+
+
+def test_of_a_long_audit_the_plan_is_there_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.jsonl"
+    _claims(tmp_path, path, list)
+    monkeypatch.setattr(recorded, "MANY_MOVES", 1)
+    seen: list[Subject] = []
+    open_subject(str(path), 1, seen.append)
+    assert [each.stage for each in seen] == ["headers", "plan", "examined"]
+    assert seen[1].prepared is seen[2].prepared is not None

@@ -16,6 +16,8 @@ from tui.model.subject import Subject
 LOOKING = "… looking"
 _ROLES: Mapping[Severity, Role] = {"error": "bad", "warning": "warn", "info": "dim"}
 SHOWN: Mapping[Severity, tuple[str, Role]] = {each: (SIGNS[each], _ROLES[each]) for each in SEVERITIES}
+END = "end"
+"""The check of whether a trace has one; without it the load was cut short."""
 _HOLLOW = "value.all-zero"
 """As a remark it is about whole files: headers without a model."""
 _FINDINGS = Target("page", "findings")
@@ -26,10 +28,16 @@ def chips(subject: Subject) -> list[Span]:
     if subject.stage != "examined":
         return [Span(LOOKING, "unsure", _FINDINGS)]
     spans: list[Span] = []
-    grave = [*_found(subject, "error"), *_absent(subject), *_found(subject, "warning")]
+    grave = [*_cut_short(subject), *_found(subject, "error"), *_absent(subject), *_found(subject, "warning")]
     for chip in [*grave, *_checks(subject), *_found(subject, "info")]:
         spans += [Span("  ")] * bool(spans) + [chip]
     return spans or [Span("· nothing was checked", "unsure", _FINDINGS)]
+
+
+def _cut_short(subject: Subject) -> Iterator[Span]:
+    """What is said of a part of a load is not said of the load."""
+    if any(check.name == END and check.unchecked for check in subject.checks):
+        yield Span(f"{GLYPHS['bad']} cut short", "bad", _FINDINGS)
 
 
 def _absent(subject: Subject) -> Iterator[Span]:
