@@ -95,9 +95,11 @@ def _far(files: Files, finding: Finding) -> Finding:
 def told(error: InputError, file: str, code: str) -> Finding:
     """A refusal as a finding; `code` where it has none of its own."""
     finding = error.finding() or Finding(code, "error", file, str(error))
-    return replace(finding, evidence={"file": file, **finding.evidence}, fix=finding.fix or _FIXES.get(finding.code))
+    fix = RIGHTS if isinstance(error.__cause__, PermissionError) else _FIXES.get(finding.code)
+    return replace(finding, evidence={"file": file, **finding.evidence}, fix=finding.fix or fix)
 
 
+RIGHTS = "give yourself the right to read it (chmod u+r, or ask its owner)"
 _FIXES = {
     "index.missing-file": "download the file again; a link has to lead to it",
     "file.truncated": "download the file again",
