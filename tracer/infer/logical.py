@@ -10,6 +10,8 @@ from tracer.infer.names import Group, Shape, Structure
 from tracer.infer.packing import scheme_of, unpacked
 
 PLAIN = ("weight", "bias", "", "gamma", "beta")
+_CODES = ("qweight", "weight_packed", "weight")
+"""Leaves of which the others only say how they are meant."""
 
 
 def modules(groups: Iterable[Group]) -> dict[tuple[str, str], dict[str, Group]]:
@@ -27,10 +29,11 @@ def shapes(names: Structure, hidden: int | None) -> Iterator[tuple[Group, Shape]
             yield from ((g, g.shape) for leaf, g in leaves.items() if leaf in PLAIN and g.shape is not None)
             continue
         weight = unpacked(leaves, hidden)
-        first = next(iter(leaves.values()))
+        first = next((leaves[leaf] for leaf in _CODES if leaf in leaves), next(iter(leaves.values())))
         if weight.shape is not None:
-            yield Group(first.template, first.indices, first.shapes, first.stack, first.module, "weight", first.role), (
-                weight.shape
+            yield (
+                Group(first.template, first.indices, first.shapes, first.stack, first.module, "weight", first.role),
+                (weight.shape),
             )
         if "bias" in leaves and leaves["bias"].shape is not None:
             yield leaves["bias"], leaves["bias"].shape

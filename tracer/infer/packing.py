@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import NamedTuple
 
+from tracer.checkpoint.dtypes import BITS
 from tracer.infer.names import Group, Shape
 
 _WORD = 32
@@ -21,6 +22,13 @@ _LEAST_DIMS: Mapping[str, int] = {
     "qweight": 2, "qzeros": 2, "g_idx": 1, "weight_packed": 2, "scales": 1, "weight.absmax": 1,
 }  # fmt: skip
 """Dimensions without which a leaf is none of its scheme."""
+_FROM_HIDDEN = (
+    "q", "k", "v", "qkv", "q_a", "kv_a", "gate", "up", "gate_up", "expert_gate", "expert_up", "shared_gate",
+    "shared_up", "shared_gate_up",
+)  # fmt: skip
+_TO_HIDDEN = ("out", "down", "expert_down", "shared_down", "shared_out")
+_EITHER_WAY = ("c_attn", "c_proj", "c_fc")
+"""GPT-2 stores these with the inputs first, others that took over its names do not."""
 
 
 class Unpacked(NamedTuple):
@@ -65,7 +73,7 @@ def unpacked(leaves: Leaves, hidden: int | None = None) -> Unpacked:
     if scheme == "mlx" and {"weight", "scales"} <= set(shapes) and shapes["weight"]:
         return _mlx(shapes["weight"], shapes["scales"], hidden)
     if scheme == "bitsandbytes":
-        return _bitsandbytes(leaves, shapes)
+        return _bitsandbytes(leaves, shapes, hidden)
     if scheme == "compressed-tensors" and "weight_packed" in shapes:
         return _compressed(shapes, hidden)
     if scheme == "mxfp4" and "blocks" in shapes and len(shapes["blocks"]) == 4:
@@ -111,15 +119,28 @@ def _mlx(weight: Shape, scales: Shape, hidden: int | None) -> Unpacked:
     return Unpacked((*weight[:-1], scales[-1] * group), "mlx", bits, group, None, told)
 
 
-def _bitsandbytes(leaves: Leaves, shapes: Mapping[str, Shape]) -> Unpacked:
+def _bitsandbytes(leaves: Leaves, shapes: Mapping[str, Shape], hidden: int | None) -> Unpacked:
     weight, absmax = shapes.get("weight"), shapes.get("weight.absmax")
     if "SCB" in leaves:
         return Unpacked(weight, "bitsandbytes", 8, None, None, f"SCB beside weight {weight}")
     if weight is None:
         return Unpacked(None, "bitsandbytes", 4)
-    group = 2 * prod(weight) // absmax[0] if absmax and absmax[0] else None
+    codes = prod(weight) * BITS.get(leaves["weight"].dtype or "", 8) // 4
+    group = codes // absmax[0] if absmax and absmax[0] else None
     kind = next((leaf.rpartition("__")[2] for leaf in leaves if leaf.startswith("weight.quant_state")), "4-bit")
-    return Unpacked(None, "bitsandbytes", 4, group, None, f"{kind}: weight {weight}, absmax {absmax}")
+    told = f"{kind}: weight {weight}, absmax {absmax}"
+    return Unpacked(_unflattened(leaves["weight"], codes, hidden), "bitsandbytes", 4, group, None, told)
+
+
+def _unflattened(weight: Group, codes: int, hidden: int | None) -> Shape | None:
+    """Flat codes of a matrix whose outputs or inputs are the hidden size, by what it is for; the values of its
+    `quant_state` have the shape too, no header has it.
+    """  # fmt: skip
+    if not hidden or codes % hidden or weight.module.rpartition(".")[2] in _EITHER_WAY:
+        return None
+    if weight.role in _TO_HIDDEN:
+        return hidden, codes // hidden
+    return (codes // hidden, hidden) if weight.role in _FROM_HIDDEN else None
 
 
 def _compressed(shapes: Mapping[str, Shape], hidden: int | None) -> Unpacked:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.catalogue.building import Model
 from tests.catalogue.models import decoder
-from tests.catalogue.quantising import awq, by_channel, by_group, gptq
+from tests.catalogue.quantising import awq, bitsandbytes, by_channel, by_group, gptq
 from tests.tracer.diagnose.written import codes, diagnosed
 from tracer.checkpoint.folder import open_checkpoint
 from tracer.checkpoint.tensor_info import TensorInfo
@@ -53,6 +53,13 @@ def test_the_commands_and_the_browser_call_the_same_numbers_of_ranks_legal(
     assert parallel and list(parallel.tp) == whole
     for tp in (2, 4):
         assert ("tp.quant-group" in dict(codes(diagnosed(folder, tp=tp)))) is (tp not in whole)
+
+
+@pytest.mark.parametrize("make", [gptq, awq, by_group, bitsandbytes])
+def test_parameters_are_counted_as_they_were_before_packing(make: Callable[..., Model], tmp_path: Path) -> None:
+    total = sum(prod(tensor.shape) for tensor in model(192).tensors.values())
+    counted = study(open_subject(str(make(model(192)).write(tmp_path)), 1, lambda seen: None)).parameters
+    assert counted and (counted.total, counted.unpacked) == (total, True)
 
 
 def test_one_scale_a_row_is_held_by_every_rank(tmp_path: Path) -> None:

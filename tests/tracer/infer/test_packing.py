@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.catalogue.building import Model
+from tests.catalogue.models import decoder, moe
+from tests.catalogue.quantising import bitsandbytes
 from tests.tracer.infer.synthetic import inferred
+from tracer.checkpoint.folder import open_checkpoint
 from tracer.checkpoint.tensor_info import TensorInfo
+from tracer.infer import infer
 from tracer.infer.names import Group, Shape
 from tracer.infer.packing import Unpacked, unpacked
 
@@ -103,6 +109,23 @@ def test_four_bits_of_bitsandbytes_are_flat_so_that_only_their_number_is_known()
     found = unpacked(leaves(packed))
     assert found[:4] == (None, "bitsandbytes", 4, 64)
     assert "nf4" in found.evidence
+
+
+@pytest.mark.parametrize("storage", ["U8", "BF16"])
+@pytest.mark.parametrize("make", [decoder, moe])
+def test_flat_codes_get_the_shape_back_that_the_hidden_size_leaves(
+    make: Callable[..., Model], storage: str, tmp_path: Path
+) -> None:  # fmt: skip
+    """Two codes a byte, and four in the elements that FSDP wants to be BF16 (`bnb_4bit_quant_storage`)."""
+    plain, flat = make(), bitsandbytes(make())
+    for name, tensor in list(flat.tensors.items()):
+        if storage == "BF16" and tensor.dtype == "U8" and tensor.shape[1:] == (1,):
+            flat.put(name, tensor.shape[0] // 2, 1, dtype=storage)
+    whole = infer(open_checkpoint(plain.write(tmp_path / "plain")))
+    packed = infer(open_checkpoint(flat.write(tmp_path / "flat")))
+    assert whole.known and packed.known and packed.known.solved.atoms == whole.known.solved.atoms
+    assert not packed.findings
+    assert packed.config()["num_attention_heads"] == plain.config["num_attention_heads"]
 
 
 def test_plain_weights_are_in_no_scheme() -> None:
