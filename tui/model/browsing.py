@@ -256,7 +256,9 @@ class Browsing(Ranked):
         """What stands in the place of a verdict as long as nothing is open."""
         if self.progress is None:
             return "… reading headers"
-        return "the load left no trace" if self.progress.ended else "… following a load"
+        if not self.progress.ended:
+            return "… following a load"
+        return "… reading its trace" if self.progress.kept else "the load left no trace"
 
     # --- ranks ---
 

@@ -23,9 +23,10 @@ from tracer.session import Request, run
 from tracer.shares import stored_shares
 from tracer.standing import Share, encode
 from tracer.store import Store
+from tui.model.browsing import Browsing
 from tui.model.columns import wide
 from tui.model.follow.following import KILLED, Following
-from tui.model.follow.progress import Progress
+from tui.model.follow.progress import FULL, Progress
 from tui.model.line import plain
 
 WIDTHS = 20, 60, 80, 120, 200
@@ -217,6 +218,33 @@ def test_a_trace_that_is_replaced_is_read_again(following: Following, trace: Pat
 
 
 # --- how it ends ---
+
+
+def test_a_load_whose_trace_is_about_to_be_opened_is_not_said_to_have_left_none(
+    following: Following, trace: Path, model: Path
+) -> None:
+    browsing = Browsing(str(trace), 1)
+    told = []
+    run(Request(str(model), load_format="dummy"), trace).store.close()
+    for gone in (False, True):
+        if gone:
+            trace.unlink()
+        browsing.progress = following.poll()
+        told.append(browsing.waiting)
+    assert told == ["… reading its trace", "the load left no trace"]
+
+
+def test_of_a_plan_nothing_is_said_to_have_been_done(following: Following, trace: Path, model: Path) -> None:
+    result = run(Request(str(model), 2, plan_only=True), trace)
+    moves = [sum(1 for move in result.store.moves() if move.rank == rank) for rank in range(2)]
+    result.store.close()
+    progress = following.poll()
+    assert (progress.state, progress.ended, progress.fraction) == ("planned", True, 0.0)
+    assert [(share.moves, share.planned_moves, share.tensor) for share in progress.shares] == [
+        (0, planned, None) for planned in moves
+    ]  # fmt: skip
+    shown = text(progress)
+    assert "nothing was executed" in shown and FULL not in shown and "→" not in shown
 
 
 def test_a_load_that_ended_without_a_trace_says_why(following: Following, trace: Path) -> None:

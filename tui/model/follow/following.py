@@ -188,7 +188,7 @@ def _ended(path: Path, store: Store, told: Standing | None) -> Progress:
     standing = Standing(
         run.model, run.tp, "ended", "done" if end else "failed", kept=True, tensors=store.count("tensor"),
         seconds=end.seconds if end else seconds, findings=dict(found),
-        shares=[_whole(share, planned.get(share.rank), state == "done") for share in stored_shares(store)],
+        shares=[_whole(share, planned.get(share.rank), state) for share in stored_shares(store)],
     )  # fmt: skip
     return Progress(path, state, said, standing)
 
@@ -196,19 +196,22 @@ def _ended(path: Path, store: Store, told: Standing | None) -> Progress:
 def _how(store: Store) -> tuple[State, str]:
     """How the load ended that left this trace."""
     if store.end is not None:
-        observed = store.run.observed
         moves = plural(store.end.moves, "move")
-        return "done", f"{moves} observed" if observed else f"{moves} planned, nothing was executed"
+        if store.run.observed:
+            return "done", f"{moves} observed"
+        return "planned", f"{moves} planned, nothing was executed"
     failed = next((check.reason for check in store.checks() if (check.name, check.state) == ("load", "failed")), None)
     if failed is None:
         return "cut short", "the trace has no end"
     return ("cut short" if failed == "interrupted" else "failed"), failed
 
 
-def _whole(share: Share, planned: Share | None, done: bool) -> Share:
-    """With its totals: those that were told, or where all was done what was done."""
-    if planned is not None:
-        return replace(share, planned_moves=planned.planned_moves, planned_bytes=planned.planned_bytes)
-    if done:
+def _whole(share: Share, told: Share | None, state: State) -> Share:
+    """With its totals: those that were told, or where all was done or is to be done what the trace has."""
+    if state == "planned":
+        return Share(share.rank, share.moves, share.nbytes or None)
+    if told is not None:
+        return replace(share, planned_moves=told.planned_moves, planned_bytes=told.planned_bytes)
+    if state == "done":
         return replace(share, planned_moves=share.moves, planned_bytes=share.nbytes or None)
     return share

@@ -16,12 +16,12 @@ from tui.model.findings.chips import SHOWN
 from tui.model.line import GLYPHS, Line, Role, Span, Target
 from tui.model.wrapped import paragraph
 
-State = Literal["absent", "unreadable", "running", "done", "failed", "cut short", "lost"]
-"""`absent`: there is nothing, and nobody writes it. `unreadable`: something is there that says nothing. `lost`: the
-load has ended, and no trace of it is there."""
+State = Literal["absent", "unreadable", "running", "done", "planned", "failed", "cut short", "lost"]
+"""`absent`: there is nothing, and nobody writes it. `unreadable`: something is there that says nothing. `planned`: its
+trace is there, and nothing of it was executed. `lost`: the load has ended, and no trace of it is there."""
 _ROLES: dict[State, Role] = {
-    "absent": "unsure", "unreadable": "unsure", "running": "strong", "done": "good", "failed": "bad",
-    "cut short": "bad", "lost": "bad",
+    "absent": "unsure", "unreadable": "unsure", "running": "strong", "done": "good", "planned": "unsure",
+    "failed": "bad", "cut short": "bad", "lost": "bad",
 }  # fmt: skip
 FULL, HALF, EMPTY = "█", "▌", "░"
 DETAILED = 8
@@ -54,7 +54,12 @@ class Progress:
     @property
     def ended(self) -> bool:
         """Whether nothing more will come of this load."""
-        return self.state in ("done", "failed", "cut short", "lost")
+        return self.state in ("done", "planned", "failed", "cut short", "lost")
+
+    @property
+    def kept(self) -> bool:
+        """Whether a load that has ended has left its trace."""
+        return self.ended and self.state != "lost" and self.standing is not None and self.standing.kept
 
     @property
     def shares(self) -> Sequence[Share]:
@@ -133,7 +138,7 @@ def _time(progress: Progress, standing: Standing) -> Iterator[Span]:
 def _lasted(state: State, seconds: float | None) -> Span:
     if seconds is None:
         return Span("how long it took is not known", "unsure")
-    told = {"running": "{} so far", "done": "took {}"}.get(state, "after {}")
+    told = {"running": "{} so far", "done": "took {}", "planned": "took {}"}.get(state, "after {}")
     return Span(told.format(duration(seconds)), "dim")
 
 
