@@ -56,6 +56,12 @@ class Observed:
         made = set(self.into(param, expert))
         return [move for move in self.planned.into(param, expert) if move.rank in self.ranks and move not in made]
 
+    def absent(self, param: str) -> list[str]:
+        return self.planned.absent(param) if self.planned else []
+
+    def without_source(self, param: str, expert: int | None = None) -> list[Move]:
+        return self.planned.without_source(param, expert) if self.planned else []
+
     def _into(self, param: str) -> list[Move]:
         """The last answer is kept until more is written: a picture asks twice, and again for every expert."""
         (version,) = self.store.db.execute("PRAGMA data_version").fetchone()

@@ -11,8 +11,9 @@ from functools import cached_property
 from math import prod
 
 from mappings.names import runs
-from mappings.views import Ranges, Shape
+from mappings.views import Range, Ranges, Shape
 from tracer.events import Move
+from tracer.slices.order import permuted
 from tracer.slices.placement import Placement, shard_of_expert, volume
 from tracer.slices.sides import Sides, sides
 from tracer.slices.spans import Segment, Span, lacks, mask, segments, spans, within
@@ -31,6 +32,8 @@ class Share:
     landing: tuple[Span, ...]
     """The same in the rank's parameter, along `Band.lands`."""
     elements: int
+    order: tuple[Range, ...] = ()
+    """The ranges of the tensor in the order in which they lie in the parameter, where that is another one."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Band:
     """The transform of its values, where there is one."""
     lost: tuple[int, ...] = ()
     """Ranks that lack what was planned for them and others hold."""
+    absent: bool = False
+    """Whether there is no such tensor, so that this part has no source."""
 
     def on_all(self, tp: int) -> bool:
         """Whether every rank holds all of it."""
@@ -242,6 +247,10 @@ class Drawn:
         self.beyond = list(map(_with_a_dimension, self._beyond(chosen)))
         """What is planned for ranks of which nothing is known."""
         self.told = [*self.moves, *self.lost, *self.beyond]
+        # Of what has no source at all there is no part to be told from others.
+        gone = places.without_source(param, chosen) if self.told else []
+        self.gone = list(map(_with_a_dimension, gone))
+        self.told += self.gone
         self.sources = {move.tensor: self._source(move.tensor) for move in self.told}
 
     def _beyond(self, chosen: int | None) -> list[Move]:
@@ -274,7 +283,7 @@ class Drawn:
         parts: dict[tuple[str, str], list[Move]] = {}
         for move in self.told:
             parts.setdefault((shard_of_expert(move.shard)[1], move.tensor), []).append(move)
-        lost = set(self.lost)
+        lost = {*self.lost, *self.gone}
         ordered = sorted(parts.items(), key=lambda item: min(move.dst for move in item[1]))
         return tuple(self._band(part, tensor, moves, lost) for (part, tensor), moves in ordered)
 
@@ -300,12 +309,14 @@ class Drawn:
         held = {rank: spans(within(own, all_of)) for rank, own in masks.items()}
         return Band(
             part, tensor, shape, where.along, where.lands, length, shares, segments(length, held), moves[0].op, lacking,
+            any(move.tensor == tensor for move in self.gone),
         )  # fmt: skip
 
     def _share(self, rank: int, moves: Sequence[Move], where: Sides, own: bytes, all_of: bytes) -> Share:
         landing = mask(self.shapes[rank][where.lands], (move.dst[where.lands] for move in moves))
         elements = sum(self._elements(move.dst) for move in moves)
-        return Share(rank, spans(within(own, all_of)), spans(own), spans(landing), elements)
+        order = permuted([(move.src[where.along], move.dst[where.lands]) for move in moves])
+        return Share(rank, spans(within(own, all_of)), spans(own), spans(landing), elements, order)
 
     def _elements(self, dst: Ranges) -> int:
         """Of the chosen expert, where there are experts."""

@@ -77,6 +77,13 @@ class Placed:
     def lost(self, param: str, expert: int | None = None) -> list[Move]:
         return []
 
+    def absent(self, param: str) -> list[str]:
+        return [row.pattern.name(indices) for row, indices in self.known.absent(param)]
+
+    def without_source(self, param: str, expert: int | None = None) -> list[Move]:
+        gone = self.known.absent(param, expert)
+        return [move for row, own in gone for move in self._moves(row.pattern.name(own), row, own)]
+
     def filled(self, param: str) -> list[Filled]:
         """By what each row places, as to spell out the moves of 256 experts would take longer than a blink."""
         tensors: list[list[str]] = [[] for _ in range(self.experts(param))]
@@ -215,24 +222,30 @@ class Known:
 
     def feeding(self, param: str, expert: int | None = None) -> list[str]:
         """Made from the names that rows expect, as to look through all that there are would take longer."""
+        expected = self._expected(param, expert)
+        found = {at for row, own in expected for at in self._there(row, own) if self.plan.claims[at].owner is row}
+        return [self.plan.tensors[position].name for position in sorted(found)]
+
+    def absent(self, param: str, expert: int | None = None) -> list[tuple[BoundRow, Indices]]:
+        """What rows expect for a parameter and no tensor has the name of."""
+        return [(row, own) for row, own in self._expected(param, expert) if next(self._there(row, own), None) is None]
+
+    def _expected(self, param: str, expert: int | None) -> Iterator[tuple[BoundRow, Indices]]:
+        """The rows of a parameter, each at all its positions that lead there."""
         found = self.leaf(self.tied.get(param, param))
         if found is None:
-            return []
-        leaf = self.plan.binding.leaves[found[0]]
-        rows = (row for row in self.plan.binding.rows if row.leaf is leaf)
-        positions = {position for row in rows for position in self._fed(row, found[1], expert)}
-        return [self.plan.tensors[position].name for position in sorted(positions)]
-
-    def _fed(self, row: BoundRow, own: Indices, expert: int | None) -> Iterator[int]:
+            return
         fixed = {} if expert is None else {EXPERT: expert}
-        fixed |= zip(row.leaf.pattern.axes, own, strict=True)
-        columns: Sequence[Sequence[int]] = [
-            (fixed[axis],) if axis in fixed else domain
-            for axis, domain in zip(row.pattern.axes, row.domain, strict=True)
-        ]  # fmt: skip
-        for indices in product(*columns):
-            name = row.pattern.name(indices)
-            for prefix in self.plan.binding.arch.prefixes:
-                position = self.positions.get(prefix + name)
-                if position is not None and self.plan.claims[position].owner is row:
-                    yield position
+        leaf = self.plan.binding.leaves[found[0]]
+        fixed |= zip(leaf.pattern.axes, found[1], strict=True)
+        for row in (row for row in self.plan.binding.rows if row.leaf is leaf):
+            axes = zip(row.pattern.axes, row.domain, strict=True)
+            columns: list[Sequence[int]] = [(fixed[axis],) if axis in fixed else domain for axis, domain in axes]
+            yield from ((row, indices) for indices in product(*columns))
+
+    def _there(self, row: BoundRow, indices: Indices) -> Iterator[int]:
+        """The positions of the tensors with the name that a row expects."""
+        name = row.pattern.name(indices)
+        for prefix in self.plan.binding.arch.prefixes:
+            if (position := self.positions.get(prefix + name)) is not None:
+                yield position

@@ -114,6 +114,14 @@ class Placement(Protocol):
         """What should have gone in by the plan and did not, on the ranks that are known."""
         ...
 
+    def absent(self, param: str) -> list[str]:
+        """The tensors that should lead into a parameter and are not there."""
+        ...
+
+    def without_source(self, param: str, expert: int | None = None) -> list[Move]:
+        """What they would place, in all of it or in one of its experts."""
+        ...
+
     def filled(self, param: str) -> list[Filled]:
         """What goes into each of its experts; empty where it has none."""
         ...

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from tests.mappings.small import CONFIGS
+from tests.tui.model import material
 from tracer import session
 from tracer.prepare import Request, prepare
 from tracer.report.html import page
@@ -197,3 +200,21 @@ def test_an_expert_of_which_nothing_came_is_drawn_though_it_has_no_slices() -> N
 def test_what_every_rank_holds_whole_needs_no_picture() -> None:
     prepared = prepare(Request(tp=2, plan_only=True))
     assert drawn(picture(Placed(prepared, 2), "model.norm.weight"), range(2)) is None
+
+
+def test_a_group_of_which_one_layer_lacks_a_part_is_drawn_as_most_are_and_the_other_below(tmp_path: Path) -> None:
+    lost, tensors = "model.layers.2.self_attn.q_proj.weight", material.tensors_of("llama")
+    config = {**CONFIGS["llama"].config, "num_hidden_layers": 4}
+    layers = [t._replace(name=t.name.replace(".0.", f".{n}.")) for t in tensors if ".0." in t.name for n in range(4)]
+    rest = [t for t in tensors if not t.name.startswith("model.layers.")]
+    material.write(tmp_path, config, [t for t in [*rest, *layers] if t.name != lost])
+    found = page.of_result(session.run(Request(str(tmp_path), 2, plan_only=True)))
+    (param,) = [param for param in found.params if "qkv_proj" in param.name]
+    (other,) = param.others
+    assert param.picture and param.picture.of.startswith("model.layers.0.") and other.of.startswith("model.layers.2.")
+    assert f"not like it: {other.of}" in param.picture.notes
+    assert [each.x for each in other.rows[0].blocks] == [each.x for each in param.picture.rows[0].blocks]
+    for row in other.rows:
+        assert [block.kind for block in row.blocks] == ["gap", "held", "held"]
+        assert row.blocks[0].label == "╳ q: no source" and lost in row.blocks[0].told
+    assert not any(param.others for param in found.params if "qkv_proj" not in param.name)

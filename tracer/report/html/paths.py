@@ -27,7 +27,8 @@ def params(table: PathTable, ranks: Ranks, pictures: Pictures) -> Iterator[Param
         left -= len(lines)
         paths = [_path(line, group, table, ranks) for line in lines]
         fills = [": ".join(fill) for fill in table.fills(group)]
-        yield Param(group.param, table.told(group), paths, fills, pictures.of(group))
+        drawn = pictures.of(group)
+        yield Param(group.param, table.told(group), paths, fills, next(iter(drawn), None), drawn[1:])
 
 
 def cut(table: PathTable, ranks: Ranks) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from mappings.names import blank, runs
+from mappings.names import blank, fold, runs
 from tracer.report import words
 from tracer.report.html.experts import grids, hidden
 from tracer.report.html.ranks import MOST, as_planned
@@ -13,7 +13,8 @@ from tracer.report.html.view import Block, Kind, Picture, Row
 from tracer.report.paths import Group
 from tracer.session import Result
 from tracer.slices.observed import Observed
-from tracer.slices.picture import Band, Experts, Padded, SliceMap, picture
+from tracer.slices.order import ordered
+from tracer.slices.picture import Band, Experts, Padded, Share, SliceMap, picture
 from tracer.slices.placed import Placed
 from tracer.slices.placement import Placement
 from tracer.slices.spans import Segment, Span, told
@@ -23,6 +24,8 @@ _PARTS = 6
 """Colours."""
 _MOST_BLOCKS = 32
 """Of one part on one rank: where parts are interleaved there are as many as heads."""
+_MOST_KINDS = 4
+"""Of members of one group, that are drawn."""
 _ROUNDS = 32
 """Of parts that take turns: so many are drawn of the whole, and at least one of what a rank holds."""
 _CHARACTER = 6.7
@@ -45,7 +48,7 @@ GEOMETRY = Geometry()
 
 
 class Pictures:
-    """Draws one parameter of each group: the first of its layers, or one that something is wrong with."""
+    """Draws a parameter of each group that stands for most of its layers, and those that differ from it."""
 
     def __init__(self, result: Result) -> None:
         plan = result.prepared.plan
@@ -54,19 +57,25 @@ class Pictures:
         told = as_planned(result) and not some
         self._places: Placement = Placed(result.prepared, tp) if told else Observed(result.store, plan)
         self._ranks = result.prepared.request.ranks[:MOST]
-        self._names: dict[str, str] = {}
-        wrong = {finding.subject for finding in result.findings if finding.severity == "error"}
+        self._names: dict[str, list[str]] = {}
+        self._wrong = {finding.subject for finding in result.findings if finding.severity == "error"}
         for name, _ in plan.params():
-            template = blank(name)[0]
-            if template not in self._names or (name in wrong and self._names[template] not in wrong):
-                self._names[template] = name
+            self._names.setdefault(blank(name)[0], []).append(name)
 
-    def of(self, group: Group) -> Picture | None:
-        """None where every rank holds all of it and there is but one part."""
-        name = self._names.get(group.template)
-        if name is None:
-            return None
-        return drawn(picture(self._places, name), self._ranks)
+    def of(self, group: Group) -> list[Picture]:
+        """One of each kind of member, the most frequent first; a kind of which every rank holds all has none."""
+        kinds: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
+        for name in self._names.get(group.template, []):
+            lacking = tuple(blank(each)[0] for each in self._places.absent(name))
+            kinds.setdefault((name in self._wrong, lacking), []).append(name)
+        alike = sorted(kinds.values(), key=len, reverse=True)
+        made = (drawn(picture(self._places, own[0]), self._ranks) for own in alike[:_MOST_KINDS])
+        found = [map for map in made if map]
+        if found and len(alike) > 1:
+            differing = sorted(blank(name)[1] for own in alike if found[0].of not in own for name in own)
+            told = f"not like it: {fold(group.template, differing)}"
+            found[0] = found[0]._replace(notes=[*found[0].notes, told])
+        return found
 
 
 def drawn(map: SliceMap, ranks: Sequence[int]) -> Picture | None:
@@ -109,8 +118,13 @@ def _notes(map: SliceMap) -> Iterator[str]:
         yield "hatched: several ranks hold the same"
     if any(len(share.held) > _MOST_BLOCKS for band in map.bands for share in band.shares):
         yield "striped: the rank holds pieces of it"
+    turned = (band.part or "all of it" for band in map.bands if any(share.order for share in band.shares))
+    yield from (f"{part}: permuted, its rows lie in another order than in the tensor" for part in turned)
     yield from (_in_turn(map, turns) for turns in map.turns if turns.takes)
-    unwritten = [band for band in map.bands if band.gaps and not any(share.held for share in band.shares)]
+    absent = [band for band in map.bands if band.absent]
+    yield from (f"{band.part or 'all of it'}: no source, {band.tensor} is not there" for band in absent)
+    sourced = [band for band in map.bands if not band.absent]
+    unwritten = [band for band in sourced if band.gaps and not any(share.held for share in band.shares)]
     if any(band.gaps and band not in unwritten for band in map.bands):
         yield "crossed: no rank holds it"
     yield from (f"{band.part or 'all of it'}: no rank has written any of it" for band in unwritten)
@@ -159,7 +173,8 @@ class _Scale:
         """The bands of the parameter."""
         labels = (f"{band.part} {band.length}".strip() for band in self._map.bands)
         blocks = [
-            self._block(place, (0, band.length), "held", label, f"{label} from {band.tensor}")
+            self._lacking(place) if band.absent
+            else self._block(place, (0, band.length), "held", label, f"{label} from {band.tensor}")
             for place, (band, label) in enumerate(zip(self._map.bands, labels, strict=True))
         ]  # fmt: skip
         for block in _joined(blocks):
@@ -179,7 +194,10 @@ class _Scale:
         for place, band in enumerate(self._map.bands):
             share = band.share(rank)
             if share and share.held:
-                yield from self._held(place, band, share.held, share.source)
+                yield from self._held(place, band, share)
+            if band.absent:
+                yield self._lacking(place)
+                continue
             for gap in band.gaps[:_MOST_BLOCKS]:
                 lost = f"{band.part} {gap.start}:{gap.stop} no rank".strip()
                 yield self._block(place, (gap.start, gap.stop), "gap", "", lost)
@@ -187,17 +205,24 @@ class _Scale:
             if pad.rank == rank:
                 yield self._pad(pad)
 
-    def _held(self, place: int, band: Band, held: Sequence[Span], source: Sequence[Span]) -> Iterator[Block]:
+    def _lacking(self, place: int) -> Block:
+        band = self._map.bands[place]
+        told = f"{band.part} {band.length}: no source, {band.tensor} is not there".strip()
+        return self._block(place, (0, band.length), "gap", f"╳ {band.part}: no source", told)
+
+    def _held(self, place: int, band: Band, share: Share) -> Iterator[Block]:
         """What a rank holds of a band; it is told by where it lies in the tensor."""
+        held, source = share.held, share.source
+        order = f", permuted: {ordered(share.order)}" if share.order else ""
         if len(held) > _MOST_BLOCKS:
             label = f"{band.part} {told(source)}".strip()
-            yield self._block(place, (held[0][0], held[-1][1]), "scattered", label, f"{label} of {band.tensor}")
+            yield self._block(place, (held[0][0], held[-1][1]), "scattered", label, f"{label}{order} of {band.tensor}")
             return
         for number, span in enumerate(held):
             own = source[number : number + 1] if len(source) == len(held) else source
             label = f"{band.part} {told(own)}".strip()
             kind, who = self._shared(band.replicated, span)
-            yield self._block(place, span, kind, label, f"{label} of {band.tensor}{who}")
+            yield self._block(place, span, kind, label, f"{label}{order} of {band.tensor}{who}")
 
     def _shared(self, replicated: Sequence[Segment], span: Span) -> tuple[Kind, str]:
         found = next((each for each in replicated if each.start < span[1] and span[0] < each.stop), None)

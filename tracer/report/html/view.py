@@ -152,7 +152,9 @@ class Param:
     paths: Sequence[Path]
     fills: Sequence[str] = ()
     picture: Picture | None = None
-    """None where every rank holds all of one part."""
+    """Of a member that stands for most of them; None where every rank holds all of one part."""
+    others: Sequence[Picture] = ()
+    """Of members that differ from it."""
 
 
 class Left(NamedTuple):

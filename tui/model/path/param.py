@@ -8,7 +8,7 @@ from tracer.events import Padding
 from tracer.report import words
 from tracer.slices.placement import Placement
 from tui.model.kept import kept
-from tui.model.line import Line, Span, Target
+from tui.model.line import GLYPHS, Line, Span, Target
 from tui.model.path.finding import found_lines
 from tui.model.path.scene import HOP, Scene
 from tui.model.path.tensor import param_lines
@@ -58,8 +58,16 @@ def _sources(scene: Scene, placement: Placement, param: str) -> Iterator[Line]:
         told = f"  {kept(info)}" if info else ""
         what = words.plural(len(names), "source") if number == 0 else ""
         yield scene.hop(what, Span(name, "name", Target("tensor", name)), Span(told, "dim"))
-    if len(names) > MOST_SOURCES:
-        yield scene.under(Span(f"… and {len(names) - MOST_SOURCES:,} more", "dim"))
+    yield from _more(scene, len(names))
+    gone = placement.absent(param) if names else []
+    for name in gone[:MOST_SOURCES]:
+        yield scene.under(Span(f"{GLYPHS['bad']} not there: ", "bad"), Span(name, "name"))
+    yield from _more(scene, len(gone))
+
+
+def _more(scene: Scene, total: int) -> Iterator[Line]:
+    if total > MOST_SOURCES:
+        yield scene.under(Span(f"… and {total - MOST_SOURCES:,} more", "dim"))
 
 
 def _pad(scene: Scene, pad: Padding) -> Iterator[Line]:

@@ -15,6 +15,7 @@ from mappings.names import runs
 from mappings.views import Shape
 from tracer.commands.output import printable
 from tracer.report.words import shape
+from tracer.slices.order import ordered
 from tracer.slices.picture import Band, Share, SliceMap
 from tracer.slices.spans import told
 from tracer.slices.turns import Turns
@@ -143,7 +144,8 @@ class Drawing:
         if self.picture.number:
             return "one number" if band.shape == (1,) else f"{source} {told(share.source)} -> one number"
         to = told(share.landing) if source == landing else f"{landing} {told(share.landing)}"
-        return f"{source} {told(share.source)} -> {to}"
+        order = f" permuted, {ordered(share.order)}" if share.order else ""
+        return f"{source} {told(share.source)}{order} -> {to}"
 
     def _copies(self, band: Band) -> str:
         """With whom the rank has what it holds of a band."""
@@ -154,7 +156,7 @@ class Drawing:
     # --- the box ---
 
     def _labels(self, band: Band) -> list[Line]:
-        name = Span(cut_start(printable(band.tensor), self._room), "name", Target("tensor", band.tensor))
+        name = Span(cut_start(printable(band.tensor), self._room), "name", source_of(band))
         return [(name,), *((text,) for text in self._told(band))]
 
     def _labels_of(self, turns: Turns) -> Iterator[Line]:
@@ -171,6 +173,9 @@ class Drawing:
 
     def _told(self, band: Band) -> list[Span]:
         """What is said of a band below the name of its tensor."""
+        if band.absent:
+            where = f"{band.length} {self._source(band)} on no rank"
+            return [Span(f"{GLYPHS['bad']} no source: it is not there", "bad"), Span(where, "bad")]
         share = band.share(self.rank)
         copies = self._copies(band)
         texts = [Span(self._where(band, share)) if share else Span("not on this rank"), Span(copies, "shared")]
@@ -264,7 +269,7 @@ class Drawing:
         """The lines of a band without what is said beside them; its part stands before the first, or before each."""
         band, lines = self.picture.bands[number], self._heights[number]
         across = band.lands > self.first
-        name = Span(printable(band.part), PARTS[number % len(PARTS)], Target("tensor", band.tensor))
+        name = Span(printable(band.part), PARTS[number % len(PARTS)], source_of(band))
         return [
             self._row(name if named or at == 0 else Span(""), () if across else self._begins(band, at, lines), row)
             for at, row in enumerate(rows_of(band, number, self.rank, lines, self._columns, across))
@@ -341,7 +346,7 @@ class Drawing:
         bands = self.picture.bands
         shared = any(self.rank in s.ranks for band in bands for s in band.replicated)
         alone = any(s.ranks == (self.rank,) for band in bands for s in band.segments)
-        others = any(self.rank not in s.ranks for band in bands for s in band.segments)
+        others = any(s.ranks and self.rank not in s.ranks for band in bands for s in band.segments)
         signs: list[tuple[bool, str, Role, str]] = [
             (alone, FILLED["held"], "part0", f"rank {self.rank}"), (shared, FILLED["shared"], "part0", "replicated"),
             (others, FILLED["others"], "part0", "other ranks"), (bool(self.picture.pads), PADDED, "pad", "padding"),
@@ -363,6 +368,10 @@ def _side_by_side(first: Sequence[Line], second: Sequence[Line], at: int) -> Ite
     for start, end in zip_longest(first, second, fillvalue=()):
         kept = fitted(start, at)
         yield (*kept, Span(" " * (at - sum(wide(span.text) for span in kept))), *end) if end else kept
+
+
+def source_of(band: Band) -> Target | None:
+    return None if band.absent else Target("tensor", band.tensor)
 
 
 def dashed(ranks: Sequence[int]) -> str:

@@ -73,6 +73,8 @@ class _Ranks:
 
     def _cell(self, number: int, rank: int) -> Span:
         part, share = _part(self.picture.bands[number]), self.shares[number].get(rank)
+        if self.picture.bands[number].absent:
+            return Span(f"{part}no source", "bad")
         if share is None or not share.held:
             return Span(f"{part}{'not recorded' if self.picture.cut_short else 'nothing'}", "dim")
         copied = f" {FILLED['shared']}" if rank in self.copied[number] else ""
