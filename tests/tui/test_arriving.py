@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -44,6 +45,9 @@ def test_what_values_have_shown_stands_in_the_tree_and_at_the_top_and_keys_go_on
         assert seen.under_cursor().startswith("✗ mlp.up_proj.weight") or "✗" in seen.under_cursor()
         await seen.press("end", "space", "home", "space", "n")
         assert seen.lines("page")[0] == "✗ error  value.nonfinite"
+        await seen.press("3")
+        said = " ".join(seen.read("page").split())
+        assert re.search(r"values: those of 1 of \d+ tensors were read here; else headers only", said)
 
     browsed(with_nan(tmp_path, UP), told)
 

@@ -64,6 +64,11 @@ class Browsing(Ranked):
 
         return Asking()
 
+    @property
+    def read(self) -> int:
+        """Of how many tensors the values were read."""
+        return len(self.values.read_whole) if "values" in self.__dict__ else 0
+
     # --- what arrives ---
 
     def arrived(self, what: Subject | Arrival) -> None:

@@ -28,7 +28,7 @@ def _fold(state: Browsing) -> Node | None:
 BUILDERS: Mapping[str, Callable[[Browsing, Subject], Page]] = {
     "overview": lambda state, subject: overview(subject, state.inference),
     "path": lambda state, subject: path(subject, state.placement, state.focus, state.rank, _fold(state)),
-    "findings": lambda state, subject: findings(subject, state.opened),
+    "findings": lambda state, subject: findings(subject, state.opened, state.read),
     "config": lambda state, subject: config(subject, state.inference),
     "values": lambda state, subject: values(state.values.of(state.looked_at), state.colours),
     "graph": lambda state, subject: graph(subject, state.placement, state.focus, state.rank),

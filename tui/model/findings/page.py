@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -32,16 +33,18 @@ _MOST_OF_A_LIST = 6
 """Entries of a list in the evidence that are shown; the Markdown and --json have more."""
 
 
-def findings(subject: Subject, opened: frozenset[int] = frozenset()) -> Page:
-    """Of the causes whose numbers are in `opened`, what follows from them is shown too."""
-    return Text(lambda width: _drawn(subject, opened, width))
+def findings(subject: Subject, opened: frozenset[int] = frozenset(), read: int = 0) -> Page:
+    """Of the causes whose numbers are in `opened`, what follows from them is shown too. Of `read` tensors the values
+    were read since.
+    """  # fmt: skip
+    return Text(lambda width: _drawn(subject, opened, read, width))
 
 
-def _drawn(subject: Subject, opened: frozenset[int], width: int) -> Sequence[Line]:
+def _drawn(subject: Subject, opened: frozenset[int], read: int, width: int) -> Sequence[Line]:
     """Once for all keys that change nothing of it."""
-    asked, index = (opened, width), subject.index
+    asked, index = (opened, read, width), subject.index
     if index.listed[0] != asked:
-        index.listed = asked, [fitted(spans, width) for spans in _Listed(subject, opened).lines(width)]
+        index.listed = asked, [fitted(spans, width) for spans in _Listed(subject, opened, read).lines(width)]
     return index.listed[1]
 
 
@@ -83,8 +86,8 @@ def _nothing(subject: Subject, width: int) -> Iterator[Line]:
 class _Listed:
     """All of them, each with where it leads and what follows from it: looked up once for all."""
 
-    def __init__(self, subject: Subject, opened: frozenset[int]) -> None:
-        self.subject, self.opened = subject, opened
+    def __init__(self, subject: Subject, opened: frozenset[int], read: int) -> None:
+        self.subject, self.opened, self.read = subject, opened, read
         self.leads = subject.index.leads
 
     def lines(self, width: int) -> Iterator[Line]:
@@ -100,7 +103,14 @@ class _Listed:
             yield from self._explained(number, width)
             yield ()
         yield from _more({kind: len(own) for kind, own in kinds.items()}, width)
-        yield from _checks(subject.checks, width)
+        yield from _checks([self._since(check) for check in subject.checks], width)
+
+    def _since(self, check: Check) -> Check:
+        """What was read meanwhile, and shows nothing of the others."""
+        if check.name != "values" or not check.unchecked or not self.read:
+            return check
+        done = f"those of {self.read:,} of {plural(len(self.subject.tensors), 'tensor')} were read here"
+        return replace(check, unchecked=f"{done}; else {check.unchecked}")
 
     def _finding(self, number: int, width: int, indent: str = "") -> Iterator[Line]:
         """Its first line leads to itself, the line with the arrow to what it is about."""

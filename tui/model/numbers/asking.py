@@ -28,6 +28,8 @@ class Asking:
     state: Values = field(default_factory=Values)
     other: Checkpoint | None = None
     """Another checkpoint, whose tensor of the same name is shown beside."""
+    read_whole: set[str] = field(default_factory=set)
+    """The names of those that were read to the end."""
     _stop: Event = field(default_factory=Event)
 
     def of(self, info: TensorInfo | None) -> Values:
@@ -86,6 +88,8 @@ class Asking:
         """Take over what a reading thread says, unless nobody waits for it any more."""
         wanted = self.state.stage == "reads" and self.state.info == state.info
         self.state = state if wanted else self.state
+        if wanted and state.stage == "done" and state.info is not None:
+            self.read_whole.add(state.info.name)
         return wanted
 
     def _twin(self, info: TensorInfo) -> TensorInfo | None:
