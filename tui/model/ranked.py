@@ -50,6 +50,7 @@ class Ranked:
         self.last = what
         if first:
             self.tp = min(self.tp, MOST_RANKS) if subject.store is None else subject.tp
+            self._rank = min(subject.store.run.ranks, default=0) if subject.store is not None else self._rank
         self._placed = what.placed
         self.__dict__.pop("_observed", None)
         self.now = self._at_ranks(what)

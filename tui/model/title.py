@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mappings.names import runs
 from tui.model.columns import cut, wide
 from tui.model.line import Line, Span
 from tui.model.subject import Subject
@@ -23,12 +24,18 @@ def title(where: str | None, subject: Subject | None, tp: int, rank: int, width:
 def _cuts(subject: Subject | None, tp: int, rank: int) -> str:
     if subject is None or (subject.prepared is None and subject.store is None):
         return ""
-    return f"{_how(subject, tp)}  tp {tp}  rank {rank}"
+    return f"{_how(subject, tp, rank)}  tp {tp}  rank {rank}"
 
 
-def _how(subject: Subject, tp: int) -> str:
-    """Of a trace, whether what is shown was observed."""
+def _how(subject: Subject, tp: int, rank: int) -> str:
+    """Of a trace, whether what is shown was observed, and whether it is in it at all."""
     if subject.store is None:
         return ""
     run = subject.store.run
-    return "  trace" if run.observed and run.tp == tp else "  trace, planned"
+    if run.tp != tp:
+        return "  planned"
+    ranks = f"rank{'s' if len(run.ranks) > 1 else ''} {runs(run.ranks)}"
+    of = f" of {ranks} only" if 0 < len(run.ranks) < run.tp else ""
+    if rank not in run.ranks:
+        return f"  planned, trace{of}"
+    return f"  trace{of}" if run.observed else f"  trace{of}, planned"

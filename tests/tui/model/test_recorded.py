@@ -18,6 +18,7 @@ from tracer.report.html import summary
 from tracer.session import Request, run
 from tracer.verified import UNSEEN
 from tui.model import recorded
+from tui.model.browsing import Browsing
 from tui.model.findings.chips import chips
 from tui.model.findings.page import findings
 from tui.model.line import plain
@@ -25,6 +26,7 @@ from tui.model.opening import open_subject
 from tui.model.overview.page import overview
 from tui.model.recorded import AS_IT_SAYS
 from tui.model.subject import Subject
+from tui.model.title import title
 
 KINDS = {
     "observed": Request(tp=2, load_format="dummy"), "planned": Request(tp=2, plan_only=True),
@@ -135,3 +137,19 @@ def test_of_a_long_audit_the_plan_is_there_before(tmp_path: Path, monkeypatch: p
     open_subject(str(path), 1, seen.append)
     assert [each.stage for each in seen] == ["headers", "plan", "examined"]
     assert seen[1].prepared is seen[2].prepared is not None
+
+
+@pytest.mark.parametrize("plan_only", [True, False])
+def test_of_a_trace_of_one_rank_the_others_are_said_to_be_planned(plan_only: bool, tmp_path: Path) -> None:
+    small_checkpoint.sound(tmp_path)
+    run(Request(str(tmp_path), 4, "dummy", plan_only=plan_only, rank=1), save=tmp_path / "t.db").store.close()
+    state = Browsing(str(tmp_path / "t.db"), 1)
+    state.arrived(subject(tmp_path / "t.db"))
+
+    def top() -> str:
+        return plain(title(state.where, state.subject, state.tp, state.rank, 80)).strip()
+
+    assert top().endswith(f"  trace of rank 1 only{', planned' if plan_only else ''}  tp 4  rank 1")
+    state.next_rank(1)
+    assert plan_only == top().endswith("  planned, trace of rank 1 only  tp 4  rank 2")
+    assert state.more_ranks(-1) is None and f"  planned  tp 2  rank {state.rank}" in top()
