@@ -71,8 +71,13 @@ def _beneath(request: Request, checkpoint: Checkpoint | None) -> Configured:
         )  # fmt: skip
         raise Refused(*causes_first(finding, checkpoint.findings))
     config, found = completed(checkpoint.config, checkpoint.files)
-    own = checkpoint.format is GGUF and not checkpoint.files.has("config.json")
-    return Configured(config, "the GGUF file" if own else _USUAL, found)
+    return Configured(config, source_of(checkpoint), found)
+
+
+def source_of(checkpoint: Checkpoint) -> str:
+    """What has the config of a checkpoint, in words."""
+    own = checkpoint.format is GGUF and not checkpoint.files.has(_USUAL)
+    return "the GGUF file" if own else _USUAL
 
 
 def _added(name: str, known: list[str], source: str) -> Finding:

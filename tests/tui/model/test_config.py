@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,16 @@ def test_what_agrees_is_ticked_and_what_no_tensor_tells_is_not(tmp_path: Path) -
     found = rows(small(tmp_path, lambda config: config.update(use_cache=True)))
     assert found["hidden_size"].startswith("✓") and found["vocab_size"].startswith("✓")
     assert found["use_cache"].startswith("  ") and found["use_cache"].endswith("no row reads it")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_heading_counts_the_lines_with_each_sign(width: int, tmp_path: Path) -> None:
+    subject = small(tmp_path, lambda config: config.update(use_cache=True, intermediate_size=24))
+    signs = Counter(line[0] for line in rows(subject).values())
+    heading, _, _ = prose(config(subject, study(subject)), width).partition(" not compared")
+    fields = dict(flat(subject.config or {}))
+    assert heading.startswith(f"config.json {len(fields)} fields: ✓ {signs['✓']} as the tensors say, ✗ 1 against")
+    assert sum(int(part) for part in re.findall(r"[ ](\d+) (?!fields)", f"{heading} ")) == len(fields)
 
 
 def test_a_conflict_is_crossed_and_explained_with_its_fix(tmp_path: Path) -> None:
@@ -159,6 +172,13 @@ def test_of_the_keys_of_a_gguf_file_those_are_ticked_that_tensors_tell_too(tmp_p
     assert ticked == {"hidden_size", "num_hidden_layers", "intermediate_size"}
     assert ticked == {field.name for field in inferred.fields if field.witness}
     assert {"rms_norm_eps", "vocab_size", "num_attention_heads"} <= {field.name for field in inferred.fields} - ticked
+
+
+def test_what_stands_in_a_gguf_file_is_not_said_to_be_in_a_config_json(tmp_path: Path) -> None:
+    subject = opened(materialise(GGUF, tmp_path))
+    for each in (subject, replace(subject, prepared=None)):
+        assert text(config(each, study(each))).startswith("the GGUF file  ")
+        assert "config.json" not in text(config(each, study(each)))
 
 
 def test_of_a_trace_of_a_gguf_file_no_other_fields_are_ticked_than_of_the_file(tmp_path: Path) -> None:

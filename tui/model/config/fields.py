@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tracer.infer.canonical import ALIASES, NESTED
+from tracer.prepare.config import source_of
 from tui.model.subject import Subject
 
 _DEEPEST = 8
@@ -16,6 +17,13 @@ _OF_THE_WHOLE = ("architectures",)
 def config_of(subject: Subject) -> Mapping[str, Any]:
     """The config.json, or what stands for it; empty where nothing does."""
     return subject.config or (subject.store.run.config if subject.store else {}) or {}
+
+
+def source(subject: Subject) -> str:
+    """What it is from, in words: not every config is a file of its own."""
+    if subject.prepared:
+        return subject.prepared.configured.source
+    return source_of(subject.checkpoint) if subject.checkpoint else "config.json"
 
 
 def flat(config: Mapping[str, Any], before: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ Fields that the file does not have and that the tensors tell stand below it, mar
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from tracer.infer.fields import Field
 from tracer.infer.standing import SURE, Standing, standing
 from tracer.report.words import plural
 from tui.model.columns import cut, cut_start, fitted, left, wide
-from tui.model.config.fields import config_of, flat, in_tower
+from tui.model.config.fields import config_of, flat, in_tower, source
 from tui.model.config.uses import Use, uses
 from tui.model.line import GLYPHS, Line, Page, Role, Span, Target, Text, line
 from tui.model.overview.inference import Inference
@@ -29,6 +30,12 @@ from tui.model.wrapped import paragraph
 _MARK = 2
 _LONGEST_NAME, _LONGEST_VALUE = 40, 28
 _ROLES: Mapping[Standing, Role] = {"conflict": "bad", "fits": "inferred", "agrees": "good"}
+_COUNTED: Mapping[Standing, tuple[str, str]] = {
+    "agrees": (GLYPHS["good"], "as the tensors say"), "conflict": (GLYPHS["bad"], "against the tensors"),
+    "differs": ("", "other than the tensors say"), "fits": (GLYPHS["inferred"], "only fit"),
+    "inferred": ("", "left to the tensors"), "not compared": ("", "not compared"),
+}  # fmt: skip
+"""What the heading says of as many fields."""
 
 
 def config(subject: Subject, inference: Inference | None = None) -> Page:
@@ -69,10 +76,9 @@ class _Fields:
         yield from self._missing(widths)
 
     def _state(self, width: int) -> Iterator[Line]:
-        source = self.subject.prepared.configured.source if self.subject.prepared else "config.json"
         if self.said:
-            ticked = f"; {GLYPHS['good']} the tensors say the same" if "agrees" in self.standing.values() else ""
-            yield line(Span(printable(source), "heading"), Span(f"  {plural(len(self.said), 'field')}{ticked}", "dim"))
+            start = Span(f"{printable(source(self.subject))}  ", "heading")
+            yield from paragraph(f"{plural(len(self.said), 'field')}{self._counted()}", width, start, "dim")
             if self.taken:
                 told = f"shapes do not tell {', '.join(self.taken)}, they only fit"
                 yield from paragraph(told, width, Span(f"{GLYPHS['inferred']} ", "inferred"), "inferred")
@@ -89,6 +95,12 @@ class _Fields:
         elif self.inference.found.unchecked:
             why = "; ".join(item.reason for item in self.inference.found.unchecked)
             yield from paragraph(f"not all was compared with the tensors: {why}", width, Span("· ", "unsure"), "unsure")
+
+    def _counted(self) -> str:
+        """How many fields the signs below stand for; empty where nothing was compared."""
+        found = Counter(self.standing.values())
+        told = (f"{sign} {found[each]} {word}".strip() for each, (sign, word) in _COUNTED.items() if found[each])
+        return f": {', '.join(told)}" if set(found) - {"not compared"} else ""
 
     # --- a field of the file ---
 
@@ -150,7 +162,8 @@ class _Fields:
         seen = [f for f in self.seen.values() if f.name not in self.against and said.isdisjoint(spellings(f.name))]
         if wanted or seen:
             yield ()
-            yield line(Span("not in config.json" if self.said else "what the tensors say", "heading"))
+            absent = f"not in {printable(source(self.subject))}"
+            yield line(Span(absent if self.said else "what the tensors say", "heading"))
         for field in [*wanted, *sorted(seen, key=lambda field: field.value is None)]:
             yield from self._absent(field, self.against.get(field.name), widths)
 

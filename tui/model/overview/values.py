@@ -17,7 +17,7 @@ from tracer.infer.canonical import canonical, family_named, spelled_in, text_con
 from tracer.infer.families import LLAMA_SPELLING
 from tracer.infer.fields import Field
 from tracer.infer.parallel.rows import field_of
-from tui.model.config.fields import config_of, meant
+from tui.model.config.fields import config_of, meant, source
 from tui.model.line import GLYPHS, Role, Span, Target
 from tui.model.overview.inference import Inference
 from tui.model.subject import Subject
@@ -88,7 +88,8 @@ class Values:
 
     def _wrong(self, wrong: Finding, said: Any, field: str) -> Value | None:
         seen = wrong.evidence.get("value", wrong.evidence.get("tensors"))
-        told = f"config.json says {said}" if said is not None else f"config.json has no {field}"
+        where = source(self.subject)
+        told = f"{where} says {said}" if said is not None else f"{where} has no {field}"
         return Value(said if seen is None else seen, "bad", told, field)
 
     def _spelled(self, name: str) -> str:
