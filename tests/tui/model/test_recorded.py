@@ -153,3 +153,15 @@ def test_of_a_trace_of_one_rank_the_others_are_said_to_be_planned(plan_only: boo
     state.next_rank(1)
     assert plan_only == top().endswith("  planned, trace of rank 1 only  tp 4  rank 2")
     assert state.more_ranks(-1) is None and f"  planned  tp 2  rank {state.rank}" in top()
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_of_what_is_made_up_no_more_is_denied_than_is(weights: bool, tmp_path: Path) -> None:
+    small_checkpoint.sound(tmp_path)
+    if not weights:
+        for file in tmp_path.glob("*.safetensors"):
+            file.unlink()
+    run(Request(str(tmp_path), 2, "dummy"), save=tmp_path / "t.db").store.close()
+    shown = prose(overview(subject(tmp_path / "t.db")))
+    assert ("names, shapes and data types are those of the files" in shown) == weights
+    assert ("nothing of this came from a file" in shown) != weights

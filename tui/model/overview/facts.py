@@ -48,7 +48,13 @@ def facts(values: Values, inference: Inference | None) -> Iterator[Fact]:
     yield from _tie(values)
     yield from _quantisation(values, inference)
     if values.subject.made_up:
-        yield Fact("made up", (Span("; ".join(values.subject.made_up), "warn"),), "nothing of this came from a file")
+        yield Fact("made up", (Span("; ".join(values.subject.made_up), "warn"),), _real(values.subject))
+
+
+def _real(subject: Subject) -> str:
+    """What is not made up, where that is as much as a header has."""
+    bytes_only = all(each == "the bytes" for each in subject.made_up)
+    return "names, shapes and data types are those of the files" if bytes_only else "nothing of this came from a file"
 
 
 def _architecture(values: Values) -> Iterator[Fact]:
