@@ -51,7 +51,8 @@ def load_checks(comparison: LoadComparison) -> list[Check]:
     a, b = comparison.a, comparison.b
     ranks = f"{plural(comparison.tensors, 'tensor')} on ranks {list(comparison.ranks)}"
     over = f"{plural(comparison.tensors, 'tensor')}: which parameters, and which elements are read over all ranks"
-    found = [Check("moves", ranks if comparison.ranks else over, (), "; ".join(comparison.unchecked))]
+    told = (ranks if comparison.ranks else over) if comparison.tensors else ""
+    found = [Check("moves", told, (), "; ".join(comparison.unchecked))]
     if not comparison.ranks:
         found.append(Check("ranks", "", (), f"A is of tp {a.run.tp}, B of tp {b.run.tp}: slices cannot be compared"))
     elif missing := sorted(set(range(a.run.tp)) - {*a.run.ranks, *b.run.ranks}):

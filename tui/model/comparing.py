@@ -39,6 +39,7 @@ class Compared:
     a: str
     b: str
     same: bool
+    """Whether nothing was found to differ; what was not compared, the checks tell."""
     rows: Sequence[tuple[str, str, str]]
     """Names folded, how many, what differs."""
     checks: Sequence[Check] = ()
@@ -76,7 +77,8 @@ def _loads(a: str, b: str) -> Compared:
     with closing(open_trace(Path(a))) as one, closing(open_trace(Path(b))) as two:
         found = compare_loads(Load("A", a, one), Load("B", b, two))
         rows = [(group.name, f"x{group.tensors}", f"{group.at}{group.text}") for group in telling.groups(found)]
-        return Compared(telling.sentence(found), str(found.a), str(found.b), found.same, rows, load_checks(found))
+        checks = load_checks(found)
+        return Compared(telling.sentence(found), str(found.a), str(found.b), not found.differences, rows, checks)
 
 
 @dataclass(frozen=True)

@@ -274,3 +274,34 @@ def test_ids_move_where_the_moves_say(load: Callable[..., Store]) -> None:
     cut = [piece for move in store.moves(0) for piece in _thirds(move)]
     theirs = placements.apply_moves(cut, params, numbered)
     assert all(np.array_equal(ours[name], theirs[name]) for name in params)
+
+
+@pytest.fixture(scope="module")
+def plan(folder: Path) -> Callable[..., Store]:
+    """What a load would do, on one of its ranks or on all."""
+
+    def planned(tp: int, rank: int | None = None) -> Store:
+        return run(Request(str(folder), tp, plan_only=True, rank=rank)).store
+
+    return planned
+
+
+def test_of_a_trace_of_one_rank_that_rank_is_the_same(plan: Callable[..., Store]) -> None:
+    found = against(plan(2, 1), plan(2))
+    assert not found.same and not found.differences, "the other rank was not compared"
+    assert sentence(found) == (
+        "not all compared, and nothing differs in what was: 21 tensors on rank 1, element by element"
+    )
+
+
+def test_traces_without_a_rank_in_common_are_neither_the_same_nor_different(plan: Callable[..., Store]) -> None:
+    found = against(plan(2, 0), plan(2, 1))
+    assert not found.same and not found.differences
+    assert sentence(found) == "nothing to compare: the traces have no rank in common ([0], [1])"
+
+
+def test_of_one_rank_it_cannot_be_told_what_all_ranks_read_at_another_tp(plan: Callable[..., Store]) -> None:
+    for a, b, letter in ((plan(2, 1), plan(1), "A"), (plan(1), plan(2, 1), "B")):
+        found = against(a, b)
+        assert not found.same and not found.differences
+        assert sentence(found).startswith("nothing to compare: ") and f"{letter} has [1] of 2" in sentence(found)

@@ -15,6 +15,7 @@ from tests.tui.model.material import FILES, leads, small, subject, trace
 from tests.tui.model.pages import WIDTHS, prose, text
 from tracer.cli import main
 from tracer.errors import InputError, UsageError
+from tracer.session import Request, run
 from tui.model.comparing import Compared, Comparing, beside, compared
 from tui.model.line import Target
 from tui.model.subject import Subject
@@ -192,3 +193,13 @@ def test_of_two_that_have_nothing_in_common_the_first_lines_are_drawn_and_the_re
     drawn = shown.count("only in A")
     assert drawn > 100 and f"a{drawn - 1}.weight" in shown
     assert f"… {90_000 - drawn:,} more lines; `tracer diff --all` prints them" in shown
+
+
+def test_what_only_lacks_ranks_is_not_marked_as_different(traces: dict[str, Path], tmp_path: Path) -> None:
+    own = small("llama", tmp_path / "llama")
+    run(Request(str(own), 2, "dummy", rank=1), save=tmp_path / "one.db").store.close()
+    about = subject(tmp_path / "one.db")
+    marks = {other: page(beside(about, str(traces[other])), about)[0] for other in ("one", "other tp", "another")}
+    assert marks == {"one": "·", "other tp": "·", "another": "≠"}
+    assert about.store is not None
+    about.store.close()

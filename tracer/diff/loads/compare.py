@@ -45,6 +45,22 @@ class LoadComparison:
     def same(self) -> bool:
         return not self.differences and not self.unchecked
 
+    @property
+    def lonely(self) -> list[int]:
+        """Ranks that only one of them has, where both were cut for as many."""
+        return sorted(set(self.a.run.ranks) ^ set(self.b.run.ranks)) if self.a.run.tp == self.b.run.tp else []
+
+    @property
+    def incomparable(self) -> str:
+        """Why no move of one can be held against one of the other; empty where they can."""
+        a, b = self.a.run, self.b.run
+        if a.tp == b.tp:
+            told = f"the traces have no rank in common ({list(a.ranks)}, {list(b.ranks)})"
+            return "" if self.ranks else told
+        lacking = [load for load in (self.a, self.b) if set(load.run.ranks) < set(range(load.run.tp))]
+        had = " and ".join(f"{load.letter} has {list(load.run.ranks)} of {load.run.tp}" for load in lacking)
+        return f"loads at another tp can be only by all ranks together, and {had}" if lacking else ""
+
 
 def compare(a: Load, b: Load) -> LoadComparison:
     """All that differs. Raises InputError for a damaged trace."""
@@ -62,11 +78,12 @@ def compare(a: Load, b: Load) -> LoadComparison:
             targets = moves_a.get(tensor, ()), moves_b.get(tensor, ())
             if targets[0] != targets[1]:
                 found.differences += _tensor(found, rank, tensor, targets, own_a, own_b)
-    if not alike:
+    if not alike and not found.incomparable:
         moved |= _over_all_ranks(found)
-    lonely = sorted(set(a.run.ranks) ^ set(b.run.ranks)) if alike else []
-    if lonely:
-        found.unchecked.append(f"rank{'s' if len(lonely) > 1 else ''} {lonely}: in one trace only")
+    elif not alike:
+        found.unchecked.append(found.incomparable)
+    if found.lonely:
+        found.unchecked.append(f"rank{'s' if len(found.lonely) > 1 else ''} {found.lonely}: in one trace only")
     found.tensors = len(moved)
     return found
 

@@ -123,12 +123,12 @@ def _params(load: Load, rank: int) -> dict[str, Shape]:
 def sentence(comparison: LoadComparison) -> str:
     """The verdict."""
     a, b = comparison.a, comparison.b
-    if not comparison.tensors:
+    if comparison.incomparable and not comparison.differences:
+        return f"nothing to compare: {comparison.incomparable}"
+    if not comparison.tensors and not comparison.incomparable:
         return "neither trace has a move" if not comparison.differences else "no moves, and other tensors"
     by = "" if a.run.loader == b.run.loader else f" by {a.run.loader} and {b.run.loader}"
     ranks = f"on {plural(len(comparison.ranks), 'rank')}" if comparison.ranks else "over all ranks"
-    if not comparison.ranks and a.run.tp == b.run.tp:
-        return f"nothing to compare: the traces have no rank in common ({list(a.run.ranks)}, {list(b.run.ranks)})"
     if comparison.same:
         moves = "" if a.count() == b.count() else f", in {a.count():,} moves in A and {b.count():,} in B"
         if comparison.ranks:
@@ -137,7 +137,16 @@ def sentence(comparison: LoadComparison) -> str:
         return (f"the same load{by} at another tp, {a.run.tp} and {b.run.tp}: each of"
                 f" {plural(comparison.tensors, 'tensor')} goes to the same parameters, and the same elements of it"
                 " are read")  # fmt: skip
-    return f"{_which(comparison)}{by}: {_first(comparison)}" if comparison.differences else f"not all compared{by}"
+    return f"{_which(comparison)}{by}: {_first(comparison)}" if comparison.differences else _in_part(comparison, by)
+
+
+def _in_part(comparison: LoadComparison, by: str) -> str:
+    """Where nothing differs and not all was compared; where only ranks were left out, all else is the same."""
+    if len(comparison.unchecked) > bool(comparison.lonely):
+        return f"not all compared{by}"
+    ranks = f"rank{'s' if len(comparison.ranks) > 1 else ''} {runs(comparison.ranks)}"
+    tensors = plural(comparison.tensors, "tensor")
+    return f"not all compared{by}, and nothing differs in what was: {tensors} on {ranks}, element by element"
 
 
 _WORDS = {
