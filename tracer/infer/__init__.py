@@ -77,7 +77,7 @@ def infer(checkpoint: Checkpoint) -> Inferred:
 def _beside(found: Inferred, config: Mapping[str, Any]) -> None:
     """Compare, and let the config decide between what fits the tensors equally well."""
     compare(found, config)
-    if found.known is not None and not found.unchecked:
+    if found.known is not None and not (found.unchecked and found.known.source):
         found.fields = decided(found.fields, found.known, config, found.findings)
 
 

@@ -13,10 +13,11 @@ from tracer.infer.families import BY_MODEL_TYPE, PLAIN, Family
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
     "hidden": ("hidden_size", "n_embd", "d_model", "n_embed", "dim"),
-    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
+    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads"),
     "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"),
     "head_dim": ("head_dim", "kv_channels", "d_kv", "attention_head_dim"),
-    "ffn": ("intermediate_size", "ffn_hidden_size", "n_inner", "d_ff", "ffn_dim", "hidden_dim"),
+    "ffn": ("intermediate_size", "ffn_hidden_size", "n_inner", "d_ff", "ffn_dim", "hidden_dim",
+    "decoder_ffn_dim"),
     "vocab": ("padded_vocab_size", "vocab_size"),
     "tie": ("tie_word_embeddings", "weight_tying"),
     "attention_bias": ("attention_bias", "qkv_bias", "add_qkv_bias", "bias"),

@@ -15,10 +15,10 @@ _CODES = ("qweight", "weight_packed", "weight")
 
 
 def modules(groups: Iterable[Group]) -> dict[tuple[str, str], dict[str, Group]]:
-    """(stack, module) -> its leaves."""
+    """The place of a module -> its leaves."""
     found: dict[tuple[str, str], dict[str, Group]] = defaultdict(dict)
     for group in groups:
-        found[group.stack, group.module][group.leaf] = group
+        found[group.place][group.leaf] = group
     return found
 
 

@@ -48,6 +48,13 @@ class Group:
         return sorted({i[0] for i in self.indices if i})
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Stack and module; outside of layers what stands before the module, as an encoder's embedding of positions and
+        a decoder's are two.
+        """  # fmt: skip
+        return self.stack or self.template[: self.template.rfind(self.module)], self.module
+
+    @property
     def told(self) -> str:
         """Name and shape, for evidence."""
         return f"{self.template} {self.shape}" if self.shape is not None else self.template

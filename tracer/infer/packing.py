@@ -145,7 +145,7 @@ def _unflattened(weight: Group, codes: int, hidden: int | None) -> Shape | None:
 
 def _compressed(shapes: Mapping[str, Shape], hidden: int | None) -> Unpacked:
     rows, columns = shapes["weight_packed"][-2:]
-    scale = shapes.get("weight_scale", (rows, 1))
+    scale = shapes.get("weight_scale") or (rows, 1)
     ways = [bits for bits in (4, 8, 2) if _WORD * columns // bits == hidden] or [4, 8]
     inner = _WORD * columns // ways[0]
     group = -1 if scale[-1] == 1 else inner // scale[-1]

@@ -36,7 +36,8 @@ NEXT_TOKEN = frozenset({"mtp_layers", "mtp", "nextn", "nextn_predict_layers"})
 
 _TABLE: dict[str, str] = {
     "embed": "embed_tokens word_embeddings wte embed_in tok_embeddings token_embd embedding.word_embeddings "
-    "wte.embedding tok_embedding embeddings.word_embeddings embeddings shared",
+    "wte.embedding tok_embedding embeddings.word_embeddings embeddings shared "
+    "token_embedding",
     "embed_more": "wte.new_embedding",
     "embed_norm": "word_embeddings_layernorm token_embd_norm embeddings.LayerNorm embedding_norm LayerNorm",
     "head": "lm_head embed_out linear cls.predictions.decoder output_layer ff_out.head lm_head.decoder",

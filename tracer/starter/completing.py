@@ -156,7 +156,7 @@ def _place(draft: Draft, kinds: Sequence[Kind], base: Base, material: Material) 
 
 def _unfit(kind: Kind, quantised: Set[tuple[str, str]]) -> str:
     """Why no parameter can be written for these; empty where one can."""
-    if (kind.group.stack, kind.group.module) in quantised and kind.leaf != "bias":
+    if kind.group.place in quantised and kind.leaf != "bias":
         return f"{kind.leaf} of a quantised weight: there are no leaf layouts for it"
     shapes = sorted({shape for shape, _ in kind.group.shapes})
     if len(shapes) > 1:

@@ -13,6 +13,7 @@ from fixtures import header_set, small_checkpoint
 from fixtures.geometries import geometry
 from fixtures.hostile import framed
 from mappings.proof.ranks import LARGEST_TP
+from tests.catalogue.building import Model
 from tests.corpus import materialise
 from tests.tracer.doctor.told import write_json, write_safetensors
 from tests.tui.model.material import trace
@@ -190,6 +191,33 @@ def test_parameters_are_counted_and_those_of_a_token_are_those_of_the_experts_it
     held = study(mixture).parameters
     assert visits == 6 and held and held.active == total - routed + routed // 4
     assert fact(mixture, "parameters").startswith(f"{count(total)}, {count(held.active)} of them for each token")
+
+
+def speech(heads: int = 4) -> Model:
+    """Whisper: a decoder beside an encoder, each with an embedding of positions and a norm at its end."""
+    sizes = {"decoder_attention_heads": heads, "encoder_attention_heads": heads, "d_model": 64, "vocab_size": 320}
+    model = Model({"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper", **sizes})
+    for stack, attentions in (("encoder", ("self_attn",)), ("decoder", ("self_attn", "encoder_attn"))):
+        model.put(f"model.{stack}.embed_positions.weight", 448 if stack == "decoder" else 1500, 64)
+        model.put(f"model.{stack}.layer_norm.weight", 64)
+        for name in (f"{attention}.{leaf}_proj" for attention in attentions for leaf in ("q", "k", "v", "out")):
+            model.put(f"model.{stack}.layers.0.{name}.weight", 64, 64)
+        model.put(f"model.{stack}.layers.0.fc1.weight", 128, 64)
+        model.put(f"model.{stack}.layers.0.fc2.weight", 64, 128)
+    model.put("model.decoder.embed_tokens.weight", 320, 64)
+    return model
+
+
+@pytest.mark.parametrize("heads", [2, 4, 8])
+def test_an_encoder_beside_a_decoder_is_counted_whole_and_heads_are_those_of_the_decoder(
+    heads: int, tmp_path: Path
+) -> None:  # fmt: skip
+    model = speech(heads)
+    subject = opened(model.write(tmp_path))
+    held = study(subject).parameters
+    assert held and held.total == sum(prod(tensor.shape) for tensor in model.tensors.values())
+    assert fact(subject, "heads") == str(heads) and fact(subject, "KV heads").startswith(f"≈{heads} ")
+    assert fact(subject, "tp").startswith(f"≈ {', '.join(str(tp) for tp in (1, 2, 4, 8) if tp <= heads)} (")
 
 
 def test_bytes_files_and_dtypes_are_those_of_the_headers(tmp_path: Path) -> None:
