@@ -47,10 +47,11 @@ class Ranked:
     def take(self, what: Arrival) -> None:
         """More is known of it."""
         first, subject = self.last is None, what.subject
+        if subject.prepared is not None and not self._rank and (self.last is None or not self.last.subject.prepared):
+            self._rank = min(subject.prepared.run.ranks, default=0)  # of some ranks the first of them
         self.last = what
         if first:
             self.tp = min(self.tp, MOST_RANKS) if subject.store is None else subject.tp
-            self._rank = min(subject.store.run.ranks, default=0) if subject.store is not None else self._rank
         self._placed = what.placed
         self.__dict__.pop("_observed", None)
         self.now = self._at_ranks(what)

@@ -36,6 +36,6 @@ def _how(subject: Subject, tp: int, rank: int) -> str:
         return "  planned"
     ranks = f"rank{'s' if len(run.ranks) > 1 else ''} {runs(run.ranks)}"
     of = f" of {ranks} only" if 0 < len(run.ranks) < run.tp else ""
-    if rank not in run.ranks:
+    if rank not in run.ranks and subject.stage != "headers":  # until then no rank is chosen
         return f"  planned, trace{of}"
     return f"  trace{of}" if run.observed else f"  trace{of}, planned"
