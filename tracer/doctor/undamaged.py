@@ -39,6 +39,11 @@ class Undamaged:
             self._indexes[name] = _written({"weight_map": kept})
 
     @property
+    def damaged(self) -> Collection[str]:
+        """Those that are not there, indexes that cannot be read among them."""
+        return self._damaged
+
+    @property
     def title(self) -> str:
         return self._files.title
 

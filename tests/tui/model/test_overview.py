@@ -310,6 +310,24 @@ def test_sizes_that_no_header_tells_are_marked_and_those_of_headers_are_not(tmp_
     assert marked(opened(tmp_path)) == everything
 
 
+@pytest.mark.parametrize("content", [b"", b"<html><title>403 Forbidden</title>"])
+def test_a_damaged_file_is_said_to_be_in_no_number(content: bytes, tmp_path: Path) -> None:
+    small(tmp_path)
+    (tmp_path / small_checkpoint.SECOND).write_bytes(content)
+    subject = opened(tmp_path)
+    assert marked(subject) == {"parameters"}
+    for label in ("parameters", "bytes", "a rank holds"):
+        assert fact(subject, label).endswith(", without 1 file that cannot be read")
+
+
+def test_a_file_that_is_not_here_is_said_to_be_in_no_number_of_bytes(tmp_path: Path) -> None:
+    small(tmp_path)
+    (tmp_path / small_checkpoint.SECOND).unlink()
+    subject = opened(tmp_path)
+    assert marked(subject) == {"parameters"} and fact(subject, "bytes").endswith(", without 1 file that is not here")
+    assert fact(subject, "parameters").endswith("more than the headers here tell")  # the index has their names
+
+
 def test_a_trace_says_what_of_it_was_made_up(tmp_path: Path) -> None:
     small(tmp_path)
     held = opened(trace(tmp_path, 2, tmp_path / "held.db"))

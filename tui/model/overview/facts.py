@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tracer.report.words import count, plural, size
 from tui.model.line import GLYPHS, Line, Role, Span, Target
 from tui.model.overview.inference import Inference
+from tui.model.overview.unread import unread
 from tui.model.overview.values import Value, Values
 from tui.model.subject import Subject
 
@@ -95,12 +96,14 @@ def _size(values: Values, inference: Inference | None) -> Iterator[Fact]:
         active = f", {count(held.active)} of them for each token" if held.active else ""
         told = "counted unpacked" if held.unpacked else f"{held.total:,} elements"
         more = ", more than the headers here tell" if held.surmised else ""
-        shown = _sized(count(held.total), held.unpacked or held.surmised)
+        more += f", without {held.without}" if held.without else ""
+        shown = _sized(count(held.total), held.unpacked or held.surmised or bool(held.without))
         yield Fact("parameters", (shown, Span(active)), told + more)
     if subject.tensors:
         unknown = subject.unknown
         held_in = Span(f" in {plural(len(subject.tensors) - unknown, 'tensor')}")
         told = f"{subject.nbytes:,}" + (f", and {unknown:,} of unknown size" if unknown else "")
+        told += f", without {left}" if (left := unread(subject)) else ""
         yield Fact("bytes", (_sized(size(subject.nbytes), _surmised(subject)), held_in), told)
 
 

@@ -20,6 +20,7 @@ from tracer.infer.names import Group
 from tracer.infer.parallel import Parallel, estimated, groups_of, sizes
 from tracer.infer.standing import MADE_UP
 from tui.model.config.fields import config_of
+from tui.model.overview.unread import unread
 from tui.model.subject import Subject
 
 _GGUF = "gguf"
@@ -38,6 +39,8 @@ class Parameters:
     """Whether bytes were taken for several elements each, so that the count is worked out and not read."""
     surmised: bool = False
     """Whether some are of tensors whose shapes no header here tells."""
+    without: str = ""
+    """Files of which not even the names of tensors are known, and nothing is counted."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,9 @@ def _scheme(subject: Subject) -> Mapping[str, object]:
 def _parameters(subject: Subject, found: Inferred | None) -> Parameters | None:
     if found is None or found.names is None or not subject.tensors:
         return None
-    surmised = _surmised(subject)
+    surmised, without = _surmised(subject), "" if _named(subject) > len(subject.tensors) else unread(subject)
     if not any(group.shapes for group in found.names.groups):
-        return Parameters(_elements(subject), surmised=surmised)
+        return Parameters(_elements(subject), surmised=surmised, without=without)
     names = found.names
     weights = [(group.role, prod(shape) * len(group.indices)) for group, shape in _weights(found)]
     drafts = sum(_stored(group) for group in names.drafts)
@@ -136,12 +139,15 @@ def _parameters(subject: Subject, found: Inferred | None) -> Parameters | None:
     visited = _visited(subject, found)
     active = total - drafts - routed + int(routed * visited) if routed and visited else None
     scheme = found.known.quantisation.get("quant_method") if found.known else None
-    return Parameters(total or _elements(subject), active, scheme not in (None, "fp8"), surmised)
+    return Parameters(total or _elements(subject), active, scheme not in (None, "fp8"), surmised, without)
 
 
 def _surmised(subject: Subject) -> bool:
-    named = len(subject.checkpoint.names) if subject.checkpoint is not None else 0
-    return named > len(subject.tensors) or any(info.file is None for info in subject.tensors)
+    return _named(subject) > len(subject.tensors) or any(info.file is None for info in subject.tensors)
+
+
+def _named(subject: Subject) -> int:
+    return len(subject.checkpoint.names) if subject.checkpoint is not None else 0
 
 
 def _elements(subject: Subject) -> int:

@@ -12,6 +12,7 @@ from tracer.report.words import size
 from tui.model.line import GLYPHS, Role, Span, Target
 from tui.model.overview.facts import LATER, Fact
 from tui.model.overview.inference import Inference
+from tui.model.overview.unread import unread
 from tui.model.subject import Subject
 
 _MOST = 16
@@ -40,7 +41,7 @@ def ranks(subject: Subject, inference: Inference | None) -> Iterator[Fact]:
         yield Fact("", (Span(f"{GLYPHS['bad']} not {subject.tp}", "bad", Target("finding", str(number))),), told, "bad")
     elif obstacle := next((obstacle for obstacle in parallel.obstacles if obstacle.tp == subject.tp), None):
         yield Fact("", (Span(f"{GLYPHS['bad']} not {subject.tp}", "bad"),), _reason(obstacle), "bad")
-    yield from _memory(subject, parallel, legal)
+    yield from _memory(subject, parallel, legal, inference.exact)
 
 
 def _mark(inference: Inference) -> tuple[str, Role]:
@@ -69,7 +70,7 @@ def _reason(obstacle: Obstacle) -> str:
     return f"{obstacle.axis}: {obstacle.reason}"
 
 
-def _memory(subject: Subject, parallel: Parallel, legal: Sequence[int]) -> Iterator[Fact]:
+def _memory(subject: Subject, parallel: Parallel, legal: Sequence[int], exact: bool) -> Iterator[Fact]:
     held = {rank.tp: rank.weights for rank in parallel.ranks if rank.tp in legal}
     if subject.tp in legal and subject.tp not in held and subject.prepared is not None:
         held[subject.tp] = on_rank(subject.prepared.plan.binding, subject.tp)
@@ -78,4 +79,5 @@ def _memory(subject: Subject, parallel: Parallel, legal: Sequence[int]) -> Itera
         here = tp == subject.tp
         spans.append(Span(f"{'▸' if here else ''}tp {tp}: {size(nbytes)}  ", "strong" if here else "plain"))
     if spans:
-        yield Fact("a rank holds", tuple(spans), parallel.source)
+        left = "" if exact else unread(subject)
+        yield Fact("a rank holds", tuple(spans), parallel.source + (f", without {left}" if left else ""))
