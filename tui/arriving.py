@@ -141,4 +141,5 @@ class Arriving(Window):
         if self.browsing.comparing is asked:
             self.browsing.comparing = done
             self.browsing.values.other = done.found.checkpoint if done.found else None
+            self.browsing.values.twins = done.found.twins if done.found else {}
             self._draw_page()

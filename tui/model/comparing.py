@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mappings.names import HOLE
 from tracer.checkpoint.folder import Checkpoint
+from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.checks import Check, findings
 from tracer.commands.diff_traces import load_checks
 from tracer.diff import asked, table, verdict
 from tracer.diff.checkpoints import compare
+from tracer.diff.compared import Comparison
 from tracer.diff.loads import telling
 from tracer.diff.loads.compare import compare as compare_loads
 from tracer.diff.loads.placements import Load
@@ -45,6 +47,8 @@ class Compared:
     checks: Sequence[Check] = ()
     checkpoint: Checkpoint | None = None
     """The other one, where it is one whose values can be read too."""
+    twins: Mapping[str, TensorInfo] = field(default_factory=dict)
+    """Its tensor for each of ours that is one weight with it, under whatever name."""
 
 
 def beside(subject: Subject, other: str) -> Compared:
@@ -62,7 +66,17 @@ def _checkpoints(a: str, b: str) -> Compared:
     found = compare(one, two, False, False, lambda done, total: None)
     rows = table.rows(found, whole=False)
     said = verdict.sentence(found).replace(" (--values)", ""), str(found.a), str(found.b)
-    return Compared(*said, found.same, rows, [_here(check) for check in asked.checks(found)], two.checkpoint)
+    checks = [_here(check) for check in asked.checks(found)]
+    return Compared(*said, found.same, rows, checks, two.checkpoint, _twins(found))
+
+
+def _twins(found: Comparison) -> dict[str, TensorInfo]:
+    """Of fused weights there is none: a part has no tensor of its own."""
+    alone = ((pair.a[0].members, pair.b[0].members) for pair in found.pairs if len(pair.a) == len(pair.b) == 1)
+    return {
+        info.name: theirs.get(leaf, next(iter(theirs.values())))
+        for own, theirs in alone for leaf, info in own.items() if leaf in theirs or len(own) == 1
+    }  # fmt: skip
 
 
 def _here(check: Check) -> Check:

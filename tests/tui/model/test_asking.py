@@ -199,9 +199,10 @@ def test_what_differs_from_the_other_is_marked_in_words_at_every_width(pair: tup
     state = read(asking, pair[0], pair[0].tensors[0])
     for width in WIDTHS:
         lines = {line[:12].strip(): line[12:] for line in text(values(state), width).splitlines()}
-        for label in ("min, max", "mean, std", "digest"):
+        for label in ("kept as", "min, max", "mean, std"):
             assert lines[label].count("≠") == 2, (label, width)
         assert "≠" not in lines["numbers"] + lines["zeros"] + lines["finite"]
+        assert "≠" not in lines["digest"], "of another dtype it cannot be the same"
     titles = [line for line in text(values(state), 120).splitlines() if line.startswith(("histogram", "first", "pic"))]
     assert [line.split()[1] for line in titles] == ["this", str(pair[1].files.title)] * 3
 
@@ -209,6 +210,39 @@ def test_what_differs_from_the_other_is_marked_in_words_at_every_width(pair: tup
 def test_equal_tensors_are_not_marked(pair: tuple[Checkpoint, Checkpoint]) -> None:
     state = read(Asking(other=pair[1]), pair[0], info_of(pair[0], "same"))
     assert "≠" not in text(values(state), 120)
+
+
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])
+def test_how_many_elements_differ_and_by_how_much_is_what_numpy_says(dtype: str, tmp_path: Path) -> None:
+    numbers = np.arange(-32, 32, dtype=np.float64).reshape(8, 8)
+    others = numbers.copy()
+    others[2, 3:6] += 0.5, -3, 1
+    a, b = ({"w": raw("F32", numbers)}, {"v": raw(dtype, others)})
+    one, two = (opened(_made(tmp_path / name), own) for name, own in (("a", a), ("b", b)))
+    state = read(Asking(other=two, twins={"w": two.tensors[0]}), one, one.tensors[0])
+    differing, largest = np.count_nonzero(numbers != others), np.abs(numbers - others).max()
+    for width in WIDTHS:
+        assert f"{differing} of 64 elements differ, the largest difference {largest:g}" in prose(values(state), width)
+    lines = {line[:12].strip(): line[12:].split() for line in text(values(state), 120).splitlines()}
+    assert lines["tensor"] == ["w", "v"]
+    assert ("≠" in lines["digest"]) == ("≠" not in lines["kept as"]) == (dtype == "F32")
+
+
+def test_tensors_of_two_shapes_are_not_compared_by_element(tmp_path: Path) -> None:
+    one = opened(_made(tmp_path / "a"), {"w": raw("F32", np.ones((4, 6)))})
+    two = opened(_made(tmp_path / "b"), {"w": raw("F32", np.ones((6, 4)))})
+    shown = text(values(read(Asking(other=two), one, one.tensors[0])), 120)
+    assert "F32 (4, 6)" in shown and "F32 (6, 4)" in shown and "not compared by element: their shapes differ" in shown
+
+
+def test_equal_elements_are_said_to_be_so(pair: tuple[Checkpoint, Checkpoint]) -> None:
+    state = read(Asking(other=pair[1]), pair[0], info_of(pair[0], "same"))
+    assert "all 64 elements are equal" in text(values(state), 120)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def test_what_the_other_does_not_have_is_said_and_the_own_is_shown(pair: tuple[Checkpoint, Checkpoint]) -> None:

@@ -141,6 +141,17 @@ def test_the_other_checkpoint_is_there_for_its_values_and_a_trace_has_none(
 # --- what cannot be compared ---
 
 
+@pytest.mark.parametrize("other", ["copy", "renamed", "cast"])
+def test_the_twin_of_a_weight_is_the_one_that_it_was_paired_with(
+    other: str, own: Subject, checkpoints: dict[str, Path]
+) -> None:
+    found, change = beside(own, str(checkpoints[other])), ("model.", "decoder.") if other == "renamed" else ("", "")
+    assert {name: info.name for name, info in found.twins.items()} == {
+        info.name: info.name.replace(*change) for info in own.tensors
+    }  # fmt: skip
+    assert found.checkpoint and all(info in found.checkpoint.tensors for info in found.twins.values())
+
+
 def test_two_kinds_are_not_compared(own: Subject, traces: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="expected two checkpoints, or two traces"):
         beside(own, str(traces["one"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from tracer.errors import InputError, TraceLoadError
 from tui.model.numbers.state import Values
 
 if TYPE_CHECKING:
+    from tracer.diff.compared import Distance
     from tui.model.numbers.look import Look
 
 EVERY = 0.1
@@ -27,7 +28,9 @@ class Asking:
 
     state: Values = field(default_factory=Values)
     other: Checkpoint | None = None
-    """Another checkpoint, whose tensor of the same name is shown beside."""
+    """Another checkpoint, whose tensor is shown beside."""
+    twins: Mapping[str, TensorInfo] = field(default_factory=dict)
+    """Which of its tensors is which of ours, as the comparison has found; what is not in it has the same name."""
     read_whole: set[str] = field(default_factory=set)
     """The names of those that were read to the end."""
     _stop: Event = field(default_factory=Event)
@@ -77,12 +80,14 @@ class Asking:
         try:
             seen = look(checkpoint, info, lambda done, total: told(done), stop.is_set)
             beside, other = self._beside(info, told, stop)
+            distance = self._apart(checkpoint, info, beside, stop)
         except Stopped:
             return
         except (TraceLoadError, OSError, ValueError) as error:
             changed(Values(info, "cannot", why=str(error), finding=_gone(info, error)))
             return
-        changed(replace(begun, stage="done", done=begun.total, look=seen, beside=beside, other=other))
+        done = replace(begun, stage="done", done=begun.total, look=seen)
+        changed(replace(done, beside=beside, other=other, apart=distance))
 
     def heard(self, state: Values) -> bool:
         """Take over what a reading thread says, unless nobody waits for it any more."""
@@ -93,8 +98,20 @@ class Asking:
         return wanted
 
     def _twin(self, info: TensorInfo) -> TensorInfo | None:
-        """The tensor of the same name in the other checkpoint."""
-        return next((own for own in self.other.tensors if own.name == info.name), None) if self.other else None
+        """The tensor of the other checkpoint that is this one there, by whatever name."""
+        if self.other is None or info.name in self.twins:
+            return self.twins.get(info.name)
+        return next((own for own in self.other.tensors if own.name == info.name), None)
+
+    def _apart(self, checkpoint: Checkpoint, info: TensorInfo, beside: Look | None, stop: Event) -> Distance | str:
+        from tui.model.numbers.apart import apart
+
+        if self.other is None or beside is None:
+            return ""
+        try:
+            return apart((checkpoint, info), (self.other, beside.info), stop.is_set)
+        except (TraceLoadError, OSError, ValueError) as error:
+            return str(error)
 
     def _beside(self, info: TensorInfo, told: Callable[[int], None], stop: Event) -> tuple[Look | None, str]:
         """What is seen of its twin and what the other checkpoint is called, or why it is not seen."""

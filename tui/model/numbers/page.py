@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
+from tracer.commands.output import printable
 from tracer.report import words
 from tui.model.columns import cut, fitted, left
 from tui.model.kept import kept
@@ -72,7 +73,9 @@ def _seen(state: Values, width: int, colours: bool) -> Iterator[Line]:
         yield (left(Span(""), _LABEL), *(left(Span(title, "heading"), room) for title in titles))
     elif state.other:
         yield from paragraph(state.other, width, Span("· not beside another: ", "unsure"), "unsure")
-    yield from _statistics([look.statistics for look in looks], width)
+    yield from _statistics(looks, width)
+    if state.beside:
+        yield from _apart(state, width)
     read = [(look, title) for look, title in zip(looks, titles, strict=True) if look.statistics.count]
     for look, title in read:
         yield from _histogram(look.statistics, title, width)
@@ -89,13 +92,34 @@ def _headed(what: str, told: str, title: str, width: int) -> Iterator[Line]:
     yield fitted((Span(what, "heading"), *which, Span(f"  {told}", "dim")), width)
 
 
-def _statistics(found: Sequence[Statistics], width: int) -> Iterator[Line]:
-    room = (width - _LABEL) // max(len(found), 1)
-    for label, texts in _table(found):
-        differs = len(set(texts)) > 1
+def _statistics(looks: Sequence[Look], width: int) -> Iterator[Line]:
+    room, found = (width - _LABEL) // max(len(looks), 1), [look.statistics for look in looks]
+    alike = len({each.dtype for each in found}) == 1
+    for label, texts in [*(_called(looks) if len(looks) > 1 else ()), *_table(found)]:
+        # Another dtype has other bytes for the same numbers; another name says nothing.
+        differs = len(set(texts)) > 1 and label != "tensor" and (alike or label != "digest")
         role: Role = "warn" if differs else "plain"
         cells = (left(Span(cut(text, room - 3) + "  ≠" if differs else text, role), room) for text in texts)
         yield fitted((left(Span(label, "heading"), _LABEL), *cells), width)
+
+
+def _called(looks: Sequence[Look]) -> Iterator[tuple[str, list[str]]]:
+    if len({look.info.name for look in looks}) > 1:
+        yield "tensor", [printable(look.info.name) for look in looks]
+    yield "kept as", [kept(look.info) for look in looks]
+
+
+def _apart(state: Values, width: int) -> Iterator[Line]:
+    """Element by element, where they lie in the same order."""
+    start, found = f"{'apart':<{_LABEL}}", state.apart
+    if isinstance(found, str):
+        yield from paragraph(f"· not compared by element: {found}", width, Span(start, "heading"), "unsure")
+    elif not found.differing:
+        yield from paragraph(f"all {found.elements:,} elements are equal", width, Span(start, "heading"))
+    else:
+        many = f"{found.differing:,} of {found.elements:,} elements differ, the largest difference"
+        told = f"{many} {_told(found.largest)}, place by place"
+        yield from paragraph(told, width, Span(start, "heading"), "warn")
 
 
 def _table(found: Sequence[Statistics]) -> Iterator[tuple[str, list[str]]]:

@@ -9,6 +9,7 @@ from tracer.checkpoint.tensor_info import TensorInfo
 
 if TYPE_CHECKING:
     from mappings.findings import Finding
+    from tracer.diff.compared import Distance
     from tui.model.numbers.look import Look
 
 Stage: TypeAlias = Literal["idle", "asks", "reads", "done", "stopped", "cannot"]
@@ -32,3 +33,5 @@ class Values:
     beside: Look | None = None
     other: str = ""
     """The other checkpoint's title; or why its tensor is not beside this one."""
+    apart: Distance | str = ""
+    """How far the two are from each other, or why that is not known."""
