@@ -90,7 +90,10 @@ def _audited(store: Store, prepared: Prepared | None) -> Audit | str:
         return "no plan could be made from it"
     if store.run.observed and store.count("move") > MOST_MOVES:
         return f"it has more than {MOST_MOVES:,} moves, `tracer audit` looks at them all"
-    return audit_again(store, prepared.plan)
+    try:
+        return audit_again(store, prepared.plan)
+    except InputError as error:  # it says what cannot be; what there is is shown all the same
+        return str(error)
 
 
 def _found(store: Store, audited: Audit | str) -> list[Finding]:

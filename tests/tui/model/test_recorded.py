@@ -13,6 +13,7 @@ import pytest
 from fixtures import small_checkpoint
 from tests.tui.model.material import subject
 from tests.tui.model.pages import prose, text
+from tracer.audit import coverage
 from tracer.cli import main
 from tracer.report.html import summary
 from tracer.session import Request, run
@@ -117,14 +118,16 @@ def test_a_trace_that_was_cut_short_calls_nothing_ok(tmp_path: Path) -> None:
     assert "cut short" in "\n".join(text(overview(opened)).splitlines()[:3])
 
 
-@pytest.mark.parametrize("why", ["no plan", "too many moves"])
+@pytest.mark.parametrize("why", ["no plan", "too many moves", "too many pieces"])
 def test_what_is_not_audited_again_is_said_to_be_as_the_trace_has_it(
     why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if why == "too many moves":
         monkeypatch.setattr(recorded, "MOST_MOVES", 1)
-    change = _without_config if why == "no plan" else list
-    opened = _claims(tmp_path, tmp_path / "t.jsonl", change)
+    opened = _claims(tmp_path, tmp_path / "t.jsonl", _without_config if why == "no plan" else list)
+    if why == "too many pieces":  # of a load that had been audited
+        monkeypatch.setattr(coverage, "_MOST_CELLS", 0)
+        opened = subject(tmp_path / "t.jsonl")
     audit = next(check for check in opened.checks if check.name == "audit")
     assert audit.unchecked.startswith(AS_IT_SAYS) and not opened.findings
 
