@@ -267,6 +267,31 @@ def test_values_of_config_json_are_plain_those_of_shapes_marked_and_those_in_con
     assert fact(unknown, "mlp").startswith("≈16") and "gate_proj.weight (16, 8)" in fact(unknown, "mlp")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("hidden_size", 16), ("num_hidden_layers", 3), ("vocab_size", 96), ("intermediate_size", 24)]
+)
+def test_what_rests_on_a_field_that_the_tensors_contradict_is_marked(field: str, value: int, tmp_path: Path) -> None:
+    (tmp_path / "sound").mkdir()
+    sound = fact(small(tmp_path / "sound"), "a rank holds")
+    assert not sound.startswith("≈") and "against the tensors" not in sound
+    (tmp_path / "wrong").mkdir()
+    wrong = small(tmp_path / "wrong", lambda config: config.update({field: value}))
+    held = fact(wrong, "a rank holds")
+    assert held.startswith("≈") and held.endswith(f"with {field} as in config.json, against the tensors")
+    assert fact(wrong, "tp").startswith("≈ ")
+
+
+def test_no_quotient_of_a_field_that_the_tensors_contradict_is_shown(tmp_path: Path) -> None:
+    wrong = small(tmp_path, lambda config: config.update(hidden_size=16))
+    assert fact(wrong, "hidden").startswith("✗8")
+    assert "hidden_size / num_attention_heads" not in prose(overview(wrong, study(wrong)), 200)
+
+
+def test_a_number_that_is_a_string_is_said_to_be_one(tmp_path: Path) -> None:
+    wrong = small(tmp_path, lambda config: config.update(num_hidden_layers="2"))
+    assert fact(wrong, "layers").endswith("config.json says '2', a string")
+
+
 def test_what_is_wrong_stands_above_the_picture(tmp_path: Path) -> None:
     subject = small(tmp_path, lambda config: config.update(intermediate_size=24))
     assert text(overview(subject, study(subject))).splitlines()[1] == "✗ error config.conflict"

@@ -9,10 +9,12 @@ from mappings.proof.ranks import LARGEST_TP
 from tracer.infer.parallel import Obstacle, Parallel
 from tracer.infer.parallel.rows import on_rank
 from tracer.report.words import size
+from tui.model.config.fields import source
 from tui.model.line import GLYPHS, Role, Span, Target
 from tui.model.overview.facts import LATER, Fact
 from tui.model.overview.inference import Inference
 from tui.model.overview.unread import unread
+from tui.model.overview.values import conflicts
 from tui.model.subject import Subject
 
 _MOST = 16
@@ -28,7 +30,8 @@ def ranks(subject: Subject, inference: Inference | None) -> Iterator[Fact]:
     if parallel is None:
         yield Fact("tp", (Span("not known: no widths are", "unsure"),))
         return
-    mark, role = _mark(inference)
+    doubted = _doubted(subject, inference)
+    mark, role = _mark(inference.exact and not doubted)
     wrong = _against(subject)
     legal = [tp for tp in parallel.tp if wrong is None or tp in wrong[1]]
     listed = ", ".join(map(str, legal)) if len(legal) <= _MOST else runs(legal).replace("..", "-")
@@ -41,11 +44,17 @@ def ranks(subject: Subject, inference: Inference | None) -> Iterator[Fact]:
         yield Fact("", (Span(f"{GLYPHS['bad']} not {subject.tp}", "bad", Target("finding", str(number))),), told, "bad")
     elif obstacle := next((obstacle for obstacle in parallel.obstacles if obstacle.tp == subject.tp), None):
         yield Fact("", (Span(f"{GLYPHS['bad']} not {subject.tp}", "bad"),), _reason(obstacle), "bad")
-    yield from _memory(subject, parallel, legal, inference.exact)
+    yield from _memory(subject, parallel, legal, doubted or ("" if inference.exact else _without(subject)))
 
 
-def _mark(inference: Inference) -> tuple[str, Role]:
-    return ("", "number") if inference.exact else ("≈ ", "inferred")
+def _mark(exact: bool) -> tuple[str, Role]:
+    return ("", "number") if exact else (f"{GLYPHS['inferred']} ", "inferred")
+
+
+def _doubted(subject: Subject, inference: Inference) -> str:
+    """Why what the rows say is no more than what config.json says."""
+    wrong = [name for name, finding in conflicts(subject, inference).items() if finding.severity == "error"]
+    return f"with {wrong[0]} as in {source(subject)}, against the tensors" if inference.exact and wrong else ""
 
 
 def _against(subject: Subject) -> tuple[int, Sequence[int]] | None:
@@ -70,14 +79,19 @@ def _reason(obstacle: Obstacle) -> str:
     return f"{obstacle.axis}: {obstacle.reason}"
 
 
-def _memory(subject: Subject, parallel: Parallel, legal: Sequence[int], exact: bool) -> Iterator[Fact]:
+def _without(subject: Subject) -> str:
+    left = unread(subject)
+    return f"without {left}" if left else ""
+
+
+def _memory(subject: Subject, parallel: Parallel, legal: Sequence[int], but: str) -> Iterator[Fact]:
+    """`but` is what the bytes do not count, or rest on."""
     held = {rank.tp: rank.weights for rank in parallel.ranks if rank.tp in legal}
     if subject.tp in legal and subject.tp not in held and subject.prepared is not None:
         held[subject.tp] = on_rank(subject.prepared.plan.binding, subject.tp)
-    spans: list[Span] = []
+    spans = [Span(f"{GLYPHS['inferred']} ", "inferred")] if but else []
     for tp, nbytes in sorted(held.items()):
         here = tp == subject.tp
         spans.append(Span(f"{'▸' if here else ''}tp {tp}: {size(nbytes)}  ", "strong" if here else "plain"))
-    if spans:
-        left = "" if exact else unread(subject)
-        yield Fact("a rank holds", tuple(spans), parallel.source + (f", without {left}" if left else ""))
+    if held:
+        yield Fact("a rank holds", tuple(spans), parallel.source + (f", {but}" if but else ""))

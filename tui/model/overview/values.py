@@ -89,7 +89,7 @@ class Values:
     def _wrong(self, wrong: Finding, said: Any, field: str) -> Value | None:
         seen = wrong.evidence.get("value", wrong.evidence.get("tensors"))
         where = source(self.subject)
-        told = f"{where} says {said}" if said is not None else f"{where} has no {field}"
+        told = f"{where} says {_quoted(said)}" if said is not None else f"{where} has no {field}"
         return Value(said if seen is None else seen, "bad", told, field)
 
     def _spelled(self, name: str) -> str:
@@ -105,8 +105,11 @@ class Values:
         binding = prepared.plan.binding
         if axis not in binding.arch.axes and axis not in binding.arch.factors:
             return None
+        told = field_of(binding, axis)
+        if any(meant(self.config, word) in self.conflicts for word in told.split()):
+            return None
         try:
-            return Value(binding.axes.size(axis), told=f"= {field_of(binding, axis)}")
+            return Value(binding.axes.size(axis), told=f"= {told}")
         except (ConfigError, KeyError):
             return None
 
@@ -114,6 +117,11 @@ class Values:
         """A product that shapes show, as it is in the equations."""
         known = self.inference.found.known if self.inference.found else None
         return known.atom(name) if known else None
+
+
+def _quoted(said: object) -> str:
+    """A number in quotes is a string, and looks like the number without them."""
+    return f"{said!r}, a string" if isinstance(said, str) and said.strip().isdigit() else str(said)
 
 
 def seen_fields(inference: Inference) -> dict[str, Field]:
