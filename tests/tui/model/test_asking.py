@@ -183,6 +183,34 @@ def test_a_file_that_shrinks_while_it_is_read_is_one_line(tmp_path: Path) -> Non
         look(checkpoint, checkpoint.tensors[0], cut, lambda: False)
 
 
+# --- what they are ---
+
+
+QUANTISED = {
+    "gptq": {"qweight": "I32", "qzeros": "I32", "scales": "F16", "g_idx": "I32"},
+    "awq": {"qweight": "I32", "qzeros": "I32", "scales": "F16"},
+    "packed": {"weight_packed": "I32", "weight_scale": "BF16"}, "bitnet": {"weight": "U8", "weight_scale": "BF16"},
+    "blocks": {"weight": "F8_E4M3", "weight_scale_inv": "F32"}, "fp8": {"weight": "F8_E4M3", "weight_scale": "F32"},
+    "whole": {"weight": "F32", "bias": "F32"},
+}  # fmt: skip
+TOLD = {
+    "packed, not the weights: codes of gptq": ["gptq.qweight", "gptq.qzeros"],
+    "packed, not the weights: codes of gptq or awq": ["awq.qweight", "awq.qzeros"],
+    "packed, not the weights: codes of compressed-tensors": ["packed.weight_packed", "bitnet.weight"],
+    "before scaling: the weights are these times weight_scale_inv": ["blocks.weight"],
+    "before scaling: the weights are these times weight_scale": ["fp8.weight"],
+}
+
+
+def test_numbers_that_are_not_the_weights_say_what_they_are_and_others_say_nothing(tmp_path: Path) -> None:
+    kinds = {f"{module}.{leaf}": dtype for module, leaves in QUANTISED.items() for leaf, dtype in leaves.items()}
+    checkpoint = opened(tmp_path, {name: raw(dtype, np.ones((4, 4))) for name, dtype in kinds.items()})
+    for info in checkpoint.tensors:
+        shown = text(values(read(Asking(), checkpoint, info)), 120)
+        expected = next((told for told, names in TOLD.items() if info.name in names), None)
+        assert (f"! {expected}\n" in shown) if expected else not any(told in shown for told in TOLD), info.name
+
+
 # --- beside another ---
 
 

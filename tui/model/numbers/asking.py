@@ -12,6 +12,7 @@ from mappings.findings import Finding
 from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError, TraceLoadError
+from tui.model.numbers.codes import codes
 from tui.model.numbers.state import Values
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Asking:
         except (TraceLoadError, OSError, ValueError) as error:
             changed(Values(info, "cannot", why=str(error), finding=_gone(info, error)))
             return
-        done = replace(begun, stage="done", done=begun.total, look=seen)
+        done = replace(begun, stage="done", done=begun.total, look=seen, codes=codes(info, checkpoint.tensors))
         changed(replace(done, beside=beside, other=other, apart=distance))
 
     def heard(self, state: Values) -> bool:

@@ -66,6 +66,8 @@ def _standing(state: Values, width: int) -> Iterator[Line]:
 
 
 def _seen(state: Values, width: int, colours: bool) -> Iterator[Line]:
+    if state.codes:
+        yield from paragraph(state.codes, width, Span("! ", "warn"), "warn")
     looks = [look for look in (state.look, state.beside) if look is not None]
     titles = ("this one", state.other) if state.beside else ("",)
     if state.beside:

@@ -30,6 +30,8 @@ class Values:
     finding: Finding | None = None
     """The same, where it says that what was examined is no longer there."""
     look: Look | None = None
+    codes: str = ""
+    """What its numbers are, where they are not those of a weight."""
     beside: Look | None = None
     other: str = ""
     """The other checkpoint's title; or why its tensor is not beside this one."""
