@@ -292,6 +292,16 @@ def test_a_number_that_is_a_string_is_said_to_be_one(tmp_path: Path) -> None:
     assert fact(wrong, "layers").endswith("config.json says '2', a string")
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_head_that_is_stored_and_tied_is_both_in_the_picture_and_below_it(tied: bool, tmp_path: Path) -> None:
+    subject = small(tmp_path, lambda config: config.update(tie_word_embeddings=tied))
+    (drawn,) = (line for line in text(overview(subject, study(subject)), 200).splitlines() if "lm_head " in line)
+    assert (", and tied" in drawn) is tied
+    told = fact(subject, "head".ljust(15))  # and not the head dim
+    assert told.startswith("tied to the embedding" if tied else "its own")
+    assert ("lm_head.weight is stored all the same" in told) is tied
+
+
 def test_what_is_wrong_stands_above_the_picture(tmp_path: Path) -> None:
     subject = small(tmp_path, lambda config: config.update(intermediate_size=24))
     assert text(overview(subject, study(subject))).splitlines()[1] == "✗ error config.conflict"

@@ -168,7 +168,15 @@ def _tie(values: Values) -> Iterator[Fact]:
         shown = "tied to the embedding" if tie.value else "its own"
         mark = f"{GLYPHS[tie.role]} " if tie.role in GLYPHS else ""
         role: Role = tie.role if tie.role in GLYPHS else "plain"
-        yield Fact("head", (Span(f"{mark}{shown}", role, tie.span.target),), tie.told)
+        beside = _stored_heads(values) if tie.value else ""
+        yield Fact("head", (Span(f"{mark}{shown}", role, tie.span.target),), beside or tie.told)
+
+
+def _stored_heads(values: Values) -> str:
+    """What lies in the files although an engine that ties reads the embedding in its place."""
+    names = values.inference.found.names if values.inference.found else None
+    heads = [group.template for group in names.of("head", "weight") if not group.stack] if names else []
+    return f"{heads[0]} is stored all the same: engines that tie do not read it" if heads else ""
 
 
 def _quantisation(values: Values, inference: Inference | None) -> Iterator[Fact]:

@@ -263,8 +263,11 @@ def _end(names: Structure, values: Values) -> Box:
     """What follows the last layer; a model without a head gives its hidden states."""
     norms = [g for g in names.groups if not g.stack and g.role == "norm" and g.leaf == "weight"]
     heads = [g for g in names.groups if not g.stack and g.role in ("head", "classes") and _is_weight(g)]
-    rows: list[Labelled] = [(group.module, tuple(_shape(group, values))) for group in (*norms, *heads)]
     tie = values.get("tie")
+    tied = (Span(", and tied", "warn"),) if tie is not None and tie.value is True else ()
+    rows: list[Labelled] = [
+        (group.module, (*_shape(group, values), *(tied if group.role == "head" else ()))) for group in (*norms, *heads)
+    ]
     if not heads and tie is not None and tie.value is True:
         mark = "≈ " if tie.role == "inferred" else ""
         rows.append(("head", (Span(f"{mark}= embed, tied", "derived"),)))
