@@ -10,11 +10,14 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from math import ldexp
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+_SQUARABLE, _POWER = 2.0**480, 600
+"""The largest magnitude that is squared as it is, and what others are divided by: so many squares have a sum."""
 Number = float | int
 """Of an integer dtype exact, as 64 bits do not fit a float."""
 _N = TypeVar("_N", int, float, int | float)
@@ -70,21 +73,28 @@ class Part:
     """The smallest magnitude but zero."""
     mean: float = 0.0
     spread: float = 0.0
-    """The sum of the squared distances from the mean."""
+    """The sum of the squared distances from the mean, each of them over 2**`power`."""
     histogram: Histogram = field(default_factory=Histogram)
     overflow: int = 0
     """Finite numbers that the target dtype has no finite number for."""
     underflow: int = 0
     """Numbers other than zero that become zero in the target dtype."""
 
+    @property
+    def power(self) -> int:
+        """Squares of numbers as large as some of F64 are beyond all numbers."""
+        return power_of(self.minimum or 0, self.maximum or 0)
+
     def __add__(self, other: Part) -> Part:
         finite = self.finite + other.finite
         if not self.finite or not other.finite:
             mean, spread = (self.mean, self.spread) if self.finite else (other.mean, other.spread)
         else:
-            apart = other.mean - self.mean
-            mean = self.mean + apart * (other.finite / finite)
-            spread = self.spread + other.spread + apart * apart * (self.finite * (other.finite / finite))
+            power = max(self.power, other.power)
+            begin, apart = ldexp(self.mean, -power), ldexp(other.mean, -power) - ldexp(self.mean, -power)
+            mean = (begin + apart * (other.finite / finite)) * 2.0**power
+            own, theirs = (ldexp(each.spread, 2 * (each.power - power)) for each in (self, other))
+            spread = own + theirs + apart * apart * (self.finite * (other.finite / finite))
         return Part(
             self.nan + other.nan, self.positive_infinity + other.positive_infinity,
             self.negative_infinity + other.negative_infinity, finite, self.zeros + other.zeros,
@@ -92,6 +102,11 @@ class Part:
             _least(self.smallest, other.smallest), mean, spread, self.histogram + other.histogram,
             self.overflow + other.overflow, self.underflow + other.underflow,
         )  # fmt: skip
+
+
+def power_of(least: Number, most: Number) -> int:
+    """By what power of two numbers between these are made smaller before they are squared."""
+    return _POWER if max(-least, most) > _SQUARABLE else 0
 
 
 def _least(one: _N | None, other: _N | None) -> _N | None:

@@ -55,7 +55,8 @@ class Statistics:
     @property
     def std(self) -> float | None:
         """Of the population, as numpy's default."""
-        return sqrt(self.part.spread / self.part.finite) if self.part.finite else None
+        part = self.part
+        return sqrt(part.spread / part.finite) * 2.0**part.power if part.finite else None
 
     @property
     def mean(self) -> float | None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracer.values.decoding import Bytes, Numbers, decode
-from tracer.values.parts import Histogram, Part, octaves
+from tracer.values.parts import Histogram, Part, octaves, power_of
 from tracer.values.pieces import cut
 from tracer.values.targets import lost, may_lose
 
@@ -72,12 +72,14 @@ class Wide:
         if self._target and may_lose(smallest or np.inf, max(-least, most), self._target):
             overflow, underflow = (int(np.count_nonzero(gone)) for gone in lost(doubles, self._target))
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(doubles.mean())
-            apart = doubles - mean
+            power = power_of(least, most)
+            scaled = np.ldexp(doubles, -power) if power else doubles
+            mean = float(scaled.mean())
+            apart = scaled - mean
             spread = float(np.square(apart, out=apart).sum())
         return Part(
-            finite=len(doubles), zeros=zeros, minimum=least, maximum=most, smallest=smallest, mean=mean, spread=spread,
-            histogram=histogram, overflow=overflow, underflow=underflow,
+            finite=len(doubles), zeros=zeros, minimum=least, maximum=most, smallest=smallest,
+            mean=mean * 2.0**power, spread=spread, histogram=histogram, overflow=overflow, underflow=underflow,
         )  # fmt: skip
 
     def _smallest(self, doubles: Doubles, histogram: Histogram) -> float | None:

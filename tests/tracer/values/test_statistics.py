@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -155,6 +157,22 @@ def test_a_mean_far_from_zero_leaves_the_spread_exact() -> None:
     found = statistics("F64", numbers.tobytes(), tuple(range(0, 4096, 100)))
     assert found.std == 0.5
     assert found.mean == 1e9 + 0.5
+
+
+LARGEST = float(np.finfo(np.float64).max)
+
+
+@pytest.mark.parametrize("numbers", [
+    [1e308, -1e308, 1e308], [LARGEST, -LARGEST], [LARGEST] * 3, [1.0, 1e300, -3.5, 0.0], [1e200, 2e200, 1e-300, 7.0],
+])  # fmt: skip
+@pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 2, 3)])
+def test_of_numbers_whose_squares_are_beyond_f64_there_is_a_std(numbers: list[float], cuts: tuple[int, ...]) -> None:
+    found, exact = statistics("F64", np.array(numbers).tobytes(), cuts), [Fraction(x) for x in numbers]
+    mean = sum(exact) / len(exact)
+    scale = max(map(abs, exact))
+    variance = sum(((x - mean) / scale) ** 2 for x in exact) / len(exact)
+    assert found.mean is not None and abs(Fraction(found.mean) - mean) <= scale * Fraction(1e-12)
+    assert found.std is not None and abs(found.std / float(scale) - math.sqrt(variance)) <= 1e-12
 
 
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "I8", "U8", "F4"])
