@@ -267,31 +267,6 @@ def test_values_of_config_json_are_plain_those_of_shapes_marked_and_those_in_con
     assert fact(unknown, "mlp").startswith("≈16") and "gate_proj.weight (16, 8)" in fact(unknown, "mlp")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("hidden_size", 16), ("num_hidden_layers", 3), ("vocab_size", 96), ("intermediate_size", 24)]
-)
-def test_what_rests_on_a_field_that_the_tensors_contradict_is_marked(field: str, value: int, tmp_path: Path) -> None:
-    (tmp_path / "sound").mkdir()
-    sound = fact(small(tmp_path / "sound"), "a rank holds")
-    assert not sound.startswith("≈") and "against the tensors" not in sound
-    (tmp_path / "wrong").mkdir()
-    wrong = small(tmp_path / "wrong", lambda config: config.update({field: value}))
-    held = fact(wrong, "a rank holds")
-    assert held.startswith("≈") and held.endswith(f"with {field} as in config.json, against the tensors")
-    assert fact(wrong, "tp").startswith("≈ ")
-
-
-def test_no_quotient_of_a_field_that_the_tensors_contradict_is_shown(tmp_path: Path) -> None:
-    wrong = small(tmp_path, lambda config: config.update(hidden_size=16))
-    assert fact(wrong, "hidden").startswith("✗8")
-    assert "hidden_size / num_attention_heads" not in prose(overview(wrong, study(wrong)), 200)
-
-
-def test_a_number_that_is_a_string_is_said_to_be_one(tmp_path: Path) -> None:
-    wrong = small(tmp_path, lambda config: config.update(num_hidden_layers="2"))
-    assert fact(wrong, "layers").endswith("config.json says '2', a string")
-
-
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_head_that_is_stored_and_tied_is_both_in_the_picture_and_below_it(tied: bool, tmp_path: Path) -> None:
     subject = small(tmp_path, lambda config: config.update(tie_word_embeddings=tied))
@@ -343,24 +318,6 @@ def test_sizes_that_no_header_tells_are_marked_and_those_of_headers_are_not(tmp_
     for name in (small_checkpoint.FIRST, small_checkpoint.SECOND, small_checkpoint.INDEX):
         (tmp_path / name).unlink()
     assert marked(opened(tmp_path)) == everything
-
-
-@pytest.mark.parametrize("content", [b"", b"<html><title>403 Forbidden</title>"])
-def test_a_damaged_file_is_said_to_be_in_no_number(content: bytes, tmp_path: Path) -> None:
-    small(tmp_path)
-    (tmp_path / small_checkpoint.SECOND).write_bytes(content)
-    subject = opened(tmp_path)
-    assert marked(subject) == {"parameters"}
-    for label in ("parameters", "bytes", "a rank holds"):
-        assert fact(subject, label).endswith(", without 1 file that cannot be read")
-
-
-def test_a_file_that_is_not_here_is_said_to_be_in_no_number_of_bytes(tmp_path: Path) -> None:
-    small(tmp_path)
-    (tmp_path / small_checkpoint.SECOND).unlink()
-    subject = opened(tmp_path)
-    assert marked(subject) == {"parameters"} and fact(subject, "bytes").endswith(", without 1 file that is not here")
-    assert fact(subject, "parameters").endswith("more than the headers here tell")  # the index has their names
 
 
 def test_a_trace_says_what_of_it_was_made_up(tmp_path: Path) -> None:
