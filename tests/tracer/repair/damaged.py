@@ -49,9 +49,14 @@ def same(one: Tensors, other: Tensors) -> bool:
     return one.keys() == other.keys() and all(
         tensor.dtype == other[name].dtype
         and tensor.shape == other[name].shape
-        and torch.equal(tensor.contiguous().flatten().view(torch.uint8), other[name].flatten().view(torch.uint8))
+        and torch.equal(as_bytes(tensor), as_bytes(other[name]))
         for name, tensor in one.items()
     )
+
+
+def as_bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy: of one element any stride is contiguous to torch, and not to `view`."""
+    return tensor.flatten().clone(memory_format=torch.contiguous_format).view(torch.uint8)
 
 
 def whole(folder: Path) -> dict[str, bytes]:
