@@ -58,7 +58,7 @@ class Ranked:
 
     def judge(self, read: Values) -> bool:
         """Whether reading values has shown something; it stands among the findings then."""
-        if self.last is None or self.last.subject.stage != "examined":
+        if self.last is None or self.last.subject.stage != "examined" or not (read.look or read.finding):
             return False
         from tui.model.numbers.judged import judged, with_findings
 

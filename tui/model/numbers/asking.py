@@ -12,7 +12,6 @@ from mappings.findings import Finding
 from tracer.checkpoint.folder import Checkpoint
 from tracer.checkpoint.tensor_info import TensorInfo
 from tracer.errors import InputError, TraceLoadError
-from tui.model.numbers.codes import codes
 from tui.model.numbers.state import Values
 
 if TYPE_CHECKING:
@@ -65,6 +64,7 @@ class Asking:
 
     def read(self, checkpoint: Checkpoint, info: TensorInfo, changed: Callable[[Values], object]) -> None:
         """Read what was wished, in a thread of its own; `changed` hears now and then how far it is, and at the end."""
+        from tui.model.numbers.codes import codes
         from tui.model.numbers.look import Stopped, look
 
         stop, begun = self._stop, self.state
