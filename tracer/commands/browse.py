@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_empty(args)
     if util.find_spec("textual") is None:
         raise UsageError("textual is not installed (pip install 'trace-load[tui]')")
-    os.environ.setdefault("TEXTUAL_FPS", "120")  # at its own 60 the second frame after a key is 17 ms late
+    os.environ.setdefault("TEXTUAL_FPS", "240")  # at its own 60 the second frame after a key is 17 ms late
     # The tracer knows of no screen: the browser reads the tracer, and only this line leads there.
     with uncollected():
         browser = import_module("tui.command")
